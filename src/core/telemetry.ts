@@ -1,0 +1,104 @@
+/** The agent's own counters: one registry, every metric declared here, every drop with a reason. Label values are bounded by config. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+export type Telemetry = ReturnType<typeof createTelemetry>;
+
+export function createTelemetry() {
+  const registry = new Registry();
+  const registers = [registry];
+  return {
+    registry,
+    ingestItems: new Counter({
+      name: 'plumbline_ingest_items_total',
+      help: 'Items decoded, by what became of them: accepted or rejected',
+      labelNames: ['signal', 'outcome'] as const,
+      registers,
+    }),
+    ingestRequests: new Counter({
+      name: 'plumbline_ingest_requests_total',
+      help: 'Export requests by status code',
+      labelNames: ['signal', 'code'] as const,
+      registers,
+    }),
+    ingestSeconds: new Histogram({
+      name: 'plumbline_ingest_seconds',
+      help: 'From the request line to the reply',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+      registers,
+    }),
+    ingestBytesInFlight: new Gauge({
+      name: 'plumbline_ingest_bytes_in_flight',
+      help: 'Bytes admitted and not yet answered',
+      registers,
+    }),
+    journalBytes: new Gauge({
+      name: 'plumbline_journal_bytes',
+      help: 'Bytes of segments on disk',
+      labelNames: ['journal'] as const,
+      registers,
+    }),
+    journalSyncSeconds: new Histogram({
+      name: 'plumbline_journal_sync_seconds',
+      help: 'One group commit: write and sync',
+      labelNames: ['journal'] as const,
+      buckets: [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1],
+      registers,
+    }),
+    sinkItems: new Counter({
+      name: 'plumbline_sink_items_total',
+      help: 'Items by sink and outcome: delivered, dead_lettered, damaged, expired',
+      labelNames: ['sink', 'stream', 'signal', 'outcome'] as const,
+      registers,
+    }),
+    sinkRetries: new Counter({
+      name: 'plumbline_sink_retries_total',
+      help: 'Batches that were sent again',
+      labelNames: ['sink'] as const,
+      registers,
+    }),
+    sinkLagItems: new Gauge({
+      name: 'plumbline_sink_lag_items',
+      help: 'Items journalled and not yet safe at the sink',
+      labelNames: ['sink'] as const,
+      registers,
+    }),
+    sinkLagSeconds: new Gauge({
+      name: 'plumbline_sink_lag_seconds',
+      help: 'Age of the oldest such item',
+      labelNames: ['sink'] as const,
+      registers,
+    }),
+    contractState: new Gauge({
+      name: 'plumbline_contract_state',
+      help: '0 unknown, 1 healthy, 2 degraded, 3 breached',
+      labelNames: ['service', 'signal'] as const,
+      registers,
+    }),
+    workerRestarts: new Counter({
+      name: 'plumbline_worker_restarts_total',
+      help: 'Worker threads that died and were replaced',
+      registers,
+    }),
+    configErrors: new Counter({
+      name: 'plumbline_config_errors_total',
+      help: 'Changes of configuration or contracts that were refused',
+      registers,
+    }),
+    tracesEvicted: new Counter({
+      name: 'plumbline_traces_evicted_total',
+      help: 'Traces that left the trace table before they were decided',
+      registers,
+    }),
+    summaryOverflow: new Counter({
+      name: 'plumbline_summary_overflow_total',
+      help: 'Items summarised under the overflow group, because the bound on groups was reached',
+      registers,
+    }),
+    info: new Gauge({
+      name: 'plumbline_info',
+      help: 'Always 1',
+      labelNames: ['version', 'durability'] as const,
+      registers,
+    }),
+  };
+}

@@ -1,0 +1,54 @@
+/** "200ms", "4MiB", "20MiB/min", "5%" to numbers: the only place that knows how units are spelt. */
+
+const DURATIONS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const SIZES: Record<string, number> = {
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+};
+
+function parse(text: string, units: Record<string, number>): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)([a-zA-Z]+)$/.exec(text.trim());
+  const unit = match === null ? undefined : units[match[2] as string];
+  return match === null || unit === undefined ? undefined : Number(match[1]) * unit;
+}
+
+/** "200ms" is 200; milliseconds, or undefined when it is no duration. */
+export function parseDurationMs(text: string): number | undefined {
+  return text.trim() === '0' ? 0 : parse(text, DURATIONS);
+}
+
+/** "4MiB" is 4194304; bytes, or undefined when it is no size. */
+export function parseBytes(text: string): number | undefined {
+  const bytes = parse(text, SIZES);
+  return bytes === undefined ? undefined : Math.round(bytes);
+}
+
+/** "5%" is 0.05; or undefined when it is no share. */
+export function parseShare(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)%$/.exec(text.trim());
+  if (match === null) return undefined;
+  const share = Number(match[1]) / 100;
+  return share <= 1 ? share : undefined;
+}
+
+/** "20MiB/min" in bytes per second; or undefined when it is no rate. */
+export function parseBytesPerSecond(text: string): number | undefined {
+  const [size, per] = text.split('/');
+  const seconds = per === 's' ? 1 : per === 'min' || per === 'm' ? 60 : per === 'h' ? 3600 : undefined;
+  const bytes = parseBytes(size ?? '');
+  return bytes === undefined || seconds === undefined ? undefined : bytes / seconds;
+}
+
+/** 90000 is "1m30s": for messages people read. */
+export function formatDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)}ms`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m${seconds % 60 === 0 ? '' : `${seconds % 60}s`}`;
+  return `${Math.floor(seconds / 3600)}h${Math.floor((seconds % 3600) / 60) === 0 ? '' : `${Math.floor((seconds % 3600) / 60)}m`}`;
+}
