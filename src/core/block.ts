@@ -36,7 +36,7 @@ export const Field = {
   receivedMs: 32, // u64, Unix milliseconds
   total: 40, // u64, items of this stream and signal since the journal was created, this frame included
   covers: 48, // u64, derived journal: the intake sequence up to which this frame's stream and signal is decided
-  filtered: 56, // u64, derived journal, stream `sampled`: items filtered since the journal was created
+  filtered: 56, // u64, stream `sampled`: items filtered since the journal was created; `summaries`: see worker/observers.ts
   items: 64, // u32, spans, data points or log records
   payloadCrc: 68, // u32
   rejected: 72, // u32, items of the same request that were refused (partial success)
@@ -51,8 +51,11 @@ export const Uncommitted = {
 
 export const Encoding = { protobuf: 0, json: 1, gzip: 2 } as const;
 
-/** A void frame holds nothing (refused or moved to another block); readers skip it. */
-export const Flag = { void: 1 } as const;
+/**
+ * void: the frame holds nothing (refused or moved to another block); readers skip it. traceState: some span of it carries a tracestate,
+ * so that sampling cannot decide by trace ids alone.
+ */
+export const Flag = { void: 1, traceState: 2 } as const;
 
 export const STREAMS = ['raw', 'sampled', 'summaries', 'events'] as const;
 export type Stream = (typeof STREAMS)[number];

@@ -121,6 +121,15 @@ export interface FrameBatch {
   release(): void;
 }
 
+/** A run of frames of all rows, read from a journal. */
+export interface FrameRun {
+  /** Addresses of headers, ascending sequence. May be empty when only damage was passed. */
+  frames: number[];
+  /** The sequence to read on from. */
+  next: number;
+  release(): void;
+}
+
 /** A journal as its readers see it. */
 export interface FrameSource {
   /** The next sequence that will be given; everything below is durable and readable. */
@@ -139,9 +148,10 @@ export interface CursorRow {
   next: number;
   /** Running total of the row when the subscription was added: `offered` counts from here. */
   offeredFrom: number;
+  /** Stream `sampled`: what the selection had filtered and sampled out by then. */
+  filteredFrom: number;
+  sampledOutFrom: number;
   delivered: number;
-  filtered: number;
-  sampledOut: number;
   deadLettered: number;
   expired: number;
   damaged: number;

@@ -13,7 +13,7 @@ const SIZES: Record<string, number> = {
 
 function parse(text: string, units: Record<string, number>): number | undefined {
   const match = /^(\d+(?:\.\d+)?)([a-zA-Z]+)$/.exec(text.trim());
-  const unit = match === null ? undefined : units[match[2] as string];
+  const unit = match !== null && Object.hasOwn(units, match[2] as string) ? units[match[2] as string] : undefined;
   return match === null || unit === undefined ? undefined : Number(match[1]) * unit;
 }
 

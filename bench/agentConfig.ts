@@ -1,0 +1,53 @@
+/** The agent's configuration for a level of work: contracts over the workload's attributes, and the sinks the level has. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Three contracts of three signals each: errors, latency, one slow route; service-00 to service-02 of shapes.ts. */
+export const CONTRACT_FILES: readonly string[] = ['service-00', 'service-01', 'service-02'].map((name) =>
+  fileURLToPath(new URL(`contracts/${name}.yaml`, import.meta.url)),
+);
+
+export type AgentLevel = 'F3' | 'F4';
+
+export interface AgentConfigOptions {
+  level: AgentLevel;
+  /** Where journal, archive and the file itself go. */
+  directory: string;
+  kafka: string;
+  workers: 'auto' | number;
+  compression: 'none' | 'zstd';
+}
+
+/** Writes agent.yaml (JSON is YAML) and returns its path. */
+export function writeAgentConfig(options: AgentConfigOptions): string {
+  const { directory, kafka, level } = options;
+  mkdirSync(directory, { recursive: true });
+  const storage = {
+    type: 'storage',
+    subscribe: ['raw'],
+    directory: join(directory, 'archive'),
+    compression: options.compression,
+    retain: { size: 'none', age: 'none' },
+  };
+  const config = {
+    agent: { id: 'bench', data_dir: directory, workers: options.workers, log_level: 'warn', shutdown: { serve_on: '0s', grace: '60s' } },
+    admin: { endpoint: '127.0.0.1:0' },
+    ingest: { http: { endpoint: '127.0.0.1:0' } },
+    journal: { durability: 'durable' },
+    contracts: CONTRACT_FILES,
+    processors: [{ type: 'summarize' }, { type: 'detect' }, { type: 'sample', wait: '1s', base: '10%' }],
+    sinks: [
+      {
+        type: 'kafka',
+        brokers: [kafka],
+        subscribe: { sampled: 'otlp_{signal}', summaries: 'plumbline_summaries', events: 'plumbline_events' },
+        compression: 'zstd',
+      },
+      ...(level === 'F4' ? [storage] : []),
+    ],
+  };
+  const file = join(directory, 'agent.yaml');
+  writeFileSync(file, JSON.stringify(config, null, 2));
+  return file;
+}

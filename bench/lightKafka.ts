@@ -1,0 +1,292 @@
+/**
+ * A Kafka that only counts: enough of the protocol for kafkajs 2.2.4 producers, every topic exists, acknowledged at once, kept nowhere.
+ *
+ *   node bench/lightKafka.ts [--port 0] [--partitions 1] [--verify]
+ *
+ * Prints `ready HOST:PORT`, the totals as one JSON line for each line on stdin, and once more when SIGTERM ends it. --verify reads the
+ * records: items by stream and signal, and records that came twice.
+ * https://kafka.apache.org/protocol
+ */
+import { createServer, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { type Batch, readBatches, readRecords } from './recordBatch.ts';
+import { countItems } from './items.ts';
+import { SIGNALS } from '../src/core/block.ts';
+
+export interface Totals {
+  connections: number;
+  requests: number;
+  bytes: number;
+  batches: number;
+  records: number;
+  topics: Record<string, { batches: number; records: number; bytes: number }>;
+  /** With --verify, by `stream/signal`. */
+  streams: Record<string, { records: number; items: number; bytes: number }>;
+  duplicates: number;
+  /** Records that could not be read, and the first reason. */
+  unreadable: number;
+  error: string | null;
+}
+
+const Api = { produce: 0, metadata: 3, versions: 18 } as const;
+/** One version of each, so that one layout of each is written. */
+const VERSIONS = [
+  [Api.produce, 7, 7],
+  [Api.metadata, 5, 5],
+  [Api.versions, 0, 2],
+] as const;
+const UNSUPPORTED_VERSION = 35;
+const NODE_ID = 1;
+
+interface Settings {
+  port: number;
+  partitions: number;
+  verify: boolean;
+}
+
+/** Starts it in this process; tests do. */
+export async function startLightKafka(settings: Settings): Promise<{ address: string; totals: Totals; close(): Promise<void> }> {
+  const totals: Totals = { connections: 0, requests: 0, bytes: 0, batches: 0, records: 0, topics: {}, streams: {}, duplicates: 0, unreadable: 0, error: null };
+  const seen = new Set<string>();
+  const sockets = new Set<Socket>();
+  let port = 0;
+  const server = createServer((socket) => {
+    totals.connections++;
+    sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.on('error', () => undefined);
+    socket.on('close', () => sockets.delete(socket));
+    readRequests(socket, (request) => {
+      const reply = answer(request, { settings, totals, seen, port });
+      if (reply !== null) socket.write(reply);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(settings.port, '127.0.0.1', resolve));
+  const address = server.address();
+  if (typeof address === 'object' && address !== null) port = address.port;
+  return {
+    address: `127.0.0.1:${port}`,
+    totals,
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+interface World {
+  settings: Settings;
+  totals: Totals;
+  seen: Set<string>;
+  port: number;
+}
+
+/** Calls `take` with each whole request: what stands behind its four bytes of length. */
+function readRequests(socket: Socket, take: (request: Buffer) => void): void {
+  let chunks: Buffer[] = [];
+  let bytes = 0;
+  let need = 4;
+  socket.on('data', (chunk: Buffer) => {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    // Joined only when a request is complete: joining at every chunk would be quadratic.
+    while (bytes >= need) {
+      const all: Buffer = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes);
+      const size = 4 + all.readInt32BE(0);
+      chunks = [all];
+      need = size;
+      if (bytes < size) break;
+      take(all.subarray(4, size));
+      chunks = bytes === size ? [] : [all.subarray(size)];
+      bytes -= size;
+      need = 4;
+    }
+  });
+}
+
+function answer(request: Buffer, world: World): Buffer | null {
+  const api = request.readInt16BE(0);
+  const version = request.readInt16BE(2);
+  const correlation = request.readInt32BE(4);
+  const body = new Cursor(request, 8);
+  body.text();
+  world.totals.requests++;
+  const reply = new Reply(correlation);
+  if (api === Api.versions) writeVersions(reply, version);
+  else if (api === Api.metadata && version === 5) writeMetadata(reply, body, world);
+  else if (api === Api.produce && version === 7) {
+    if (!takeProduce(reply, body, world)) return null;
+  } else reply.int16(UNSUPPORTED_VERSION);
+  return reply.finish();
+}
+
+function writeVersions(reply: Reply, version: number): void {
+  reply.int16(0).int32(VERSIONS.length);
+  for (const [api, min, max] of VERSIONS) reply.int16(api).int16(min).int16(max);
+  if (version >= 1) reply.int32(0);
+}
+
+function writeMetadata(reply: Reply, body: Cursor, { settings, port }: World): void {
+  const count = body.int32();
+  const topics = Array.from({ length: Math.max(0, count) }, () => body.text() ?? '');
+  reply.int32(0);
+  reply.int32(1).int32(NODE_ID).text('127.0.0.1').int32(port).text(null);
+  reply.text('light').int32(NODE_ID);
+  reply.int32(topics.length);
+  for (const topic of topics) {
+    reply.int16(0).text(topic).int8(0).int32(settings.partitions);
+    for (let partition = 0; partition < settings.partitions; partition++) {
+      reply.int16(0).int32(partition).int32(NODE_ID);
+      reply.int32(1).int32(NODE_ID).int32(1).int32(NODE_ID).int32(0);
+    }
+  }
+}
+
+/** False when the client wants no answer (acks 0). */
+function takeProduce(reply: Reply, body: Cursor, world: World): boolean {
+  body.text();
+  const acks = body.int16();
+  body.int32();
+  const topics = body.int32();
+  reply.int32(topics);
+  for (let t = 0; t < topics; t++) {
+    const topic = body.text() ?? '';
+    const partitions = body.int32();
+    reply.text(topic).int32(partitions);
+    for (let p = 0; p < partitions; p++) {
+      reply.int32(body.int32()).int16(0);
+      const records = body.bytes();
+      reply.int64(world.totals.records).int64(-1).int64(0);
+      for (const batch of readBatches(records)) count(topic, batch, world);
+    }
+  }
+  reply.int32(0);
+  return acks !== 0;
+}
+
+function count(topic: string, batch: Batch, world: World): void {
+  const { totals, settings } = world;
+  const of = (totals.topics[topic] ??= { batches: 0, records: 0, bytes: 0 });
+  for (const counter of [totals, of]) {
+    counter.batches++;
+    counter.records += batch.count;
+    counter.bytes += batch.bytes;
+  }
+  if (!settings.verify) return;
+  try {
+    verify(batch, world);
+  } catch (error) {
+    totals.unreadable += batch.count;
+    totals.error ??= error instanceof Error ? error.message : String(error);
+  }
+}
+
+function verify(batch: Batch, { totals, seen }: World): void {
+  for (const { value, headers } of readRecords(batch)) {
+    const stream = headers.get('plumbline.stream') ?? 'unknown';
+    const name = headers.get('plumbline.signal');
+    const signal = SIGNALS.find((one) => one === name) ?? 'traces';
+    const of = (totals.streams[`${stream}/${name ?? signal}`] ??= { records: 0, items: 0, bytes: 0 });
+    of.records++;
+    of.bytes += value.length;
+    of.items += countItems(value, 0, value.length, signal);
+    const sequence = headers.get('plumbline.sequence');
+    if (sequence === undefined) continue;
+    const identity = `${headers.get('plumbline.agent')} ${stream} ${signal} ${sequence}`;
+    if (seen.has(identity)) totals.duplicates++;
+    seen.add(identity);
+  }
+}
+
+/** Reads Kafka's primitive types. */
+class Cursor {
+  readonly #buffer: Buffer;
+  #at: number;
+
+  constructor(buffer: Buffer, at: number) {
+    this.#buffer = buffer;
+    this.#at = at;
+  }
+
+  int16(): number {
+    this.#at += 2;
+    return this.#buffer.readInt16BE(this.#at - 2);
+  }
+  int32(): number {
+    this.#at += 4;
+    return this.#buffer.readInt32BE(this.#at - 4);
+  }
+  text(): string | null {
+    const length = this.int16();
+    if (length < 0) return null;
+    this.#at += length;
+    return this.#buffer.toString('utf8', this.#at - length, this.#at);
+  }
+  bytes(): Buffer {
+    const length = Math.max(0, this.int32());
+    this.#at += length;
+    return this.#buffer.subarray(this.#at - length, this.#at);
+  }
+}
+
+/** Writes them, behind the length and the correlation id. */
+class Reply {
+  #buffer = Buffer.alloc(512);
+  #at = 4;
+
+  constructor(correlation: number) {
+    this.int32(correlation);
+  }
+
+  int8(value: number): this {
+    this.#buffer.writeInt8(value, this.#room(1));
+    return this;
+  }
+  int16(value: number): this {
+    this.#buffer.writeInt16BE(value, this.#room(2));
+    return this;
+  }
+  int32(value: number): this {
+    this.#buffer.writeInt32BE(value, this.#room(4));
+    return this;
+  }
+  int64(value: number): this {
+    this.#buffer.writeBigInt64BE(BigInt(value), this.#room(8));
+    return this;
+  }
+  text(value: string | null): this {
+    if (value === null) return this.int16(-1);
+    const bytes = Buffer.from(value);
+    this.int16(bytes.length);
+    bytes.copy(this.#buffer, this.#room(bytes.length));
+    return this;
+  }
+  finish(): Buffer {
+    this.#buffer.writeInt32BE(this.#at - 4, 0);
+    return this.#buffer.subarray(0, this.#at);
+  }
+  #room(bytes: number): number {
+    const at = this.#at;
+    this.#at += bytes;
+    while (this.#at > this.#buffer.length) this.#buffer = Buffer.concat([this.#buffer, Buffer.alloc(this.#buffer.length)]);
+    return at;
+  }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { port: { type: 'string', default: '0' }, partitions: { type: 'string', default: '1' }, verify: { type: 'boolean', default: false } },
+  });
+  const settings = { port: Number(values.port), partitions: Number(values.partitions), verify: values.verify };
+  const { address, totals } = await startLightKafka(settings);
+  const print = () => process.stdout.write(`${JSON.stringify(totals)}\n`);
+  createInterface({ input: process.stdin }).on('line', print);
+  process.once('SIGTERM', () => {
+    print();
+    process.exit(0);
+  });
+  console.log(`ready ${address}`);
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,78 @@
+/** `plumbline run`: starts the agent, says when it is ready, and stops it on SIGTERM or SIGINT; src/agent.ts does the work. */
+import { type Logger, pino } from 'pino';
+import { build as prettyStream } from 'pino-pretty';
+import type { AgentConfig } from '../config.ts';
+import { AgentError } from '../core/errors.ts';
+import { EXIT_FAILED } from './commands.ts';
+import { readConfiguration } from './configuration.ts';
+import type { Context, RunningAgent } from './context.ts';
+
+const STDERR = 2;
+
+export async function run(args: string[], context: Context): Promise<number> {
+  const { config, faults, notes } = await readConfiguration(args, context);
+  if (config === null) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
+  const log = createLog(config.agent.log_level, context.isTerminal);
+  for (const note of notes) log.info(note);
+  return await runAgent(config, log, context);
+}
+
+/** Runs until a signal or a failure; returns the exit status. */
+export async function runAgent(config: AgentConfig, log: Logger, context: Context): Promise<number> {
+  const signals = countSignals(context);
+  const uncaught = new Promise<Error>((resolve) => context.onUncaught(resolve));
+  // Raced against the first failure and the second signal at every step: neither may wait for a step that hangs.
+  const crashed = uncaught.then((error) => {
+    log.error({ err: error }, 'uncaught exception: this is a fault of the agent');
+    return EXIT_FAILED;
+  });
+  const impatient = signals.second.then((signal) => {
+    log.warn(`second signal (${signal}): leaving at once, what was not sent stays in the journal`);
+    return EXIT_FAILED;
+  });
+  return await Promise.race([crashed, impatient, serve(config, log, context, signals.first)]);
+}
+
+async function serve(config: AgentConfig, log: Logger, context: Context, stopped: Promise<string>): Promise<number> {
+  const agent = await context.start(config, { log });
+  context.stdout(`ready ingest=${agent.ingestUrl} admin=${agent.adminUrl}\n`);
+  const end = await Promise.race([stopped, agent.failed]);
+  if (typeof end === 'string') {
+    log.info(`${end}: stopping`);
+    await agent.stop();
+    return 0;
+  }
+  log.error({ err: end }, 'the agent cannot go on');
+  await stopAfterFailure(agent, log);
+  return EXIT_FAILED;
+}
+
+async function stopAfterFailure(agent: RunningAgent, log: Logger): Promise<void> {
+  try {
+    await agent.stop();
+  } catch (error) {
+    // The first failure decides the exit status; this one may explain it.
+    log.error({ err: error }, 'stopping failed, too');
+  }
+}
+
+/** The first and the second signal as they come. */
+function countSignals(context: Context): { first: Promise<string>; second: Promise<string> } {
+  const first = Promise.withResolvers<string>();
+  const second = Promise.withResolvers<string>();
+  let count = 0;
+  context.onSignal((signal) => (count++ === 0 ? first : second).resolve(signal));
+  return { first: first.promise, second: second.promise };
+}
+
+/** JSON lines on stderr, or lines for people on a terminal. Synchronous, so that the last line before an exit is not lost. */
+function createLog(level: string, isTerminal: boolean): Logger {
+  const options = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  if (isTerminal) return pino(options, prettyStream({ destination: STDERR, sync: true }));
+  return pino(options, pino.destination({ dest: STDERR, sync: true }));
+}

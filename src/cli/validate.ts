@@ -1,0 +1,20 @@
+/** `plumbline validate`: every fault of the configuration and its contracts, one a line, or one line that there is none. */
+import { EXIT_USAGE } from './commands.ts';
+import { readConfiguration } from './configuration.ts';
+import type { Context } from './context.ts';
+import { readContracts } from '../contracts/read.ts';
+
+export async function validate(args: string[], context: Context): Promise<number> {
+  const { file, config, faults, notes } = await readConfiguration(args, context);
+  // While the configuration has faults, where its contracts lie is not known.
+  const contracts = readContracts(config?.contracts ?? []);
+  const all = [...faults, ...contracts.faults];
+  if (all.length > 0) {
+    context.stderr(`${all.join('\n')}\n`);
+    return EXIT_USAGE;
+  }
+  const count = contracts.plans.length;
+  const held = count === 0 ? '' : ` with ${count} contract${count === 1 ? '' : 's'}`;
+  context.stdout(`${[...notes, `${file} is valid${held}`].join('\n')}\n`);
+  return 0;
+}

@@ -1,0 +1,159 @@
+// HOT: once per item and condition. Bench: bench/micro/contracts/match.bench.ts
+/** Conditions compiled to comparisons of bytes: no string is made of what passes. */
+import { type AttributeTable, emptyValue, readValue, type Value } from '../otlp/attributes.ts';
+import { type Reader, sameBytes } from '../otlp/protobuf.ts';
+import type { Envelope } from '../otlp/resource.ts';
+import type { ConditionMap } from './contract.ts';
+
+/** What conditions are asked about. `attributes` are the item's own. */
+export interface Item {
+  attributes: AttributeTable;
+  /** Fills `value` with an intrinsic key's value. */
+  intrinsic(key: Intrinsic, value: Value): void;
+}
+
+export type Intrinsic = 'span.name' | 'span.kind' | 'status' | 'severity' | 'body';
+const INTRINSICS = new Set<string>(['span.name', 'span.kind', 'status', 'severity', 'body']);
+/** Names of the integers that kinds and status codes are. */
+const NAMES: Record<string, readonly string[]> = {
+  'span.kind': ['unspecified', 'internal', 'server', 'client', 'producer', 'consumer'],
+  status: ['unset', 'ok', 'error'],
+};
+
+type Test =
+  | { op: 'is'; text: Buffer; number: number; bool: number }
+  | { op: 'gt' | 'gte' | 'lt' | 'lte'; number: number }
+  | { op: 'like'; parts: Buffer[] }
+  | { op: 'exists'; wanted: boolean }
+  | { op: 'not'; tests: Test[] };
+
+export interface Condition {
+  intrinsic: Intrinsic | null;
+  /** Where to look: `item`, `resource`, or item, then scope, then resource. */
+  scope: 'item' | 'resource' | 'any';
+  key: Buffer;
+  /** Any of them. */
+  tests: Test[];
+}
+
+export function compileConditions(map: ConditionMap): Condition[] {
+  return Object.entries(map).map(([written, wanted]) => {
+    const intrinsic = INTRINSICS.has(written) ? (written as Intrinsic) : null;
+    const scope = written.startsWith('attr.') ? 'item' : written.startsWith('resource.') ? 'resource' : 'any';
+    const key = scope === 'item' ? written.slice(5) : scope === 'resource' ? written.slice(9) : written;
+    const names = NAMES[written] ?? [];
+    return { intrinsic, scope, key: Buffer.from(key), tests: compileTests(wanted, names) };
+  });
+}
+
+type Wanted = ConditionMap[string];
+
+function compileTests(wanted: Wanted, names: readonly string[]): Test[] {
+  if (Array.isArray(wanted)) return wanted.map((scalar) => is(scalar, names));
+  if (typeof wanted !== 'object') return [is(wanted, names)];
+  const tests: Test[] = [];
+  for (const op of ['gt', 'gte', 'lt', 'lte'] as const) {
+    const number = wanted[op];
+    if (number !== undefined) tests.push({ op, number });
+  }
+  if (wanted.like !== undefined)
+    tests.push({ op: 'like', parts: wanted.like.split('*').map((part) => Buffer.from(part)) });
+  if (wanted.exists !== undefined) tests.push({ op: 'exists', wanted: wanted.exists });
+  if (wanted.not !== undefined) tests.push({ op: 'not', tests: compileTests(wanted.not, names) });
+  // Several operators on one key must all hold: "not any that fails" keeps one list with one meaning.
+  return tests.length === 1 ? tests : [{ op: 'not', tests: tests.map((test) => ({ op: 'not', tests: [test] })) }];
+}
+
+function is(scalar: string | number | boolean, names: readonly string[]): Test {
+  const named = typeof scalar === 'string' ? names.indexOf(scalar.toLowerCase()) : -1;
+  const number =
+    named >= 0 ? named : typeof scalar === 'number' ? scalar : typeof scalar === 'string' ? Number.NaN : Number.NaN;
+  return {
+    op: 'is',
+    text: Buffer.from(String(scalar)),
+    number,
+    bool: typeof scalar === 'boolean' ? Number(scalar) : -1,
+  };
+}
+
+const value = emptyValue();
+
+/** Whether all conditions hold. */
+export function matchesAll(conditions: readonly Condition[], item: Item, envelope: Envelope, reader: Reader): boolean {
+  for (let i = 0; i < conditions.length; i++) {
+    const condition = conditions[i]!;
+    lookUp(condition, item, envelope, reader);
+    if (!anyHolds(condition.tests, reader.bytes)) return false;
+  }
+  return true;
+}
+
+/** Finds the condition's value: fills `value`, of kind `none` when there is none. */
+function lookUp(condition: Condition, item: Item, envelope: Envelope, reader: Reader): void {
+  value.kind = 'none';
+  if (condition.intrinsic !== null) {
+    item.intrinsic(condition.intrinsic, value);
+    return;
+  }
+  if (condition.scope !== 'resource' && read(item.attributes, condition.key, reader)) return;
+  if (condition.scope === 'any' && read(envelope.scope, condition.key, reader)) return;
+  if (condition.scope !== 'item') read(envelope.resource, condition.key, reader);
+}
+
+function read(table: AttributeTable, key: Buffer, reader: Reader): boolean {
+  const found = table.find(reader.bytes, key);
+  if (found < 0) return false;
+  readValue(reader, table.valueAt(found), table.valueEnd(found), value);
+  return true;
+}
+
+function anyHolds(tests: readonly Test[], bytes: Uint8Array): boolean {
+  for (let i = 0; i < tests.length; i++) if (holds(tests[i]!, bytes)) return true;
+  return false;
+}
+
+function holds(test: Test, bytes: Uint8Array): boolean {
+  const numeric = value.kind === 'int' || value.kind === 'double';
+  switch (test.op) {
+    case 'is':
+      if (value.kind === 'string') {
+        return value.end - value.at === test.text.length && sameBytes(bytes, value.at, test.text, 0, test.text.length);
+      }
+      return numeric ? value.number === test.number : value.kind === 'bool' && value.number === test.bool;
+    case 'gt':
+      return numeric && value.number > test.number;
+    case 'gte':
+      return numeric && value.number >= test.number;
+    case 'lt':
+      return numeric && value.number < test.number;
+    case 'lte':
+      return numeric && value.number <= test.number;
+    case 'like':
+      return value.kind === 'string' && like(bytes, value.at, value.end, test.parts);
+    case 'exists':
+      return (value.kind !== 'none') === test.wanted;
+    case 'not':
+      return !anyHolds(test.tests, bytes);
+    default:
+      return test satisfies never;
+  }
+}
+
+/** First part at the start, last part at the end, the others in order between, each as early as possible. */
+function like(bytes: Uint8Array, at: number, end: number, parts: readonly Buffer[]): boolean {
+  const first = parts[0]!;
+  const last = parts[parts.length - 1]!;
+  if (parts.length === 1) return end - at === first.length && sameBytes(bytes, at, first, 0, first.length);
+  if (end - at < first.length + last.length) return false;
+  if (!sameBytes(bytes, at, first, 0, first.length)) return false;
+  const tail = end - last.length;
+  if (!sameBytes(bytes, tail, last, 0, last.length)) return false;
+  let from = at + first.length;
+  for (let i = 1; i < parts.length - 1; i++) {
+    const part = parts[i]!;
+    while (from + part.length <= tail && !sameBytes(bytes, from, part, 0, part.length)) from++;
+    if (from + part.length > tail) return false;
+    from += part.length;
+  }
+  return true;
+}

@@ -1,0 +1,182 @@
+/** Holds a value against a JSON Schema: fills in defaults and says each fault in words; where it stands in a file is the caller's to add. */
+import { Ajv, type ErrorObject } from 'ajv';
+import type { TSchema } from 'typebox';
+import { parseEndpoint } from './endpoint.ts';
+import { nearest, suggest } from './nearest.ts';
+import { parseBytes, parseBytesPerSecond, parseDurationMs, parseShare } from './units.ts';
+import type { Path } from './yaml.ts';
+
+export interface SchemaFault {
+  path: Path;
+  /** What the fault is about: the key's name or what it is set to. */
+  part: 'key' | 'value';
+  message: string;
+}
+
+/** Faults of the value; fills its missing keys with the schema's defaults. `within` names the value in messages. */
+export type SchemaCheck = (value: unknown, within: (path: Path) => string) => SchemaFault[];
+
+/** String formats that schemas may name, each with its parser and what it looks like. */
+export const FORMATS: Record<string, { valid: (text: string) => boolean; expects: string }> = {
+  duration: {
+    valid: (text) => isNumber(parseDurationMs(text)),
+    expects: 'a duration such as 200ms, 10s, 5m, 2h or 7d',
+  },
+  bytes: { valid: (text) => isNumber(parseBytes(text)), expects: 'a size such as 16KiB, 4MiB or 8GiB' },
+  rate: { valid: (text) => isNumber(parseBytesPerSecond(text)), expects: 'a rate such as 20MiB/min' },
+  share: { valid: (text) => isNumber(parseShare(text)), expects: 'a share from 0% to 100%' },
+  host_port: { valid: (text) => parseEndpoint(text) !== undefined, expects: 'HOST:PORT such as 127.0.0.1:4318' },
+};
+
+/** `path_file` names a file, not a secret. */
+const SECRET = /(password|passphrase|secret|token|credential|private|authorization|api_?-?key|headers)(?!.*_file$)/i;
+const MOST_SHOWN = 60;
+/** Faults that say a value is of another kind than a union's branch; ajv's own words do for all others. */
+const IN_OUR_WORDS = new Set(['type', 'const', 'enum', 'format', 'union']);
+
+const ajv = createAjv();
+
+/** Compiles a schema once; objects in it that do not say otherwise refuse unknown keys. */
+export function compileSchema(schema: TSchema): SchemaCheck {
+  const copy = closed(schema);
+  const validate = ajv.compile(copy);
+  // Ajv remembers schemas for ever, and a reload compiles them again.
+  ajv.removeSchema(copy);
+  return (value, within) => {
+    if (validate(value)) return [];
+    return mostTelling(validate.errors ?? []).map((error) => inWords(error, value, within));
+  };
+}
+
+/** The schema with `additionalProperties: false` in every object that lists its properties. */
+export function closed(schema: TSchema): TSchema {
+  return JSON.parse(JSON.stringify(schema), (_key, part: unknown) => {
+    if (!isRecord(part) || part.type !== 'object' || !isRecord(part.properties)) return part;
+    return 'additionalProperties' in part ? part : { ...part, additionalProperties: false };
+  });
+}
+
+/** A value as messages show it: scalars shortened, the rest by kind, and nothing that may be secret. */
+export function show(value: unknown, path: Path): string {
+  if (value === undefined || value === null) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'a map';
+  if (path.some((step) => SECRET.test(String(step)))) return 'a value that is not shown';
+  // A URL may carry user and password before its host.
+  const text = String(value).replace(/\/\/[^/@\s]*@/g, '//...@');
+  const short = text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}...` : text;
+  return typeof value === 'string' ? `"${short}"` : short;
+}
+
+function createAjv(): Ajv {
+  const instance = new Ajv({ allErrors: true, useDefaults: true, verbose: true, strict: false, logger: false });
+  for (const [name, format] of Object.entries(FORMATS)) instance.addFormat(name, format.valid);
+  return instance;
+}
+
+/**
+ * Of a union's errors, those of the one branch that was meant (the value has its type), else the union's own. Ajv lists the
+ * branches' errors before the union's, and their schemaPath begins with its.
+ */
+function mostTelling(errors: ErrorObject[]): ErrorObject[] {
+  const union = errors.find((error) => error.keyword === 'anyOf' || error.keyword === 'oneOf');
+  if (union === undefined) return errors;
+  const inside = (error: ErrorObject) =>
+    error.schemaPath.startsWith(`${union.schemaPath}/`) && error.instancePath.startsWith(union.instancePath);
+  const branches = Map.groupBy(errors.filter(inside), (error) => branchOf(error, union));
+  const meant = [...branches.values()]
+    .filter((branch) =>
+      branch.every((error) => error.instancePath !== union.instancePath || !IN_OUR_WORDS.has(error.keyword)),
+    )
+    .sort((a, b) => a.length - b.length)[0];
+  const index = errors.indexOf(union);
+  const kept = errors.filter((error) => !inside(error) && error !== union);
+  if (meant === undefined) {
+    // Renamed so that the next round leaves it alone.
+    const before = errors.slice(0, index).filter((error) => !inside(error)).length;
+    return [...mostTelling(kept.slice(0, before)), { ...union, keyword: 'union' }, ...mostTelling(kept.slice(before))];
+  }
+  return mostTelling([...meant, ...kept]);
+}
+
+function branchOf(error: ErrorObject, union: ErrorObject): string {
+  return error.schemaPath.slice(union.schemaPath.length + 1).split('/')[0] ?? '';
+}
+
+function inWords(error: ErrorObject, root: unknown, within: (path: Path) => string): SchemaFault {
+  const path = stepsOf(error.instancePath, root);
+  const schema: unknown = error.parentSchema;
+  if (error.keyword === 'additionalProperties') {
+    const key = String(error.params.additionalProperty);
+    const known = isRecord(schema) && isRecord(schema.properties) ? Object.keys(schema.properties) : [];
+    return {
+      path: [...path, key],
+      part: 'key',
+      message: `unknown key "${key}" in ${within(path)}: ${suggest(key, known)}`,
+    };
+  }
+  if (error.keyword === 'required') {
+    return { path, part: 'key', message: `missing key "${error.params.missingProperty}" in ${within(path)}` };
+  }
+  // Bounds and lengths read well as ajv puts them: "must be >= 1".
+  const rule = IN_OUR_WORDS.has(error.keyword) ? `must be ${expectation(schema)}` : (error.message ?? error.keyword);
+  const message = `${within(path)} ${rule}, found ${show(error.data, path)}`;
+  return { path, part: 'value', message: message + meantWord(schema, error.data) };
+}
+
+/** What a schema asks for, in words. */
+function expectation(schema: unknown): string {
+  if (!isRecord(schema)) return 'something else';
+  const branches = schema.anyOf ?? schema.oneOf;
+  if (Array.isArray(branches)) return [...new Set(branches.map((branch) => expectation(branch)))].join(' or ');
+  if ('const' in schema) return String(schema.const);
+  if (Array.isArray(schema.enum)) return schema.enum.join(' or ');
+  const format = FORMATS[String(schema.format)];
+  if (format !== undefined) return format.expects;
+  return TYPE_WORDS[String(schema.type)] ?? String(schema.type ?? 'something else');
+}
+
+const TYPE_WORDS: Record<string, string> = {
+  string: 'a text',
+  integer: 'a whole number',
+  number: 'a number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a map',
+};
+
+/** `: did you mean "x"?` where one of a few words was expected. */
+function meantWord(schema: unknown, found: unknown): string {
+  if (typeof found !== 'string' || !isRecord(schema)) return '';
+  const branches = schema.anyOf ?? schema.oneOf;
+  const words: unknown[] = Array.isArray(branches)
+    ? branches.map((branch: unknown) => (isRecord(branch) ? branch.const : undefined))
+    : [schema.const, ...(Array.isArray(schema.enum) ? schema.enum : [])];
+  const meant = nearest(
+    found,
+    words.filter((word) => typeof word === 'string'),
+  );
+  return meant === undefined ? '' : `: did you mean "${meant}"?`;
+}
+
+/** A JSON pointer's steps, with indices as numbers where the value has a list. */
+function stepsOf(pointer: string, root: unknown): (string | number)[] {
+  let value = root;
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((step) => {
+      const key = step.replaceAll('~1', '/').replaceAll('~0', '~');
+      const isIndex = Array.isArray(value);
+      value = isIndex || isRecord(value) ? Reflect.get(Object(value), key) : undefined;
+      return isIndex ? Number(key) : key;
+    });
+}
+
+function isNumber(parsed: number | undefined): boolean {
+  return Number.isFinite(parsed);
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

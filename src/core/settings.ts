@@ -1,0 +1,164 @@
+/** The sections of agent.yaml that belong to no processor or sink: keys, defaults and descriptions. src/config.ts reads them from a file. */
+import { type Static, type TProperties, Type } from 'typebox';
+import { isLoopback, parseEndpoint } from './endpoint.ts';
+import type { SchemaFault } from './schema.ts';
+import { parseBytes } from './units.ts';
+
+const SEGMENT_MARGIN_BYTES = 1 << 20;
+const LEAST_SEGMENTS = 4;
+
+const duration = (text: string, description: string) => Type.String({ format: 'duration', default: text, description });
+const bytes = (text: string, description: string) => Type.String({ format: 'bytes', default: text, description });
+const hostPort = (text: string, description: string) =>
+  Type.String({ format: 'host_port', default: text, description });
+const urlPath = (text: string, signal: string) =>
+  Type.String({ pattern: '^/[^\\s?#]*$', default: text, description: `Path that takes ${signal}.` });
+const autoBytes = (description: string) =>
+  Type.Union([Type.Literal('auto'), Type.String({ format: 'bytes' })], { default: 'auto', description });
+const section = <Keys extends TProperties>(keys: Keys, description: string) =>
+  Type.Object(keys, { default: {}, description, additionalProperties: false });
+
+const Agent = section(
+  {
+    id: Type.String({
+      default: '',
+      maxLength: 200,
+      pattern: '^[^\\s/\\\\]*$',
+      description: 'Name of this agent in record headers and file names. Default: the host name.',
+    }),
+    data_dir: Type.String({
+      default: './data',
+      minLength: 1,
+      description: 'Where the agent keeps its files. Relative paths are relative to the working directory.',
+    }),
+    workers: Type.Union([Type.Literal('auto'), Type.Integer({ minimum: 1, maximum: 64 })], {
+      default: 'auto',
+      description: 'Worker threads. auto: available parallelism - 1, from 1 to 4.',
+    }),
+    memory_limit: autoBytes(
+      'Memory that admission, blocks and sinks share. auto: 90 % of the cgroup limit, at most 512MiB.',
+    ),
+    log_level: Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')], {
+      default: 'info',
+      description: 'Least severe log lines that are written.',
+    }),
+    shutdown: section(
+      {
+        serve_on: duration('1s', 'How long after SIGTERM the agent still serves while it says it is not ready.'),
+        grace: duration('20s', 'How long after SIGTERM it may drain: requests in flight and sinks.'),
+      },
+      'What happens after SIGTERM.',
+    ),
+  },
+  'The process as a whole.',
+);
+
+const Admin = section(
+  {
+    endpoint: hostPort(
+      '127.0.0.1:8888',
+      'Where /metrics, /health, /status and /contracts answer. Port 0: any free one.',
+    ),
+  },
+  'The port for operators.',
+);
+
+const Http = section(
+  {
+    endpoint: hostPort('127.0.0.1:4318', 'Where OTLP over HTTP is taken. Port 0: any free one.'),
+    max_request_body_size: bytes('20MiB', 'Largest request body, after decompression.'),
+    traces_url_path: urlPath('/v1/traces', 'traces'),
+    metrics_url_path: urlPath('/v1/metrics', 'metrics'),
+    logs_url_path: urlPath('/v1/logs', 'logs'),
+    insecure: Type.Boolean({
+      default: false,
+      description: 'Must be true to listen beyond loopback: requests are neither encrypted nor authenticated.',
+    }),
+  },
+  'OTLP over HTTP.',
+);
+
+const Ingest = section(
+  {
+    http: Http,
+    admission: section(
+      {
+        in_flight: autoBytes('Bytes of requests that may be in work at once. auto: 25 % of memory_limit.'),
+        waiting: autoBytes('Bytes of request bodies that may be still arriving. auto: 6 % of memory_limit.'),
+      },
+      'How much is taken before requests are answered 503.',
+    ),
+  },
+  'What comes in.',
+);
+
+const Journal = section(
+  {
+    directory: Type.String({
+      default: '',
+      description: 'Holds intake/ and derived/. Default: journal below data_dir. Relative to the working directory.',
+    }),
+    durability: Type.Union([Type.Literal('durable'), Type.Literal('written')], {
+      default: 'durable',
+      description:
+        'durable: a 200 is sent after the sync to disk; written: after the write, which a power cut can undo.',
+    }),
+    segment_size: bytes('64MiB', 'Size of a segment: more than max_request_body_size + 1MiB.'),
+    max_size: bytes(
+      '8GiB',
+      'Most bytes of intake segments, at least 4 segments. The derived journal has a quarter of it.',
+    ),
+    look_back: duration('2m', 'How far back intake segments are kept for contracts that break.'),
+    when_full: Type.Literal('reject', {
+      default: 'reject',
+      description: 'What happens when max_size is reached: reject answers 503 until sinks have caught up.',
+    }),
+  },
+  'The journal on disk that everything goes through.',
+);
+
+/** Every section but processors and sinks, which src/config.ts composes from the registries. */
+export const SETTINGS = {
+  agent: Agent,
+  admin: Admin,
+  ingest: Ingest,
+  journal: Journal,
+  contracts: Type.Array(Type.String({ minLength: 1 }), {
+    default: [],
+    description: 'Contract files: globs, relative to this file.',
+  }),
+};
+
+export type Settings = {
+  agent: Static<typeof Agent>;
+  admin: Static<typeof Admin>;
+  ingest: Static<typeof Ingest>;
+  journal: Static<typeof Journal>;
+  contracts: string[];
+};
+
+/** Faults between keys that are each sound by themselves. */
+export function settingFaults({ ingest: { http }, journal, admin }: Settings): SchemaFault[] {
+  const faults: SchemaFault[] = [];
+  const add = (path: string, message: string) => faults.push({ path: path.split('.'), part: 'value', message });
+  const segmentBytes = parseBytes(journal.segment_size) ?? 0;
+  const bodyBytes = parseBytes(http.max_request_body_size) ?? 0;
+  if (segmentBytes <= bodyBytes + SEGMENT_MARGIN_BYTES) {
+    const limit = `ingest.http.max_request_body_size (${http.max_request_body_size}) + 1MiB`;
+    add('journal.segment_size', `journal.segment_size must be more than ${limit}, found ${journal.segment_size}`);
+  }
+  if ((parseBytes(journal.max_size) ?? 0) < LEAST_SEGMENTS * segmentBytes) {
+    const limit = `${LEAST_SEGMENTS} segments of ${journal.segment_size}`;
+    add('journal.max_size', `journal.max_size must be at least ${limit}, found ${journal.max_size}`);
+  }
+  if (!http.insecure && !isLoopback(parseEndpoint(http.endpoint)?.host ?? '')) {
+    const wayOut = 'say `insecure: true` beside it if everyone who reaches it may send';
+    add('ingest.http.endpoint', `ingest.http.endpoint is beyond loopback, found ${http.endpoint}: ${wayOut}`);
+  }
+  if (http.endpoint === admin.endpoint && parseEndpoint(admin.endpoint)?.port !== 0) {
+    add('admin.endpoint', `admin.endpoint must differ from ingest.http.endpoint, found ${admin.endpoint} for both`);
+  }
+  const paths = [http.traces_url_path, http.metrics_url_path, http.logs_url_path];
+  if (new Set(paths).size < paths.length) add('ingest.http', `url paths must differ, found ${paths.join(', ')}`);
+  return faults;
+}

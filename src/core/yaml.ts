@@ -1,0 +1,225 @@
+/** YAML text to a plain value that still knows its lines: `${env:...}`, overrides, bounds on size and aliases. Knows no schema. */
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parse,
+  parseDocument,
+  Scalar,
+  visit,
+  type YAMLError,
+} from 'yaml';
+import { messageOf } from './errors.ts';
+
+const MOST_BYTES = 1 << 20;
+const MOST_ALIASES = 100;
+/** `$${env:NAME}` is the text itself; `${env:NAME}` and `${env:NAME:-default}` are replaced, as in the Collector. */
+const VARIABLE = /\$(\$?)\{([^}]*)\}/g;
+const ENV = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s;
+
+export type Path = readonly (string | number)[];
+
+export interface YamlSource {
+  text: string;
+  /** As it should stand in messages. */
+  file: string;
+  env: Readonly<Record<string, string | undefined>>;
+  /** `a.b=c`, applied in order before variables are replaced. */
+  set?: readonly string[] | undefined;
+}
+
+export interface YamlValue {
+  value: unknown;
+  /** `FILE:LINE:COLUMN: message`, in the order they were found; never holds a value from the environment. */
+  faults: string[];
+  /** False when the text could not be read as YAML at all: then `value` says nothing. */
+  readable: boolean;
+  /** `FILE:LINE:COLUMN` of a key or a value, of its nearest ancestor where the path leads nowhere; `--set a.b` where that gave it. */
+  where(path: Path, part: 'key' | 'value'): string;
+  /** The text with its `${env:...}` when a scalar had one. */
+  written(path: Path): string | undefined;
+  /** True when a variable in it is unset: then faults of its text would only repeat that one. */
+  isUnset(path: Path): boolean;
+}
+
+/** Reads one YAML document; never throws for what is in it. */
+export function readYaml(source: YamlSource): YamlValue {
+  const reading = new Reading(source);
+  const bytes = Buffer.byteLength(source.text);
+  if (bytes > MOST_BYTES) reading.fault(0, `the file has ${bytes} bytes, at most ${MOST_BYTES} are read`);
+  else reading.read();
+  return {
+    value: reading.value,
+    faults: reading.faults,
+    readable: reading.readable,
+    where: (path, part) => reading.where(path, part),
+    written: (path) => reading.written.get(reading.nodeAt(path).value as Node),
+    isUnset: (path) => reading.unset.has(reading.nodeAt(path).value as Node),
+  };
+}
+
+/** What a scalar's text would be without quotes around it: a number, a boolean, or the text again. */
+export function plainScalar(text: string): unknown {
+  try {
+    const value: unknown = parse(text);
+    return typeof value === 'number' || typeof value === 'boolean' ? value : text;
+  } catch {
+    // No YAML of its own, so it is a text: the caller's check answers.
+    return text;
+  }
+}
+
+/** One pass over one text; a class because the passes share positions. */
+class Reading {
+  readonly faults: string[] = [];
+  readonly written = new Map<Node, string>();
+  readonly unset = new Set<Node>();
+  value: unknown;
+  readable = false;
+  readonly #source: YamlSource;
+  readonly #lines = new LineCounter();
+  readonly #overrides = new Map<Node, string>();
+  #document: Document | undefined;
+
+  constructor(source: YamlSource) {
+    this.#source = source;
+  }
+
+  read(): void {
+    try {
+      const document = parseDocument(this.#source.text, { lineCounter: this.#lines, prettyErrors: false });
+      for (const error of [...document.errors, ...document.warnings]) this.#refuse(error);
+      if (this.faults.length > 0) return;
+      this.#document = document;
+      for (const override of this.#source.set ?? []) this.#override(document, override);
+      let dangling = 0;
+      visit(document, {
+        Scalar: (key, node) => (key === 'key' ? undefined : this.#interpolate(node)),
+        Alias: (_, node) => {
+          if (node.resolve(document) !== undefined) return;
+          dangling++;
+          this.fault(node.range?.[0] ?? 0, 'an alias with no anchor before it');
+        },
+      });
+      if (dangling > 0) return;
+      this.value = document.toJS({ maxAliasCount: MOST_ALIASES });
+      this.readable = true;
+    } catch (error) {
+      // Parser and toJS throw only for what is bounded: depth (RangeError) and aliases (ReferenceError).
+      this.fault(0, error instanceof RangeError ? 'nested too deeply' : withoutQuote(messageOf(error)));
+    }
+  }
+
+  fault(offset: number, message: string): void {
+    this.faults.push(`${this.#place(offset)}: ${message}`);
+  }
+
+  where(path: Path, part: 'key' | 'value'): string {
+    const { key, value } = this.nodeAt(path);
+    const node = part === 'key' ? (key ?? value) : value;
+    const override = this.#overrides.get(value) ?? this.#overrides.get(node);
+    return override === undefined ? this.#place(node.range?.[0] ?? 0) : `--set ${override}`;
+  }
+
+  /** Key and value nodes at a path, or those of the last step that exists. */
+  nodeAt(path: Path): { key: Node | undefined; value: Node } {
+    let value: Node = this.#document?.contents ?? new Scalar(null);
+    let key: Node | undefined;
+    for (const step of path) {
+      const parent = isAlias(value) && this.#document !== undefined ? value.resolve(this.#document) : value;
+      if (isSeq(parent)) {
+        const item = parent.items[Number(step)];
+        if (!isNode(item)) break;
+        [key, value] = [undefined, item];
+      } else if (isMap(parent)) {
+        const pair = parent.items.find((item) => isScalar(item.key) && String(item.key.value) === String(step));
+        if (pair === undefined) break;
+        key = isNode(pair.key) ? pair.key : undefined;
+        value = isNode(pair.value) ? pair.value : (key ?? value);
+      } else break;
+    }
+    return { key, value };
+  }
+
+  #place(offset: number): string {
+    const { line, col } = this.#lines.linePos(offset);
+    return `${this.#source.file}:${Math.max(1, line)}:${Math.max(1, col)}`;
+  }
+
+  #refuse(error: YAMLError): void {
+    const offset = error.pos[0];
+    if (error.code === 'DUPLICATE_KEY') {
+      const key = /^["']?([\w.-]+)/.exec(this.#source.text.slice(offset))?.[1] ?? '';
+      this.fault(offset, `duplicate key "${key}": keep one of them`);
+      return;
+    }
+    this.fault(offset, `not YAML: ${withoutQuote(error.message)}`);
+  }
+
+  #override(document: Document, override: string): void {
+    const equals = override.indexOf('=');
+    const name = override.slice(0, Math.max(0, equals));
+    try {
+      if (name === '') throw new Error('expects a.b=c');
+      const node = document.createNode(parse(override.slice(equals + 1)) ?? '');
+      document.setIn(this.#resolve(document, name), node);
+      visit(node, (_, inner) => {
+        if (isNode(inner)) this.#overrides.set(inner, name);
+      });
+      this.#overrides.set(node, name);
+    } catch (error) {
+      this.faults.push(`--set ${name || override}: ${withoutQuote(messageOf(error))}`);
+    }
+  }
+
+  /** Steps of `a.b`; a step into a list is an index, or the `name` or `type` of an item: `sinks.kafka.topic`. */
+  #resolve(document: Document, name: string): (string | number)[] {
+    const path: (string | number)[] = [];
+    for (const step of name.split('.')) {
+      const parent: unknown = path.length === 0 ? document.contents : document.getIn(path, true);
+      const index = isSeq(parent) ? parent.items.findIndex((item) => hasName(item, step)) : -1;
+      path.push(index >= 0 ? index : isSeq(parent) && /^\d+$/.test(step) ? Number(step) : step);
+    }
+    return path;
+  }
+
+  #interpolate(node: Scalar): void {
+    const text = node.value;
+    if (typeof text !== 'string' || !text.includes('${')) return;
+    const replaced = text.replace(VARIABLE, (whole: string, escaped: string, inside: string) => {
+      if (escaped !== '') return whole.slice(1);
+      return this.#variable(node, inside);
+    });
+    this.written.set(node, text);
+    node.value = replaced;
+  }
+
+  #variable(node: Scalar, inside: string): string {
+    const match = ENV.exec(inside);
+    const value = match === null ? undefined : (this.#source.env[match[1] as string] ?? match[2]);
+    if (value !== undefined) return value;
+    const place = this.#overrides.get(node);
+    const where = place === undefined ? this.#place(node.range?.[0] ?? 0) : `--set ${place}`;
+    this.unset.add(node);
+    this.faults.push(
+      match === null
+        ? `${where}: a "\${...}" that is no variable: write \${env:NAME} or \${env:NAME:-default}, or $\${ for the text itself`
+        : `${where}: the environment variable ${match[1]} is not set: set it, or give a default: \${env:${match[1]}:-default}`,
+    );
+    return '';
+  }
+}
+
+/** What follows a colon quotes the file, which may be a secret. */
+function withoutQuote(message: string): string {
+  return message.replace(/: .*$/s, '');
+}
+
+function hasName(item: unknown, name: string): boolean {
+  return isMap(item) && (item.get('name') === name || (item.get('name') === undefined && item.get('type') === name));
+}

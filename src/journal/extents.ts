@@ -1,0 +1,211 @@
+/** Pieces of segments in memory: what was just committed, and what was read and verified; the cache of both. */
+import { type BlockPool, Field, FRAME_HEADER_BYTES, nextFrame, PAGE_BYTES, readU64 } from '../core/block.ts';
+import { errnoOf, type Files, O_DIRECT, O_RDONLY, readFully, withFile } from './files.ts';
+import { alignUp, checkFrame, Found, findMagic, isZero } from './format.ts';
+import type { Segment } from './segments.ts';
+
+/** A piece of a segment in memory. Its frames are valid while its block is. */
+export interface Extent {
+  segment: number;
+  /** File offsets: what it stands for, and where to read on. */
+  from: number;
+  to: number;
+  /** Address of the file's offset 0, so to say: offset + base is the address. */
+  base: number;
+  block: number;
+  /** Addresses of the whole frames, ascending; void and damaged ones are left out. */
+  frames: number[];
+  /** Sequence and epoch of the last record, which those that follow may not be below. */
+  sequence: number;
+  epoch: number;
+  /** File offset behind the last valid record; `from` when there is none. */
+  validEnd: number;
+  /** Bytes that are no record: [from, to) in file offsets, flat. */
+  bad: number[];
+}
+
+/** Where to read, and what the records there may not be below. */
+export interface Position {
+  segment: Segment;
+  offset: number;
+  sequence: number;
+  epoch: number;
+}
+
+export interface LoadOptions {
+  pool: BlockPool;
+  files: Files;
+  direct: boolean;
+  /** Called when the pool is empty, before waiting: give back what can be given back. */
+  relieve(): void;
+}
+
+const CHUNK_BYTES = 1 << 20;
+const POOL_WAIT_MS = 5;
+
+/** The last regions committed and the last chunks read, each holding one reference of its block. */
+export class ExtentCache {
+  readonly #pool: BlockPool;
+  readonly #maxBytes: number;
+  readonly #extents: Extent[] = [];
+  #bytes = 0;
+
+  constructor(pool: BlockPool, maxBytes: number) {
+    this.#pool = pool;
+    this.#maxBytes = maxBytes;
+  }
+
+  add(extent: Extent): void {
+    // A block counts whole: that is what it keeps from others.
+    const bytes = this.#pool.capacity(extent.block);
+    if (bytes > this.#maxBytes) return;
+    this.#pool.retain(extent.block);
+    this.#extents.push(extent);
+    this.#bytes += bytes;
+    while (this.#bytes > this.#maxBytes) this.#evict(0);
+  }
+
+  /** The newest extent with this place in it; the caller retains its block before the next await. */
+  find(segment: number, offset: number): Extent | undefined {
+    for (let i = this.#extents.length - 1; i >= 0; i--) {
+      const extent = this.#extents[i] as Extent;
+      if (extent.segment === segment && extent.from <= offset && offset < extent.to) return extent;
+    }
+    return undefined;
+  }
+
+  clear(): void {
+    while (this.#extents.length > 0) this.#evict(0);
+  }
+
+  #evict(index: number): void {
+    const [extent] = this.#extents.splice(index, 1) as [Extent];
+    this.#bytes -= this.#pool.capacity(extent.block);
+    this.#pool.release(extent.block);
+  }
+}
+
+/** Reads and verifies about 1 MiB from `position` up to `limit` (file offset); the extent's block comes with one reference. */
+export async function loadExtent(options: LoadOptions, position: Position, limit: number): Promise<Extent> {
+  const { pool, files, direct } = options;
+  const start = position.offset - (position.offset % PAGE_BYTES);
+  const flags = O_RDONLY | (direct ? O_DIRECT : 0);
+  return withFile(files, position.segment.file, flags, async (fd) => {
+    for (let wanted = CHUNK_BYTES; ; ) {
+      const bytes = Math.min(wanted, alignUp(limit) - start);
+      const block = await allocate(options, bytes);
+      try {
+        const got = await readPatiently(files, fd, pool.bytes.subarray(block, block + bytes), start);
+        const end = Math.min(start + got, limit);
+        const extent = emptyExtent(position, block, start);
+        const needed = verify(pool, extent, end, start + got < start + bytes || end >= limit);
+        if (needed === 0) return extent;
+        wanted = alignUp(needed - start);
+      } catch (error) {
+        pool.release(block);
+        throw error;
+      }
+      pool.release(block);
+    }
+  });
+}
+
+/** As `readFully`, but a page the disk cannot read becomes zeros, which count as damage: one bad sector stops nobody. */
+async function readPatiently(files: Files, fd: number, view: Uint8Array, start: number): Promise<number> {
+  try {
+    return await readFully(files, fd, view, start);
+  } catch (error) {
+    if (errnoOf(error) !== 'EIO') throw error;
+  }
+  for (let at = 0; at < view.length; at += PAGE_BYTES) {
+    const page = view.subarray(at, at + PAGE_BYTES);
+    await readFully(files, fd, page, start + at).catch(() => page.fill(0));
+  }
+  return view.length;
+}
+
+function emptyExtent(position: Position, block: number, start: number): Extent {
+  const { segment, offset, sequence, epoch } = position;
+  const base = block - start;
+  return {
+    segment: segment.number,
+    from: offset,
+    to: offset,
+    base,
+    block,
+    frames: [],
+    sequence,
+    epoch,
+    validEnd: offset,
+    bad: [],
+  };
+}
+
+/** Waits for memory: a reader is patient, what it reads is safe. */
+async function allocate(options: LoadOptions, bytes: number): Promise<number> {
+  for (;;) {
+    const block = options.pool.allocate(bytes);
+    if (block >= 0) return block;
+    options.relieve();
+    const second = options.pool.allocate(bytes);
+    if (second >= 0) return second;
+    await new Promise((resolve) => setTimeout(resolve, POOL_WAIT_MS));
+  }
+}
+
+/**
+ * Walks the extent's records up to `end` (file offset) and fills it. Returns 0, or the file offset that has to be in memory before
+ * anything can be said (a first record longer than the chunk). `last` says that nothing follows after `end`.
+ */
+function verify(pool: BlockPool, extent: Extent, end: number, last: boolean): number {
+  const { base } = extent;
+  const limit = base + end;
+  let at = base + extent.from;
+  while (at < limit) {
+    const found = checkFrame(pool, at, limit, extent.segment, extent.epoch, extent.sequence);
+    if (found === Found.whole || found === Found.void) {
+      at = accept(pool, extent, at, found);
+      continue;
+    }
+    if (found === Found.beyond && !last) {
+      if (at > base + extent.from) break;
+      return at + FRAME_HEADER_BYTES > limit ? end + PAGE_BYTES : nextFrame(pool, at) - base;
+    }
+    const page = Math.min(alignUp(at), limit);
+    if (page > at && isZero(pool, at, page)) {
+      at = page;
+      continue;
+    }
+    const next = resync(pool, extent, at, limit, last);
+    extent.bad.push(at - base, next - base);
+    at = next;
+  }
+  extent.to = at - base;
+  return 0;
+}
+
+/** Takes a record into the extent; returns the address behind it. */
+function accept(pool: BlockPool, extent: Extent, at: number, found: number): number {
+  extent.epoch = pool.words[(at + Field.epoch) >>> 2] as number;
+  if (found === Found.whole) {
+    extent.sequence = readU64(pool, at + Field.sequence);
+    extent.frames.push(at);
+  }
+  const next = nextFrame(pool, at);
+  extent.validEnd = next - extent.base;
+  return next;
+}
+
+/**
+ * Address of the next whole record after a bad one, of one that has to be read further, or `limit`. A record is searched for inside
+ * the bad one too: its length is not to be believed, and a void one, which has no payload CRC, is no proof of anything here.
+ */
+function resync(pool: BlockPool, extent: Extent, bad: number, limit: number, last: boolean): number {
+  let at = findMagic(pool, bad + 8, limit);
+  while (at >= 0) {
+    const found = checkFrame(pool, at, limit, extent.segment, extent.epoch, extent.sequence);
+    if (found === Found.whole || (found === Found.beyond && !last)) return at;
+    at = findMagic(pool, at + 8, limit);
+  }
+  return limit;
+}

@@ -1,0 +1,86 @@
+/** The first page of a segment: what came before it, so that a start needs no other segment; format only, no I/O. */
+import { crc32 } from 'node:zlib';
+import { PAGE_BYTES } from '../core/block.ts';
+import { ROWS } from './format.ts';
+
+/**
+ * Three numbers per row: items ever appended, then `covers`, then `filtered` of the row's last frame.
+ * Index with `rowIndex` plus nothing, ROWS or 2 * ROWS.
+ */
+export type Tally = Float64Array;
+
+export interface SegmentHeader {
+  segment: number;
+  epoch: number;
+  /** The first sequence it may hold. */
+  first: number;
+  /** Number of the segment before, 0 when there was none, and how many of its bytes are durable. */
+  previous: number;
+  previousUsed: number;
+  /** Receive time of its first record, Unix milliseconds. */
+  startMs: number;
+  start: Tally;
+}
+
+/** "PLMS" read as a little-endian word. */
+const MAGIC = 0x534d4c50;
+const VERSION = 1;
+const TALLY_AT = 56;
+const HEADER_BYTES = TALLY_AT + ROWS * 3 * 8;
+/** The header stands twice in its page, so that one bad sector or flipped bit costs nothing. */
+const COPIES_AT = [0, PAGE_BYTES / 2] as const;
+
+export function newTally(): Tally {
+  return new Float64Array(ROWS * 3);
+}
+
+/**
+ * Fills a page with the header:
+ *
+ *   0 magic u32 | 4 CRC-32 of what follows u32 | 8 version u32 | 12 epoch u32 | 16 segment u32 | 20 previous u32
+ *   24 first u64 | 32 previous used u64 | 40 start ms u64 | 48 zero | 56 tally: 36 x u64 | again at 2048
+ */
+export function writeSegmentHeader(page: Buffer, header: SegmentHeader): void {
+  page.fill(0);
+  page.writeUInt32LE(MAGIC, 0);
+  page.writeUInt32LE(VERSION, 8);
+  page.writeUInt32LE(header.epoch, 12);
+  page.writeUInt32LE(header.segment, 16);
+  page.writeUInt32LE(header.previous, 20);
+  writeNumber(page, 24, header.first);
+  writeNumber(page, 32, header.previousUsed);
+  writeNumber(page, 40, header.startMs);
+  for (let i = 0; i < ROWS * 3; i++) writeNumber(page, TALLY_AT + i * 8, header.start[i] as number);
+  page.writeUInt32LE(crc32(page.subarray(8, HEADER_BYTES)), 4);
+  page.copy(page, COPIES_AT[1], 0, HEADER_BYTES);
+}
+
+/** The header of whichever segment wrote this page last, or null when neither copy is whole. */
+export function readSegmentHeader(page: Buffer): SegmentHeader | null {
+  for (const at of COPIES_AT) {
+    const copy = page.subarray(at, at + HEADER_BYTES);
+    if (copy.length < HEADER_BYTES || copy.readUInt32LE(0) !== MAGIC || copy.readUInt32LE(8) !== VERSION) continue;
+    if (copy.readUInt32LE(4) !== crc32(copy.subarray(8))) continue;
+    const start = newTally();
+    for (let i = 0; i < ROWS * 3; i++) start[i] = readNumber(copy, TALLY_AT + i * 8);
+    return {
+      segment: copy.readUInt32LE(16),
+      epoch: copy.readUInt32LE(12),
+      first: readNumber(copy, 24),
+      previous: copy.readUInt32LE(20),
+      previousUsed: readNumber(copy, 32),
+      startMs: readNumber(copy, 40),
+      start,
+    };
+  }
+  return null;
+}
+
+function writeNumber(page: Buffer, at: number, value: number): void {
+  page.writeUInt32LE(value >>> 0, at);
+  page.writeUInt32LE(Math.floor(value / 0x1_0000_0000), at + 4);
+}
+
+function readNumber(page: Buffer, at: number): number {
+  return page.readUInt32LE(at) + page.readUInt32LE(at + 4) * 0x1_0000_0000;
+}

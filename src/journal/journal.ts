@@ -1,0 +1,267 @@
+/** One journal: a directory of segments with one writer and any number of readers; says nothing about what the frames mean. */
+import path from 'node:path';
+import type { Logger } from 'pino';
+import { type BlockPool, PAGE_BYTES, type Signal, type Stream } from '../core/block.ts';
+import type { FrameBatch, FrameSource, Row } from '../core/component.ts';
+import { AgentError } from '../core/errors.ts';
+import { type Extent, ExtentCache, type LoadOptions } from './extents.ts';
+import { diskFiles, type Files, O_WRONLY, withFile } from './files.ts';
+import { alignUp, ROWS, rowIndex } from './format.ts';
+import { countOpening, prepareDirectory } from './making.ts';
+import { Quarantine } from './quarantine.ts';
+import { ALL_ROWS, type Collected, Reader } from './reader.ts';
+import { type Recovered, recover } from './recovery.ts';
+import type { JournalState, Region } from './region.ts';
+import { type Segment, SegmentStore } from './segments.ts';
+import { GroupWriter } from './writer.ts';
+
+export interface JournalOptions {
+  /** The journal root; this one lives in the folder `name` in it. */
+  directory: string;
+  name: 'intake' | 'derived';
+  pool: BlockPool;
+  /** Size of one segment file; rounded up to 4 KiB. */
+  segmentBytes: number;
+  /** Quota of all segment files together, spares included; at least two segments. */
+  maxBytes: number;
+  /** `durable`: an append resolves when its group is synced. `written`: when it is written; synced 100 ms later at most. */
+  durability: 'durable' | 'written';
+  log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** Pool memory that committed and read frames may keep; default 16 MiB. */
+  cacheBytes?: number;
+  /** Write and read without O_DIRECT even where it would work. */
+  buffered?: boolean;
+  files?: Files;
+  /** A group was committed. */
+  onSync?(seconds: number, regions: number, bytes: number): void;
+  /** A piece of a segment is no record: it was skipped, and copied to `quarantine/`. Once per piece. */
+  onDamage?(bytes: number): void;
+  onFailure?(error: AgentError): void;
+}
+
+/** Keeps everything from a sequence on; the owner moves it only to positions that are durably saved. */
+export interface Hold {
+  /** Sequences below `sequence` are not needed any more. */
+  advance(sequence: number): void;
+  /** The hold is gone. A journal without any hold recycles nothing. */
+  release(): void;
+}
+
+/** Frames of every stream and signal, in one piece of memory. */
+export interface FrameRun {
+  /** Addresses: of the first frame, behind the last. Void frames, padding and damage may lie between: walk `frames`. */
+  first: number;
+  end: number;
+  frames: number[];
+  next: number;
+  /** Items, of all streams and signals, of damaged records that were passed. */
+  damaged: number;
+  release(): void;
+}
+
+const CACHE_BYTES = 16 << 20;
+const EXTENTS_PER_READ = 16;
+const SYNC_RING = 256;
+
+export class Journal implements FrameSource {
+  readonly durability: 'durable' | 'written';
+  /** `direct`: O_DIRECT | O_DSYNC. `buffered`: through the page cache, synced with fdatasync. */
+  readonly mode: 'direct' | 'buffered';
+  readonly directory: string;
+  readonly #state: JournalState;
+  readonly #store: SegmentStore;
+  readonly #cache: ExtentCache;
+  readonly #reader: Reader;
+  readonly #writer: GroupWriter;
+  readonly #quarantine: Quarantine;
+  readonly #pool: BlockPool;
+  readonly #holds = new Map<string, number>();
+  readonly #syncMs: number[] = [];
+  #syncs = 0;
+  #waiting: { from: number; resolve(): void }[] = [];
+  #closed = false;
+
+  /**
+   * Opens or makes a journal and recovers its end. The lock of the root is the caller's business (directory.ts). Throws
+   * JOURNAL_UNWRITABLE when the directory cannot be used, CONFIG_INVALID when the sizes do not fit.
+   */
+  static async open(options: JournalOptions): Promise<Journal> {
+    const sized = { ...options, segmentBytes: alignUp(options.segmentBytes) };
+    if (sized.maxBytes < 2 * sized.segmentBytes || sized.segmentBytes < 4 * PAGE_BYTES) {
+      const message = `journal.max_size ${sized.maxBytes} is less than two segments of ${sized.segmentBytes}: raise it`;
+      throw new AgentError('CONFIG_INVALID', message);
+    }
+    const files = options.files ?? diskFiles;
+    const directory = path.join(options.directory, options.name);
+    const wanted = options.durability === 'durable' && options.buffered !== true;
+    const direct = await prepareDirectory(files, directory, wanted);
+    const cache = new ExtentCache(options.pool, options.cacheBytes ?? CACHE_BYTES);
+    const load: LoadOptions = { pool: options.pool, files, direct, relieve: () => cache.clear() };
+    const recovered = await recover(directory, load);
+    await syncNewest(files, recovered);
+    recovered.epoch = await countOpening(files, directory, recovered.epoch);
+    return new Journal(sized, directory, load, cache, recovered);
+  }
+
+  private constructor(
+    options: JournalOptions,
+    directory: string,
+    load: LoadOptions,
+    cache: ExtentCache,
+    found: Recovered,
+  ) {
+    const { pool, durability, log } = options;
+    const { files, direct } = load;
+    this.directory = directory;
+    this.durability = durability;
+    this.mode = direct ? 'direct' : 'buffered';
+    this.#pool = pool;
+    this.#cache = cache;
+    const { epoch, nextSequence, tally } = found;
+    this.#state = { epoch, head: nextSequence, nextSequence, tally, sealed: tally.slice() };
+    this.#store = new SegmentStore({ ...options, files, directory, direct }, found.segments, found.spares);
+    this.#quarantine = new Quarantine(files, directory, log, options.onDamage);
+    const onDamage = (segment: Segment, bad: number[]) => this.#quarantine.take(segment, bad);
+    this.#reader = new Reader({ ...load, store: this.#store, state: this.#state, cache, onDamage });
+    const state = this.#state;
+    const committed = (extent: Extent) => cache.add(extent);
+    const onGroup = (seconds: number, regions: number, bytes: number) => {
+      this.#syncMs[this.#syncs++ % SYNC_RING] = seconds * 1000;
+      this.#wake();
+      options.onSync?.(seconds, regions, bytes);
+    };
+    const onFailure = (error: AgentError) => options.onFailure?.(error);
+    const shared = { pool, files, store: this.#store, state, durability, direct, log };
+    this.#writer = new GroupWriter({ ...shared, committed, onGroup, onFailure }, found.segments.at(-1));
+    const newest = found.segments.at(-1);
+    if (newest !== undefined && found.bad.length > 0) this.#quarantine.take(newest, found.bad);
+    this.#store.prepare();
+  }
+
+  /**
+   * Writes a region and resolves when it is safe as `durability` says. The caller keeps its own reference of the block until this
+   * settles, and nobody changes the region's bytes from now on: the journal seals the headers and keeps the block in its read cache
+   * with a reference of its own. Rejects with JOURNAL_FULL or JOURNAL_SYNC_FAILED (retryable), JOURNAL_CLOSED, BODY_TOO_LARGE.
+   */
+  append(region: Region): Promise<void> {
+    return this.#writer.append(region);
+  }
+
+  get head(): number {
+    return this.#state.head;
+  }
+
+  /** The first sequence still kept. */
+  get first(): number {
+    return this.#store.list[0]?.first ?? this.#state.head;
+  }
+
+  /** Bytes on disk, spare segments included. */
+  get bytes(): number {
+    return this.#store.bytes;
+  }
+
+  get segments(): number {
+    return this.#store.list.length;
+  }
+
+  /** Receive time of the oldest record kept, Unix milliseconds, or 0. */
+  get oldestMs(): number {
+    return this.#store.list[0]?.startMs ?? 0;
+  }
+
+  /** 99th percentile of the last 256 groups, milliseconds; 0 before the first. */
+  get syncMsP99(): number {
+    const sorted = [...this.#syncMs].sort((a, b) => a - b);
+    return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? 0;
+  }
+
+  total(stream: Stream, signal: Signal): number {
+    return this.#state.tally[rowIndex(stream, signal)] as number;
+  }
+
+  /** `covers` of the row's last durable frame; 0 when there is none. */
+  covers(stream: Stream, signal: Signal): number {
+    return this.#state.tally[ROWS + rowIndex(stream, signal)] as number;
+  }
+
+  /** `filtered` of the row's last durable frame; 0 when there is none. */
+  filtered(stream: Stream, signal: Signal): number {
+    return this.#state.tally[ROWS * 2 + rowIndex(stream, signal)] as number;
+  }
+
+  async read(from: number, row: Row, maxBytes: number): Promise<FrameBatch | null> {
+    if (this.#closed) return null;
+    const found = await this.#reader.collect(from, rowIndex(row.stream, row.signal), maxBytes, EXTENTS_PER_READ);
+    if (found === null) return null;
+    const { frames, next, damaged } = found;
+    return { frames, next, damaged, release: this.#releaser(found) };
+  }
+
+  /** Frames of every stream and signal from `from` on, about `maxBytes`, at least one; null when nothing is there yet. */
+  async readAll(from: number, maxBytes: number): Promise<FrameRun | null> {
+    if (this.#closed) return null;
+    const found = await this.#reader.collect(from, ALL_ROWS, maxBytes, 1);
+    if (found === null) return null;
+    const { frames, next, damaged, end } = found;
+    return { first: frames[0] ?? end, end, frames, next, damaged, release: this.#releaser(found) };
+  }
+
+  moved(from: number): Promise<void> {
+    if (this.#closed || this.#state.head > from) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push({ from, resolve }));
+  }
+
+  /** Keeps everything from `sequence` on under this name; a second call with the name replaces the first. */
+  hold(name: string, sequence: number): Hold {
+    this.#holds.set(name, sequence);
+    const advance = (next: number) => {
+      if (next <= (this.#holds.get(name) ?? Number.POSITIVE_INFINITY)) return;
+      this.#holds.set(name, next);
+      this.#recycle();
+    };
+    const release = () => {
+      if (this.#holds.delete(name)) this.#recycle();
+    };
+    return { advance, release };
+  }
+
+  /** Gives the memory of the read cache back; the frames are on the disk. */
+  dropCache(): void {
+    this.#cache.clear();
+  }
+
+  /** Commits what was appended, then frees everything. Batches that were read must be released by those who hold them. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    await this.#writer.close();
+    this.#closed = true;
+    this.#wake();
+    await this.#quarantine.close();
+    await this.#store.close();
+    this.#cache.clear();
+  }
+
+  #recycle(): void {
+    if (this.#holds.size > 0) this.#store.recycle(Math.min(...this.#holds.values()));
+  }
+
+  #wake(): void {
+    if (this.#waiting.length === 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = waiting.filter(({ from }) => !this.#closed && this.#state.head <= from);
+    for (const { from, resolve } of waiting) if (this.#closed || this.#state.head > from) resolve();
+  }
+
+  #releaser(found: Collected): () => void {
+    return () => {
+      for (const block of found.blocks.splice(0)) this.#pool.release(block);
+    };
+  }
+}
+
+/** What recovery found may be in the page cache only (the agent was killed between write and sync): readers may now count on it. */
+async function syncNewest(files: Files, recovered: Recovered): Promise<void> {
+  const newest = recovered.segments.at(-1);
+  if (newest !== undefined) await withFile(files, newest.file, O_WRONLY, (fd) => files.fsync(fd));
+}

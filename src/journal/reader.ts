@@ -1,0 +1,245 @@
+/** Reads frames of one row, or of all, from a position on: near the head from memory, else from disk in shared chunks. */
+import { type BlockPool, Field, frameSpan, payloadLength, readU64 } from '../core/block.ts';
+import { type Extent, type ExtentCache, type LoadOptions, loadExtent, type Position } from './extents.ts';
+import { ROWS, rowOf } from './format.ts';
+import type { JournalState } from './region.ts';
+import type { Segment, SegmentStore } from './segments.ts';
+
+export interface ReaderOptions extends LoadOptions {
+  store: SegmentStore;
+  state: JournalState;
+  cache: ExtentCache;
+  /** Bytes of a segment that are no record: [from, to) in file offsets, flat; the same ones come again when read again. */
+  onDamage(segment: Segment, bad: number[]): void;
+}
+
+/** What a read collects. Each entry of `blocks` holds one reference. */
+export interface Collected {
+  frames: number[];
+  blocks: number[];
+  /** Address behind the last frame. */
+  end: number;
+  next: number;
+  damaged: number;
+}
+
+interface Collecting extends Collected {
+  from: number;
+  row: number;
+  maxBytes: number;
+  bytes: number;
+  full: boolean;
+}
+
+/** A position of a row, with the totals seen up to it. */
+interface Place extends Position {
+  totals: Float64Array;
+}
+
+interface Loading {
+  extent: Promise<Extent>;
+  waiting: number;
+}
+
+export const ALL_ROWS = -1;
+const PLACES = 256;
+
+export class Reader {
+  readonly #options: ReaderOptions;
+  readonly #pool: BlockPool;
+  /** Where the next read of a row will most likely begin; oldest first. */
+  readonly #places = new Map<number, Place>();
+  readonly #loading = new Map<string, Loading>();
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+    this.#pool = options.pool;
+  }
+
+  /**
+   * Frames of `row` (or ALL_ROWS) with sequence >= `from`, below the durable head, about `maxBytes` and at least one, from at most
+   * `maxExtents` pieces of memory; null when nothing is there yet. Rejects when the disk cannot be read.
+   */
+  async collect(from: number, row: number, maxBytes: number, maxExtents: number): Promise<Collected | null> {
+    const { store, state } = this.#options;
+    if (from >= state.head) return null;
+    const found = {
+      frames: [],
+      blocks: [],
+      end: 0,
+      next: from,
+      damaged: 0,
+      from,
+      row,
+      maxBytes,
+      bytes: 0,
+      full: false,
+    };
+    const place = this.#place(from, row);
+    if (place === undefined) return { ...found, next: state.head };
+    const pinned: Segment[] = [pin(place.segment)];
+    try {
+      await this.#fill(found, place, pinned, maxExtents);
+    } catch (error) {
+      for (const block of found.blocks) this.#pool.release(block);
+      throw error;
+    } finally {
+      for (const segment of pinned) store.unpin(segment);
+    }
+    this.#remember(found.next, row, place);
+    return found;
+  }
+
+  async #fill(found: Collecting, place: Place, pinned: Segment[], maxExtents: number): Promise<void> {
+    const { store, state, cache } = this.#options;
+    for (let extents = 0; ; ) {
+      if (place.offset >= place.segment.used) {
+        const next = store.after(place.segment);
+        if (next === undefined) {
+          found.next = Math.max(found.next, state.head);
+          return;
+        }
+        cross(found, place, next);
+        pinned.push(pin(next));
+        continue;
+      }
+      // Only after crossing: what a segment's end lacks is counted by the read that leaves it.
+      if (found.full || extents >= maxExtents) return;
+      let extent = cache.find(place.segment.number, place.offset);
+      if (extent === undefined) extent = await this.#load(place);
+      else this.#pool.retain(extent.block);
+      if (this.#take(extent, place, found)) extents += 1;
+    }
+  }
+
+  /** Moves on to the extent's end or until the read is full, and takes over the extent's reference; false when all was passed. */
+  #take(extent: Extent, place: Place, found: Collecting): boolean {
+    const pool = this.#pool;
+    const before = found.frames.length;
+    const { frames } = extent;
+    let i = firstAbove(pool, frames, place.sequence);
+    for (; i < frames.length && !found.full; i++) {
+      const at = frames[i] as number;
+      if (this.#takeFrame(at, place, found)) {
+        place.sequence = readU64(pool, at + Field.sequence);
+        place.epoch = pool.words[(at + Field.epoch) >>> 2] as number;
+      } else place.offset = at - extent.base;
+    }
+    if (!found.full) {
+      place.offset = extent.to;
+      place.epoch = extent.epoch;
+    }
+    if (found.frames.length > before) found.blocks.push(extent.block);
+    else pool.release(extent.block);
+    return extent.sequence >= found.from;
+  }
+
+  /** False when the read is full and the frame is for the next one. */
+  #takeFrame(at: number, place: Place, found: Collecting): boolean {
+    const pool = this.#pool;
+    const sequence = readU64(pool, at + Field.sequence);
+    const row = rowOf(pool, at);
+    const wanted = found.row === ALL_ROWS || found.row === row;
+    if (sequence < found.from) {
+      if (wanted) place.totals[row] = readU64(pool, at + Field.total);
+      return true;
+    }
+    if (wanted) {
+      const span = frameSpan(payloadLength(pool, at));
+      if (found.frames.length > 0 && found.bytes + span > found.maxBytes) {
+        found.full = true;
+        found.next = sequence;
+        return false;
+      }
+      const total = readU64(pool, at + Field.total);
+      const items = pool.words[(at + Field.items) >>> 2] as number;
+      found.damaged += Math.max(0, total - items - (place.totals[row] as number));
+      place.totals[row] = total;
+      found.frames.push(at);
+      found.bytes += span;
+      found.end = at + span;
+    }
+    found.next = sequence + 1;
+    return true;
+  }
+
+  /** Reads of the same place share one; each gets a reference of its own. */
+  async #load(place: Place): Promise<Extent> {
+    const { segment, offset, sequence, epoch } = place;
+    const key = `${segment.number}:${offset}`;
+    let loading = this.#loading.get(key);
+    if (loading === undefined) {
+      loading = { extent: this.#loadOnce(key, { segment, offset, sequence, epoch }), waiting: 0 };
+      this.#loading.set(key, loading);
+    }
+    loading.waiting += 1;
+    return loading.extent;
+  }
+
+  async #loadOnce(key: string, position: Position): Promise<Extent> {
+    const { cache, onDamage } = this.#options;
+    try {
+      const extent = await loadExtent(this.#options, position, position.segment.used);
+      const waiting = this.#loading.get(key)?.waiting ?? 1;
+      for (let i = 1; i < waiting; i++) this.#pool.retain(extent.block);
+      cache.add(extent);
+      if (extent.bad.length > 0) onDamage(position.segment, extent.bad);
+      return extent;
+    } finally {
+      this.#loading.delete(key);
+    }
+  }
+
+  #place(from: number, row: number): Place | undefined {
+    const known = this.#places.get(placeKey(from, row));
+    if (known !== undefined && !known.segment.gone) return { ...known, totals: known.totals.slice() };
+    const segment = this.#options.store.holding(from);
+    return segment === undefined ? undefined : atStart(segment);
+  }
+
+  #remember(next: number, row: number, place: Place): void {
+    const key = placeKey(next, row);
+    this.#places.delete(key);
+    this.#places.set(key, place);
+    if (this.#places.size > PLACES) this.#places.delete(this.#places.keys().next().value as number);
+  }
+}
+
+function pin(segment: Segment): Segment {
+  segment.readers += 1;
+  return segment;
+}
+
+/** Below 2^53 as long as sequences are below 2^49. */
+function placeKey(from: number, row: number): number {
+  return from * 16 + row + 1;
+}
+
+function atStart(segment: Segment): Place {
+  const { first, epoch, start } = segment;
+  return { segment, offset: SEGMENT_START, sequence: first - 1, epoch, totals: start.slice(0, ROWS) };
+}
+
+const SEGMENT_START = 4096;
+
+/** Steps to the next segment, whose header says what the one left behind should have held. */
+function cross(found: Collecting, place: Place, next: Segment): void {
+  for (let row = 0; row < ROWS; row++) {
+    if (found.row !== ALL_ROWS && found.row !== row) continue;
+    found.damaged += Math.max(0, (next.start[row] as number) - (place.totals[row] as number));
+  }
+  Object.assign(place, atStart(next));
+  found.next = Math.max(found.next, next.first);
+}
+
+/** Index of the first frame with a sequence above `sequence`. */
+function firstAbove(pool: BlockPool, frames: number[], sequence: number): number {
+  let low = 0;
+  let high = frames.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (readU64(pool, (frames[middle] as number) + Field.sequence) > sequence) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}

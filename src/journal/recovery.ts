@@ -1,0 +1,203 @@
+/** What a journal's directory holds, found out at start: its segments, its end, its totals; drops nothing but a torn tail. */
+import path from 'node:path';
+import { type BlockPool, Field, PAGE_BYTES, readU64 } from '../core/block.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
+import { type LoadOptions, loadExtent, type Position } from './extents.ts';
+import { O_RDONLY, readFully, withFile } from './files.ts';
+import { alignUp, ROWS, rowOf } from './format.ts';
+import { newTally, readSegmentHeader, type SegmentHeader, type Tally } from './header.ts';
+import { type Segment, type Spare, segmentFile } from './segments.ts';
+
+export interface Recovered {
+  segments: Segment[];
+  spares: Spare[];
+  /** One above all found. */
+  epoch: number;
+  nextSequence: number;
+  tally: Tally;
+  /** Damaged pieces of the newest segment, [from, to) in file offsets, flat. */
+  bad: number[];
+}
+
+/**
+ * Sequences left out at each opening of a journal that holds something. A torn tail may have been given out, and delivered, before
+ * it was lost (`written`, or a bad sector): its sequences are never given to other data. More than any group can hold.
+ */
+const SEQUENCE_GAP = 1 << 20;
+const PROBE_BYTES = 1 << 20;
+
+/** What one file is known to hold before it is scanned. */
+interface Candidate {
+  number: number;
+  capacity: number;
+  header: SegmentHeader | null;
+  /** Its first page: its own header; one of a former life, or zeros as prepared; or neither. */
+  page: 'own' | 'unused' | 'damaged';
+}
+
+/** What a scan of a whole segment finds. */
+interface Scan {
+  /** File offset behind the last valid record. */
+  end: number;
+  sequence: number;
+  epoch: number;
+  firstSequence: number;
+  startMs: number;
+  records: number;
+  /** Totals before the first record of each row, and which rows have one. */
+  start: Tally;
+  seen: boolean[];
+  tally: Tally;
+  bad: number[];
+}
+
+export async function recover(directory: string, options: LoadOptions): Promise<Recovered> {
+  try {
+    return await recoverFiles(directory, options);
+  } catch (error) {
+    if (error instanceof AgentError) throw error;
+    const message = `${directory} cannot be read: ${messageOf(error)}: mend the disk or its permissions, or move the directory away`;
+    throw new AgentError('JOURNAL_UNWRITABLE', message, { cause: error });
+  }
+}
+
+async function recoverFiles(directory: string, options: LoadOptions): Promise<Recovered> {
+  const candidates = await listCandidates(directory, options);
+  let used = candidates.length;
+  while (used > 0 && !(await isUsed(directory, candidates[used - 1] as Candidate, options))) used -= 1;
+  const spares = candidates.slice(used).map(({ number, capacity }) => ({ number, capacity }));
+  const segments: Segment[] = [];
+  for (let i = 0; i < used; i++) {
+    const segment = makeSegment(directory, candidates[i] as Candidate, candidates[i + 1]);
+    if ((candidates[i] as Candidate).header === null)
+      await rebuildHeader(segment, segments.at(-1), candidates[i + 1], options);
+    segments.push(segment);
+  }
+  const newest = segments.at(-1);
+  if (newest === undefined) return { segments, spares, epoch: 1, nextSequence: 1, tally: newTally(), bad: [] };
+  return recoverEnd(newest, segments, spares, options);
+}
+
+async function recoverEnd(
+  newest: Segment,
+  segments: Segment[],
+  spares: Spare[],
+  options: LoadOptions,
+): Promise<Recovered> {
+  const scanned = await scan(newest, newest.capacity, newest.start, options);
+  newest.used = alignUp(scanned.end);
+  const nextSequence = Math.max(newest.first, scanned.sequence + 1) + SEQUENCE_GAP;
+  const bad: number[] = [];
+  for (let i = 0; i < scanned.bad.length; i += 2) {
+    // What comes behind the last valid record is the tail, not damage.
+    const [from, to] = scanned.bad.slice(i, i + 2) as [number, number];
+    if (from < scanned.end) bad.push(from, to);
+  }
+  return {
+    segments,
+    spares,
+    epoch: Math.max(newest.epoch, scanned.epoch) + 1,
+    nextSequence,
+    tally: scanned.tally,
+    bad,
+  };
+}
+
+async function listCandidates(directory: string, options: LoadOptions): Promise<Candidate[]> {
+  const { files } = options;
+  const candidates: Candidate[] = [];
+  for (const name of (await files.list(directory)).sort()) {
+    // Half-made: never renamed to its own name, so never used.
+    if (name.endsWith('.seg.tmp')) await files.unlink(path.join(directory, name));
+    const match = /^(\d{16})\.seg$/.exec(name);
+    if (match === null) continue;
+    const number = Number(match[1]);
+    const file = segmentFile(directory, number);
+    const page = Buffer.alloc(PAGE_BYTES);
+    await withFile(files, file, O_RDONLY, (fd) => readFully(files, fd, page, 0));
+    const header = readSegmentHeader(page);
+    const own = header !== null && header.segment === number ? header : null;
+    const unused = header !== null || page.every((byte) => byte === 0);
+    const state = own !== null ? 'own' : unused ? 'unused' : 'damaged';
+    candidates.push({ number, capacity: await files.size(file), header: own, page: state });
+  }
+  return candidates;
+}
+
+/**
+ * Whether a segment holds anything of its own: its header, or, when that is gone, any record. A page that looks unused is believed
+ * after one look behind it: the header is written with the first group, so without it nothing there was ever acknowledged.
+ */
+async function isUsed(directory: string, candidate: Candidate, options: LoadOptions): Promise<boolean> {
+  if (candidate.header !== null) return true;
+  const segment = makeSegment(directory, candidate, undefined);
+  const limit = candidate.page === 'unused' ? Math.min(PROBE_BYTES, segment.capacity) : segment.capacity;
+  return (await scan(segment, limit, newTally(), options, true)).records > 0;
+}
+
+function makeSegment(directory: string, candidate: Candidate, next: Candidate | undefined): Segment {
+  const { number, capacity, header } = candidate;
+  const known = next?.header?.previous === number ? next.header.previousUsed : capacity;
+  const life = { readers: 0, failed: false, gone: false };
+  const { first, epoch, startMs, start } = header ?? { first: 1, epoch: 0, startMs: 0, start: newTally() };
+  return { number, file: segmentFile(directory, number), capacity, used: known, first, epoch, startMs, start, ...life };
+}
+
+/** Both copies of a header are lost: what it said is derived from the segment's records and its neighbours. */
+async function rebuildHeader(
+  segment: Segment,
+  before: Segment | undefined,
+  next: Candidate | undefined,
+  options: LoadOptions,
+): Promise<void> {
+  const own = await scan(segment, segment.used, newTally(), options);
+  const previous = before === undefined ? undefined : await scan(before, before.used, before.start, options);
+  segment.startMs = own.startMs;
+  segment.first = previous === undefined ? own.firstSequence : previous.sequence + 1;
+  for (let i = 0; i < ROWS * 3; i++) {
+    // A row without a record here starts as it ends, so as the next segment starts.
+    const elsewhere = next?.header?.start[i] ?? previous?.tally[i] ?? 0;
+    segment.start[i] = own.seen[i] === true ? (own.start[i] as number) : elsewhere;
+  }
+}
+
+/** Reads and verifies a segment from its first record to `limit`; `probe` stops at the first piece with a record. */
+async function scan(segment: Segment, limit: number, start: Tally, options: LoadOptions, probe = false): Promise<Scan> {
+  const found = emptyScan(segment, start);
+  const position: Position = { segment, offset: PAGE_BYTES, sequence: segment.first - 1, epoch: segment.epoch };
+  while (position.offset < limit && !(probe && found.records > 0)) {
+    const extent = await loadExtent(options, position, limit);
+    for (const at of extent.frames) addFrame(options.pool, at, found);
+    if (extent.validEnd > extent.from) found.end = extent.validEnd;
+    found.bad.push(...extent.bad);
+    // No progress: the file is shorter than it says.
+    const stuck = extent.to === position.offset;
+    Object.assign(position, { offset: extent.to, sequence: extent.sequence, epoch: extent.epoch });
+    options.pool.release(extent.block);
+    if (stuck) break;
+  }
+  return Object.assign(found, { sequence: position.sequence, epoch: position.epoch });
+}
+
+function emptyScan(segment: Segment, start: Tally): Scan {
+  const { first, epoch } = segment;
+  const counts = { end: PAGE_BYTES, sequence: first - 1, epoch, firstSequence: first, startMs: 0, records: 0 };
+  return { ...counts, start: newTally(), seen: [], tally: start.slice(), bad: [] };
+}
+
+function addFrame(pool: BlockPool, at: number, found: Scan): void {
+  const row = rowOf(pool, at);
+  const total = readU64(pool, at + Field.total);
+  if (found.records === 0) {
+    found.firstSequence = readU64(pool, at + Field.sequence);
+    found.startMs = readU64(pool, at + Field.receivedMs);
+  }
+  if (found.seen[row] !== true) {
+    found.seen[row] = true;
+    found.start[row] = total - (pool.words[(at + Field.items) >>> 2] as number);
+  }
+  found.records += 1;
+  found.tally[row] = total;
+  found.tally[ROWS + row] = readU64(pool, at + Field.covers);
+  found.tally[ROWS * 2 + row] = readU64(pool, at + Field.filtered);
+}

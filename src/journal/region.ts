@@ -1,0 +1,52 @@
+/** A region: whole frames laid end to end, as they are appended; gives each its place in the journal's numbers. */
+import { type BlockPool, Field, isVoid, nextFrame, PAGE_BYTES, readU64 } from '../core/block.ts';
+import { ROWS, rowOf, sealHeader } from './format.ts';
+import type { Tally } from './header.ts';
+
+/** What a journal knows of its own end. */
+export interface JournalState {
+  epoch: number;
+  /** Everything below is durable and readable. */
+  head: number;
+  /** The next sequence to give; above `head` while a write runs and after one failed. */
+  nextSequence: number;
+  /** Durable, and sealed but not yet durable. */
+  tally: Tally;
+  sealed: Tally;
+}
+
+/** Whole frames laid end to end from a block's start; the block has room up to the next 4 KiB. Addresses in the pool. */
+export interface Region {
+  first: number;
+  end: number;
+}
+
+/** Seals each frame of a region in physical order; returns the addresses of those that hold something. */
+export function sealRegion(pool: BlockPool, state: JournalState, segment: number, region: Region): number[] {
+  const frames: number[] = [];
+  const { sealed, epoch } = state;
+  let at = region.first;
+  for (; at < region.end; at = nextFrame(pool, at)) {
+    if (isVoid(pool, at)) {
+      sealHeader(pool, at, epoch, segment, 0, 0);
+      continue;
+    }
+    const row = rowOf(pool, at);
+    const total = (sealed[row] as number) + (pool.words[(at + Field.items) >>> 2] as number);
+    sealed[row] = total;
+    sealed[ROWS + row] = readU64(pool, at + Field.covers);
+    sealed[ROWS * 2 + row] = readU64(pool, at + Field.filtered);
+    sealHeader(pool, at, epoch, segment, state.nextSequence, total);
+    state.nextSequence += 1;
+    frames.push(at);
+  }
+  return frames;
+}
+
+/** Whether the region begins on a page and its frames end where it ends; anything else would spoil the group of others. */
+export function isWellFormed(pool: BlockPool, region: Region): boolean {
+  if (region.first % PAGE_BYTES !== 0 || region.end <= region.first) return false;
+  let at = region.first;
+  while (at < region.end) at = nextFrame(pool, at);
+  return at === region.end;
+}

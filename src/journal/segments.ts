@@ -1,0 +1,243 @@
+/** The segment files of one journal: prepares, opens, recycles and counts them; knows no records. */
+import path from 'node:path';
+import type { Logger } from 'pino';
+import { PAGE_BYTES } from '../core/block.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
+import { alignedMemory, type Files, O_DIRECT, O_DSYNC, O_WRONLY, syncDirectory } from './files.ts';
+import type { Tally } from './header.ts';
+import { FILL_BYTES, makeSegment, mebibytes } from './making.ts';
+
+export interface Segment {
+  number: number;
+  file: string;
+  /** Size of the file, bytes. */
+  capacity: number;
+  /** Bytes that are durable and readable, header page included; 0 until the first group is. */
+  used: number;
+  /** The first sequence it may hold. */
+  first: number;
+  /** No record in it has a lower epoch. */
+  epoch: number;
+  /** Receive time of its first record, Unix milliseconds. */
+  startMs: number;
+  /** Totals before its first record. */
+  start: Tally;
+  /** Reads in flight: it is not recycled under them. */
+  readers: number;
+  /** A write or sync of it failed: nothing is written to the file again, not even after recycling. */
+  failed: boolean;
+  /** It is no part of the journal any more. */
+  gone: boolean;
+}
+
+export interface Spare {
+  number: number;
+  capacity: number;
+}
+
+export interface SegmentOptions {
+  files: Files;
+  directory: string;
+  segmentBytes: number;
+  maxBytes: number;
+  /** Fill new files through O_DIRECT. */
+  direct: boolean;
+  log: Pick<Logger, 'info' | 'warn' | 'error'>;
+}
+
+const MAX_SPARES = 2;
+
+export function segmentFile(directory: string, number: number): string {
+  return path.join(directory, `${String(number).padStart(16, '0')}.seg`);
+}
+
+/**
+ *   spare --roll--> current (the last of `list`) --roll--> older --every hold past it--> spare again, or unlinked
+ *
+ * Making, renaming and unlinking run one after the other on `#work`, so that numbers are never given twice.
+ */
+export class SegmentStore {
+  /** Ascending; the last one is written to. */
+  readonly list: Segment[];
+  readonly #spares: Spare[];
+  readonly #options: SegmentOptions;
+  readonly #zeros: Buffer;
+  #work: Promise<void> = Promise.resolve();
+  #making = 0;
+  #keepFrom = 0;
+  #closed = false;
+
+  constructor(options: SegmentOptions, list: Segment[], spares: Spare[]) {
+    this.#options = options;
+    this.list = list;
+    this.#spares = spares;
+    this.#zeros = alignedMemory(FILL_BYTES);
+  }
+
+  /** Bytes on disk: segments, spares, and what is being made. */
+  get bytes(): number {
+    let sum = this.#making;
+    for (const segment of this.list) sum += segment.capacity;
+    for (const spare of this.#spares) sum += spare.capacity;
+    return sum;
+  }
+
+  get current(): Segment | undefined {
+    return this.list.at(-1);
+  }
+
+  /** Most bytes one append may have. */
+  get regionBytes(): number {
+    return this.#options.segmentBytes - PAGE_BYTES;
+  }
+
+  /** The segment that holds `sequence`, or the oldest when it is older than everything kept. */
+  holding(sequence: number): Segment | undefined {
+    let low = 0;
+    let high = this.list.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.list[middle] as Segment).first <= sequence) low = middle + 1;
+      else high = middle;
+    }
+    return this.list[Math.max(0, low - 1)];
+  }
+
+  /** The segment after `segment`, or undefined when it is the last. */
+  after(segment: Segment): Segment | undefined {
+    if (segment === this.current) return undefined;
+    const index = this.list.indexOf(segment);
+    return index < 0 ? undefined : this.list[index + 1];
+  }
+
+  /**
+   * Makes the next segment the current one; its header page is the writer's business. Throws JOURNAL_FULL or JOURNAL_SYNC_FAILED,
+   * both retryable, when there is none and none can be made.
+   */
+  async roll(epoch: number, first: number, startMs: number, start: Tally): Promise<Segment> {
+    await this.#work;
+    if (this.#spares.length === 0) await this.#next(() => this.#obtain());
+    const spare = this.#spares.shift();
+    if (spare === undefined) throw this.#full();
+    const file = segmentFile(this.#options.directory, spare.number);
+    const life = { readers: 0, failed: false, gone: false };
+    const segment = { ...spare, file, used: 0, first, epoch, startMs, start: start.slice(), ...life };
+    this.list.push(segment);
+    this.prepare();
+    return segment;
+  }
+
+  /** Sees to a spare in the background. */
+  prepare(): void {
+    if (this.#spares.length > 0) return;
+    // A failure shows at the next roll, which tries again and has someone to tell.
+    this.#next(() => this.#obtain()).catch((error: unknown) => {
+      this.#options.log.warn({ reason: messageOf(error) }, 'no journal segment could be prepared ahead');
+    });
+  }
+
+  /** Nothing is written to this segment any more; without a durable byte it goes at once. */
+  seal(segment: Segment): void {
+    segment.failed = true;
+    if (segment.used > 0) return;
+    this.list.splice(this.list.indexOf(segment), 1);
+    segment.gone = true;
+    this.#background(async () => {
+      await this.#options.files.unlink(segment.file);
+      await syncDirectory(this.#options.files, this.#options.directory);
+    });
+  }
+
+  /** Sequences below this are needed by nobody, durably so: recycles what lies wholly below, now or when its readers are done. */
+  recycle(keepFrom: number): void {
+    this.#keepFrom = Math.max(this.#keepFrom, keepFrom);
+    if (this.#closed || this.#oldestDone() === undefined) return;
+    this.#background(() => this.#recycleDone());
+  }
+
+  /** A read of `segment` has ended. */
+  unpin(segment: Segment): void {
+    segment.readers -= 1;
+    if (segment.readers === 0 && segment === this.list[0]) this.recycle(0);
+  }
+
+  /** Opens a segment for the writer. */
+  openForWrite(segment: Segment): Promise<number> {
+    return this.#options.files.open(segment.file, O_WRONLY | (this.#options.direct ? O_DIRECT | O_DSYNC : 0));
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#work;
+  }
+
+  #next(job: () => Promise<void>): Promise<void> {
+    const done = this.#work.then(job);
+    this.#work = done.catch(() => undefined);
+    return done;
+  }
+
+  #background(job: () => Promise<void>): void {
+    this.#next(job).catch((error: unknown) => {
+      // The files stay, and the next start or recycling finds them: nothing is lost but room.
+      this.#options.log.warn({ reason: messageOf(error) }, 'a journal segment could not be recycled');
+    });
+  }
+
+  #oldestDone(): Segment | undefined {
+    const [oldest, second] = this.list;
+    if (oldest === undefined || second === undefined || oldest.readers > 0) return undefined;
+    return second.first <= this.#keepFrom ? oldest : undefined;
+  }
+
+  async #recycleDone(): Promise<void> {
+    const { files, directory, segmentBytes } = this.#options;
+    const kept: Spare[] = [];
+    let removed = 0;
+    for (let oldest = this.#oldestDone(); oldest !== undefined; oldest = this.#oldestDone()) {
+      // Taken out first, so that no read begins while the file changes its name.
+      this.list.shift();
+      oldest.gone = true;
+      removed += 1;
+      const fits = !oldest.failed && oldest.capacity === segmentBytes;
+      if (fits && this.#spares.length + kept.length < MAX_SPARES) {
+        const number = this.#highest() + kept.length + 1;
+        await files.rename(oldest.file, segmentFile(directory, number));
+        kept.push({ number, capacity: oldest.capacity });
+      } else await files.unlink(oldest.file);
+    }
+    if (removed === 0) return;
+    await syncDirectory(files, directory);
+    this.#spares.push(...kept);
+  }
+
+  async #obtain(): Promise<void> {
+    await this.#recycleDone();
+    if (this.#spares.length > 0 || this.#closed) return;
+    if (this.bytes + this.#options.segmentBytes > this.#options.maxBytes) throw this.#full();
+    this.#making = this.#options.segmentBytes;
+    try {
+      const number = this.#highest() + 1;
+      await makeSegment(this.#options, segmentFile(this.#options.directory, number), this.#zeros);
+      this.#spares.push({ number, capacity: this.#options.segmentBytes });
+    } finally {
+      this.#making = 0;
+    }
+  }
+
+  #highest(): number {
+    return Math.max(this.current?.number ?? 0, this.#spares.at(-1)?.number ?? 0);
+  }
+
+  #full(): AgentError {
+    const { maxBytes, directory } = this.#options;
+    const numbers = `${mebibytes(this.bytes)} in use, limit ${mebibytes(maxBytes)}`;
+    return new AgentError(
+      'JOURNAL_FULL',
+      `${directory}: ${numbers}: raise journal.max_size or see which sink is behind`,
+      {
+        retryable: true,
+      },
+    );
+  }
+}

@@ -1,0 +1,128 @@
+// HOT: once per attribute. Bench: bench/micro/otlp/attributes.bench.ts
+/**
+ * Attributes: validates `repeated KeyValue` and notes where each key and value lies, so that nobody has to read them twice.
+ *
+ *   KeyValue  { string key = 1; AnyValue value = 2 }
+ *   AnyValue  { oneof: string 1, bool 2, int64 3, double 4, ArrayValue 5, KeyValueList 6, bytes 7 }
+ *   ArrayValue { repeated AnyValue values = 1 }   KeyValueList { repeated KeyValue values = 1 }
+ * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/common/v1/common.proto
+ */
+import { malformed, type Reader, readDouble, readEnd, readInt64, readTag, sameBytes, skipField } from './protobuf.ts';
+
+/** As in JSON: most AnyValues inside one another. */
+const MAX_DEPTH = 100;
+/** Attributes of one item that can be looked up; the rest is validated and forwarded all the same. */
+const MAX_NOTED = 1024;
+const STEP = 4;
+
+/** Where the attributes of one item (or resource, or scope) lie: key from, key length, value from, value end, for each. */
+export class AttributeTable {
+  count = 0;
+  readonly rows = new Int32Array(MAX_NOTED * STEP);
+
+  keyAt(i: number): number {
+    return this.rows[i * STEP]!;
+  }
+  keyLength(i: number): number {
+    return this.rows[i * STEP + 1]!;
+  }
+  /** First byte of the AnyValue message; -1 when the attribute has no value. */
+  valueAt(i: number): number {
+    return this.rows[i * STEP + 2]!;
+  }
+  valueEnd(i: number): number {
+    return this.rows[i * STEP + 3]!;
+  }
+
+  /** Index of the attribute with this key, the last one if it stands twice; -1 when there is none. */
+  find(bytes: Uint8Array, key: Uint8Array): number {
+    const rows = this.rows;
+    for (let i = this.count - 1; i >= 0; i--) {
+      if (rows[i * STEP + 1] === key.length && sameBytes(bytes, rows[i * STEP]!, key, 0, key.length)) return i;
+    }
+    return -1;
+  }
+}
+
+/** Reads one KeyValue that ends at `end` and notes it in `table` (null: only validates). */
+export function readKeyValue(reader: Reader, end: number, table: AttributeTable | null, depth: number): void {
+  let keyAt = reader.pos;
+  let keyLength = 0;
+  let valueAt = -1;
+  let valueEnd = -1;
+  while (reader.pos < end) {
+    const tag = readTag(reader, end);
+    if (tag === 10) {
+      const stop = readEnd(reader, end);
+      keyAt = reader.pos;
+      keyLength = stop - keyAt;
+      reader.pos = stop;
+    } else if (tag === 18) {
+      valueEnd = readEnd(reader, end);
+      valueAt = reader.pos;
+      readAnyValue(reader, valueEnd, depth);
+    } else skipField(reader, tag, end);
+  }
+  if (table === null || table.count === MAX_NOTED) return;
+  const row = table.count++ * STEP;
+  table.rows[row] = keyAt;
+  table.rows[row + 1] = keyLength;
+  table.rows[row + 2] = valueAt;
+  table.rows[row + 3] = valueEnd;
+}
+
+/** Validates an AnyValue that ends at `end`. */
+export function readAnyValue(reader: Reader, end: number, depth: number): void {
+  if (depth > MAX_DEPTH) malformed(reader, `more than ${MAX_DEPTH} values inside one another`);
+  while (reader.pos < end) {
+    const tag = readTag(reader, end);
+    if (tag === 10 || tag === 58) reader.pos = readEnd(reader, end);
+    else if (tag === 42) readEntries(reader, readEnd(reader, end), depth, false);
+    else if (tag === 50) readEntries(reader, readEnd(reader, end), depth, true);
+    else skipField(reader, tag, end);
+  }
+}
+
+/** The entries of an ArrayValue or a KeyValueList. */
+function readEntries(reader: Reader, end: number, depth: number, pairs: boolean): void {
+  while (reader.pos < end) {
+    const tag = readTag(reader, end);
+    if (tag !== 10) skipField(reader, tag, end);
+    else if (pairs) readKeyValue(reader, readEnd(reader, end), null, depth + 1);
+    else readAnyValue(reader, readEnd(reader, end), depth + 1);
+  }
+}
+
+/** What an AnyValue holds: `at` and `end` for strings and bytes, `number` for the others. */
+export interface Value {
+  kind: 'none' | 'string' | 'bool' | 'int' | 'double' | 'bytes' | 'other';
+  at: number;
+  end: number;
+  number: number;
+}
+
+export function emptyValue(): Value {
+  return { kind: 'none', at: 0, end: 0, number: 0 };
+}
+
+/** Reads a validated AnyValue into `value`; the last field set wins, as in a oneof. */
+export function readValue(reader: Reader, at: number, end: number, value: Value): void {
+  value.kind = 'none';
+  reader.pos = at;
+  while (at >= 0 && reader.pos < end) {
+    const tag = readTag(reader, end);
+    if (tag === 10 || tag === 58 || tag === 42 || tag === 50) {
+      value.kind = tag === 10 ? 'string' : tag === 58 ? 'bytes' : 'other';
+      value.end = readEnd(reader, end);
+      value.at = reader.pos;
+      reader.pos = value.end;
+    } else if (tag === 16 || tag === 24) {
+      value.kind = tag === 16 ? 'bool' : 'int';
+      value.number = readInt64(reader, end);
+    } else if (tag === 33) {
+      skipField(reader, tag, end);
+      value.kind = 'double';
+      value.number = readDouble(reader.bytes, reader.pos - 8);
+    } else skipField(reader, tag, end);
+  }
+}

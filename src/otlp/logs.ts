@@ -1,0 +1,84 @@
+// HOT: once per log record. Bench: bench/micro/otlp/logs.bench.ts
+/**
+ * Log records: validates one and notes where its fields lie.
+ *
+ *   LogRecord { fixed64 time = 1; SeverityNumber severity_number = 2; string severity_text = 3; AnyValue body = 5;
+ *               repeated KeyValue attributes = 6; fixed32 flags = 8; bytes trace_id = 9; bytes span_id = 10;
+ *               fixed64 observed_time = 11; string event_name = 12 }
+ * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/logs/v1/logs.proto
+ */
+import { AttributeTable, readAnyValue, readKeyValue } from './attributes.ts';
+import { type Reader, readEnd, readFixed32, readTag, readVarint, skipField } from './protobuf.ts';
+import { readId } from './traces.ts';
+
+/** SeverityNumber from which a record is an error. */
+export const SEVERITY_ERROR = 17;
+
+/** One log record. Addresses; views hold until the next record is read. */
+export class LogView {
+  at = 0;
+  end = 0;
+  severity = 0;
+  /** The body's AnyValue; -1 when there is none. */
+  bodyAt = -1;
+  bodyEnd = -1;
+  /** -1 when missing or invalid: the record then belongs to no trace (logs.proto). */
+  traceIdAt = -1;
+  timeLow = 0;
+  timeHigh = 0;
+  readonly attributes = new AttributeTable();
+
+  /** The record's own time in Unix milliseconds, else when it was observed; 0 when it says neither. */
+  timeMs(): number {
+    return (this.timeHigh * 0x1_0000_0000 + this.timeLow) / 1e6;
+  }
+}
+
+/** Reads and validates the log record between `at` and `end`; throws BODY_UNDECODABLE. */
+export function readLogRecord(reader: Reader, at: number, end: number, log: LogView): void {
+  log.at = at;
+  log.end = end;
+  log.severity = 0;
+  log.bodyAt = -1;
+  log.bodyEnd = -1;
+  log.traceIdAt = -1;
+  log.timeLow = 0;
+  log.timeHigh = 0;
+  log.attributes.count = 0;
+  let observedAt = -1;
+  reader.pos = at;
+  while (reader.pos < end) {
+    const tag = readTag(reader, end);
+    switch (tag) {
+      case 50: // attributes
+        readKeyValue(reader, readEnd(reader, end), log.attributes, 1);
+        break;
+      case 9: // time
+        skipField(reader, tag, end);
+        log.timeLow = readFixed32(reader.bytes, reader.pos - 8);
+        log.timeHigh = readFixed32(reader.bytes, reader.pos - 4);
+        break;
+      case 16: // severity_number
+        log.severity = readVarint(reader, end) | 0;
+        break;
+      case 42: // body
+        log.bodyEnd = readEnd(reader, end);
+        log.bodyAt = reader.pos;
+        readAnyValue(reader, log.bodyEnd, 1);
+        break;
+      case 74: // trace_id
+        log.traceIdAt = readId(reader, end, 16);
+        break;
+      case 89: // observed_time
+        skipField(reader, tag, end);
+        observedAt = reader.pos - 8;
+        break;
+      default:
+        skipField(reader, tag, end);
+    }
+  }
+  if (log.timeLow === 0 && log.timeHigh === 0 && observedAt >= 0) {
+    log.timeLow = readFixed32(reader.bytes, observedAt);
+    log.timeHigh = readFixed32(reader.bytes, observedAt + 4);
+  }
+}

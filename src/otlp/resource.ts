@@ -1,0 +1,153 @@
+// HOT: once per resource and scope. Bench: bench/micro/otlp/resource.bench.ts
+/**
+ * The envelope that traces, metrics and logs share: which resource and which scope an item belongs to.
+ *
+ *   Export...Request { repeated Resource... = 1 }
+ *   Resource...      { Resource resource = 1; repeated Scope... = 2; string schema_url = 3 }
+ *   Scope...         { InstrumentationScope scope = 1; repeated ITEM = 2; string schema_url = 3 }
+ *   Resource         { repeated KeyValue attributes = 1 }       InstrumentationScope { ...; repeated KeyValue attributes = 3 }
+ * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/trace/v1/trace.proto
+ */
+import { AttributeTable, emptyValue, readKeyValue, readValue } from './attributes.ts';
+import { HASH_SEED, hashBytes, Reader, readEnd, readTag, skipField } from './protobuf.ts';
+
+const SERVICE_NAME = Buffer.from('service.name');
+
+/** Where the walk is. Fields are addresses in `bytes`; they hold until the next resource or scope is entered. */
+export class Envelope {
+  bytes: Buffer;
+  readonly resource = new AttributeTable();
+  readonly scope = new AttributeTable();
+  /** The Resource message's content, tag and length excluded; equal when the request has none. */
+  resourceAt = 0;
+  resourceEnd = 0;
+  serviceAt = 0;
+  serviceLength = 0;
+  /** FNV-1a of the service name. */
+  serviceHash = HASH_SEED;
+  readonly #value = emptyValue();
+  /** A reader of its own, so that looking around does not move the walk. */
+  readonly #reader: Reader;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+    this.#reader = new Reader(bytes);
+  }
+
+  #resourceNoted = false;
+  #scopeNoted = false;
+  #fromAt = 0;
+  #fromEnd = 0;
+  #scopeAt = 0;
+  #scopeEnd = 0;
+
+  /** Remembers where a Resource... message lies, for `load`: reading its attributes costs, and few ask. */
+  noteResource(at: number, end: number): void {
+    this.#resourceNoted = true;
+    this.#fromAt = at;
+    this.#fromEnd = end;
+  }
+
+  noteScope(at: number, end: number): void {
+    this.#scopeNoted = true;
+    this.#scopeAt = at;
+    this.#scopeEnd = end;
+  }
+
+  /** Reads what was noted, once; true when the resource is another than at the last call. */
+  load(): boolean {
+    const fresh = this.#resourceNoted;
+    if (fresh) this.enterResource(this.#fromAt, this.#fromEnd);
+    if (this.#scopeNoted) this.enterScope(this.#scopeAt, this.#scopeEnd);
+    this.#resourceNoted = false;
+    this.#scopeNoted = false;
+    return fresh;
+  }
+
+  /** Finds the Resource anywhere in its envelope (fields may come in any order) and reads its attributes. */
+  enterResource(at: number, end: number): void {
+    this.resource.count = 0;
+    this.resourceAt = at;
+    this.resourceEnd = at;
+    this.#readPart(at, end, this.resource, 10, true);
+    this.serviceAt = at;
+    this.serviceLength = 0;
+    const found = this.resource.find(this.bytes, SERVICE_NAME);
+    if (found >= 0) {
+      readValue(this.#reader, this.resource.valueAt(found), this.resource.valueEnd(found), this.#value);
+      if (this.#value.kind === 'string') {
+        this.serviceAt = this.#value.at;
+        this.serviceLength = this.#value.end - this.#value.at;
+      }
+    }
+    this.serviceHash = hashBytes(this.bytes, this.serviceAt, this.serviceLength, HASH_SEED);
+  }
+
+  enterScope(at: number, end: number): void {
+    this.scope.count = 0;
+    this.#readPart(at, end, this.scope, 26, false);
+  }
+
+  /** Reads the attributes (field `attributeTag`) of the message in field 1 of [at, end). */
+  #readPart(at: number, end: number, table: AttributeTable, attributeTag: number, isResource: boolean): void {
+    const reader = this.#reader;
+    reader.pos = at;
+    while (reader.pos < end) {
+      const tag = readTag(reader, end);
+      if (tag !== 10) {
+        skipField(reader, tag, end);
+        continue;
+      }
+      const stop = readEnd(reader, end);
+      if (isResource) {
+        this.resourceAt = reader.pos;
+        this.resourceEnd = stop;
+      }
+      while (reader.pos < stop) {
+        const inner = readTag(reader, stop);
+        if (inner === attributeTag) readKeyValue(reader, readEnd(reader, stop), table, 1);
+        else skipField(reader, inner, stop);
+      }
+      // Writers put field 1 first: the (many) items behind it need no look.
+      return;
+    }
+  }
+}
+
+/** What a walk calls for each item: the content of one Span, Metric or LogRecord, between `at` and `end`. */
+export interface ItemVisitor {
+  enterResource(envelope: Envelope): void;
+  item(reader: Reader, at: number, end: number, envelope: Envelope): void;
+}
+
+/** Walks one export request down to its items. Throws BODY_UNDECODABLE; items already visited stay visited. */
+export function walkItems(reader: Reader, at: number, end: number, envelope: Envelope, visitor: ItemVisitor): void {
+  reader.pos = at;
+  while (reader.pos < end) {
+    const tag = readTag(reader, end);
+    if (tag === 10) walkResource(reader, readEnd(reader, end), envelope, visitor);
+    else skipField(reader, tag, end);
+  }
+}
+
+function walkResource(reader: Reader, end: number, envelope: Envelope, visitor: ItemVisitor): void {
+  envelope.enterResource(reader.pos, end);
+  visitor.enterResource(envelope);
+  while (reader.pos < end) {
+    const tag = readTag(reader, end);
+    if (tag === 18) walkScope(reader, readEnd(reader, end), envelope, visitor);
+    else skipField(reader, tag, end);
+  }
+}
+
+function walkScope(reader: Reader, end: number, envelope: Envelope, visitor: ItemVisitor): void {
+  envelope.enterScope(reader.pos, end);
+  while (reader.pos < end) {
+    const tag = readTag(reader, end);
+    if (tag === 18) {
+      const stop = readEnd(reader, end);
+      visitor.item(reader, reader.pos, stop, envelope);
+      reader.pos = stop;
+    } else skipField(reader, tag, end);
+  }
+}

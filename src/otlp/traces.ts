@@ -1,0 +1,167 @@
+// HOT: once per span. Bench: bench/micro/otlp/traces.bench.ts
+/**
+ * Spans: validates one and notes where its fields lie.
+ *
+ *   Span { bytes trace_id = 1; bytes span_id = 2; string trace_state = 3; bytes parent_span_id = 4; string name = 5; SpanKind kind = 6;
+ *          fixed64 start = 7; fixed64 end = 8; repeated KeyValue attributes = 9; repeated Event events = 11; repeated Link links = 13;
+ *          Status status = 15; fixed32 flags = 16 }
+ *   Event { fixed64 time = 1; string name = 2; repeated KeyValue attributes = 3 }
+ *   Link  { bytes trace_id = 1; bytes span_id = 2; string trace_state = 3; repeated KeyValue attributes = 4; fixed32 flags = 6 }
+ *   Status { string message = 2; StatusCode code = 3 }
+ * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/trace/v1/trace.proto
+ */
+import { AttributeTable, readKeyValue } from './attributes.ts';
+import { type Reader, readEnd, readFixed32, readTag, readVarint, skipField } from './protobuf.ts';
+
+export const STATUS_ERROR = 2;
+
+/** One span. Addresses; views hold until the next span is read. */
+export class SpanView {
+  at = 0;
+  end = 0;
+  /** Address of the 16 and 8 bytes; -1 when missing, of another length, or all zero. */
+  traceIdAt = -1;
+  spanIdAt = -1;
+  /** The whole trace_state field, tag included, and its text. */
+  traceStateTagAt = -1;
+  traceStateAt = 0;
+  traceStateEnd = 0;
+  nameAt = 0;
+  nameLength = 0;
+  kind = 0;
+  status = 0;
+  startLow = 0;
+  startHigh = 0;
+  endLow = 0;
+  endHigh = 0;
+  readonly attributes = new AttributeTable();
+  /** Set by contracts: slower than a `slower_than` of its service. */
+  slow = false;
+
+  /** Nanoseconds from start to end; 0 when the clock went backwards. */
+  durationNs(): number {
+    const ns = (this.endHigh - this.startHigh) * 0x1_0000_0000 + (this.endLow - this.startLow);
+    return ns > 0 ? ns : 0;
+  }
+
+  /** End of the span in Unix milliseconds. */
+  endMs(): number {
+    return (this.endHigh * 0x1_0000_0000 + this.endLow) / 1e6;
+  }
+}
+
+/** Reads and validates the span between `at` and `end`; throws BODY_UNDECODABLE. */
+export function readSpan(reader: Reader, at: number, end: number, span: SpanView): void {
+  const bytes = reader.bytes;
+  span.at = at;
+  span.end = end;
+  span.traceIdAt = -1;
+  span.spanIdAt = -1;
+  span.traceStateTagAt = -1;
+  span.nameAt = at;
+  span.nameLength = 0;
+  span.kind = 0;
+  span.status = 0;
+  span.startLow = 0;
+  span.startHigh = 0;
+  span.endLow = 0;
+  span.endHigh = 0;
+  span.attributes.count = 0;
+  span.slow = false;
+  reader.pos = at;
+  while (reader.pos < end) {
+    const tagAt = reader.pos;
+    const tag = readTag(reader, end);
+    switch (tag) {
+      case 74: // attributes
+        readKeyValue(reader, readEnd(reader, end), span.attributes, 1);
+        break;
+      case 10: // trace_id
+        span.traceIdAt = readId(reader, end, 16);
+        break;
+      case 18: // span_id
+        span.spanIdAt = readId(reader, end, 8);
+        break;
+      case 26: // trace_state
+        span.traceStateTagAt = tagAt;
+        span.traceStateEnd = readEnd(reader, end);
+        span.traceStateAt = reader.pos;
+        reader.pos = span.traceStateEnd;
+        break;
+      case 42: {
+        // name
+        const stop = readEnd(reader, end);
+        span.nameAt = reader.pos;
+        span.nameLength = stop - reader.pos;
+        reader.pos = stop;
+        break;
+      }
+      case 48: // kind
+        span.kind = readVarint(reader, end) | 0;
+        break;
+      case 57: // start
+        skipField(reader, tag, end);
+        span.startLow = readFixed32(bytes, reader.pos - 8);
+        span.startHigh = readFixed32(bytes, reader.pos - 4);
+        break;
+      case 65: // end
+        skipField(reader, tag, end);
+        span.endLow = readFixed32(bytes, reader.pos - 8);
+        span.endHigh = readFixed32(bytes, reader.pos - 4);
+        break;
+      case 90: // events
+        readAttributed(reader, readEnd(reader, end), 26);
+        break;
+      case 106: // links
+        readAttributed(reader, readEnd(reader, end), 34);
+        break;
+      case 122: // status
+        span.status = readStatusCode(reader, readEnd(reader, end), span.status);
+        break;
+      default:
+        skipField(reader, tag, end);
+    }
+  }
+}
+
+/** An id's address, or -1 when it is not `length` bytes or all zero. */
+export function readId(reader: Reader, end: number, length: number): number {
+  const stop = readEnd(reader, end);
+  const at = reader.pos;
+  reader.pos = stop;
+  if (stop - at !== length) return -1;
+  for (let i = at; i < stop; i++) if (reader.bytes[i] !== 0) return at;
+  return -1;
+}
+
+/** An event or a link: everything is passed over but its attributes, which are validated. */
+function readAttributed(reader: Reader, end: number, attributeTag: number): void {
+  while (reader.pos < end) {
+    const tag = readTag(reader, end);
+    if (tag === attributeTag) readKeyValue(reader, readEnd(reader, end), null, 1);
+    else skipField(reader, tag, end);
+  }
+}
+
+function readStatusCode(reader: Reader, end: number, before: number): number {
+  let code = before;
+  while (reader.pos < end) {
+    const tag = readTag(reader, end);
+    if (tag === 24) code = readVarint(reader, end) | 0;
+    else skipField(reader, tag, end);
+  }
+  return code;
+}
+
+/** The address of a valid, already validated span's trace id: its first field, as every SDK writes it, or wherever it is. */
+export function findTraceId(reader: Reader, at: number, end: number): number {
+  if (reader.bytes[at] === 10 && reader.bytes[at + 1] === 16) return at + 2;
+  reader.pos = at;
+  let found = -1;
+  while (reader.pos < end) {
+    const tag = readTag(reader, end);
+    if (tag === 10) found = readId(reader, end, 16);
+    else skipField(reader, tag, end);
+  }
+  return found;
+}

@@ -1,0 +1,70 @@
+/** `filter`: keeps items out of the sampled stream by conditions as contracts have them. */
+import { type Static, Type } from 'typebox';
+import { type Condition, compileConditions, matchesAll } from '../../contracts/match.ts';
+import { createItems } from '../../contracts/measure.ts';
+import { readLogRecord } from '../../otlp/logs.ts';
+import { readSpan } from '../../otlp/traces.ts';
+import { FILTERED, NO_OPINION, type ProcessorDefinition, type Selector, type Views } from '../processor.ts';
+
+const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()]);
+const config = Type.Object(
+  {
+    drop: Type.Array(
+      Type.Object(
+        {
+          of: Type.Union([Type.Literal('spans'), Type.Literal('logs')], { description: 'What the rule is about' }),
+          where: Type.Record(
+            Type.String(),
+            Type.Union([Scalar, Type.Array(Scalar), Type.Record(Type.String(), Type.Unknown())]),
+            {
+              description: 'Conditions as in a contract: all must match',
+            },
+          ),
+        },
+        { additionalProperties: false },
+      ),
+      {
+        minItems: 1,
+        description:
+          'An item that matches any of these is not forwarded in `sampled`; it stays in `raw` and in every count',
+      },
+    ),
+  },
+  { additionalProperties: false },
+);
+type Config = Static<typeof config>;
+
+export const filter: ProcessorDefinition = {
+  type: 'filter',
+  summary: 'Drops spans and log records from the sampled stream by conditions.',
+  kind: 'selector',
+  config,
+  selector: (given, views) => createSelector(given as Config, views),
+};
+
+function createSelector({ drop }: Config, views: Views): Selector {
+  const rules = (of: 'spans' | 'logs'): Condition[][] =>
+    // Contracts' schema has the same shape; what it does not know matches nothing.
+    drop.filter((rule) => rule.of === of).map((rule) => compileConditions(rule.where as never));
+  const spanRules = rules('spans');
+  const logRules = rules('logs');
+  const { spanItem, logItem } = createItems(views.span, views.log, views.reader);
+  return {
+    additions: [],
+    begin() {},
+    span(at, end, envelope) {
+      if (spanRules.length === 0) return NO_OPINION;
+      envelope.load();
+      readSpan(views.reader, at, end, views.span);
+      for (const rule of spanRules) if (matchesAll(rule, spanItem, envelope, views.reader)) return FILTERED;
+      return NO_OPINION;
+    },
+    log(at, end, envelope) {
+      if (logRules.length === 0) return NO_OPINION;
+      envelope.load();
+      readLogRecord(views.reader, at, end, views.log);
+      for (const rule of logRules) if (matchesAll(rule, logItem, envelope, views.reader)) return FILTERED;
+      return NO_OPINION;
+    },
+  };
+}

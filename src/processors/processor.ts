@@ -1,0 +1,129 @@
+/** What a processor is: up to four parts (editor, measurer, observer, selector) that one definition hands out. */
+import type { Logger } from 'pino';
+import type { TObject } from 'typebox';
+import type { ContractPlan } from '../contracts/contract.ts';
+import type { BlockPool, Signal, Stream } from '../core/block.ts';
+import type { Telemetry } from '../core/telemetry.ts';
+import type { AttributeEdit } from '../otlp/edit.ts';
+import type { LogView } from '../otlp/logs.ts';
+import type { MetricView } from '../otlp/metrics.ts';
+import type { Reader } from '../otlp/protobuf.ts';
+import type { Envelope } from '../otlp/resource.ts';
+import type { SpanView } from '../otlp/traces.ts';
+import type { Bits56 } from '../otlp/tracestate.ts';
+
+/** The trace table's shared memory (sample/traceTable.ts) and the times its entries are relative to. */
+export interface TraceTableHandle {
+  memory: SharedArrayBuffer;
+  startMs: number;
+  waitMs: number;
+}
+
+/** What a worker's parts look at: one set a worker, refilled for every item. */
+export interface Views {
+  pool: BlockPool;
+  reader: Reader;
+  envelope: Envelope;
+  span: SpanView;
+  log: LogView;
+  metric: MetricView;
+  contracts: readonly ContractPlan[];
+  traces: TraceTableHandle | null;
+}
+
+/** Worker, before the journal: rewrites attributes. Pure. */
+export interface Editor {
+  readonly touchesItems: boolean;
+  /** Bytes that one attribute or resource can grow by at most. */
+  readonly growth: number;
+  attribute(bytes: Buffer, edit: AttributeEdit): 'keep' | 'remove' | 'replace';
+  addToResource(bytes: Buffer, at: number, end: number): Buffer | null;
+}
+
+/**
+ * Worker, on frames that are about to be committed: measures every item. What it measured leaves by `write`; between tasks it keeps
+ * nothing that matters.
+ */
+export interface Measurer {
+  /** A task begins, or begins again because a frame of it was refused. */
+  reset(receivedMs: number): void;
+  enterResource?(envelope: Envelope): void;
+  span?(span: SpanView, envelope: Envelope): void;
+  log?(log: LogView, envelope: Envelope): void;
+  metric?(metric: MetricView, envelope: Envelope): void;
+  /** Bytes `write` needs at most. */
+  size(): number;
+  /** Writes to pool memory at `at` (8-aligned) and returns the address after it. */
+  write(out: DataView, at: number): number;
+}
+
+/** Frames for the derived journal: one export request of the agent's own making. */
+export interface Emission {
+  stream: Stream;
+  signal: Signal;
+  bytes: Uint8Array;
+  items: number;
+  /** The moment it speaks of, Unix milliseconds; an event of that moment is told once, even over a restart. */
+  timeMs: number;
+  /** It takes what was merged so far with it: after a crash those frames are not merged again. */
+  ends: boolean;
+}
+
+/** Main: merges what measurers measured, once the frames are committed, in the order of the journal. */
+export interface Observer {
+  /** `at` to `end`: what the measurer wrote; addresses it holds are valid during the call. */
+  merge(out: DataView, at: number, end: number, receivedMs: number): void;
+  /**
+   * Called about ten times a second: everything received before `nowMs` has been merged. What it returns is appended to the derived
+   * journal at once. `final`: the agent stops, what is open should leave now.
+   */
+  tick(nowMs: number, final: boolean): Emission[];
+  /** All it remembers, for the checkpoint; `open` gets it back. */
+  save(): unknown;
+}
+
+export interface ObserverContext {
+  pool: BlockPool;
+  /** `{agent.id}-{journal id}` */
+  agent: string;
+  contracts: readonly ContractPlan[];
+  traces: TraceTableHandle | null;
+  telemetry: Telemetry;
+  log: Logger;
+}
+
+/** Verdicts of a selector beside an index into `additions`. */
+export const FILTERED = -2;
+export const SAMPLED_OUT = -3;
+export const NO_OPINION = -4;
+
+/** What is added to an item that is kept. */
+export interface Addition {
+  /** Attributes, as encoded KeyValue messages without tag and length. */
+  attributes: readonly Buffer[];
+  /** Threshold that decided: hex digits ("0": certain) and halves of 28 bits. */
+  threshold: { text: string; bits: Bits56 };
+}
+
+/**
+ * Worker, after the journal: decides for each item. Answers an index into `additions` to keep it so, FILTERED or SAMPLED_OUT to drop
+ * it, NO_OPINION to leave it to the next selector.
+ */
+export interface Selector {
+  readonly additions: readonly Addition[];
+  /** A frame begins. `hasTraceState`: some span of it carries a tracestate. */
+  begin(hasTraceState: boolean): void;
+  span(at: number, end: number, envelope: Envelope): number;
+  log(at: number, end: number, envelope: Envelope): number;
+}
+
+export interface ProcessorDefinition {
+  type: string;
+  summary: string;
+  kind: 'editor' | 'observer' | 'selector';
+  config: TObject;
+  editor?(config: unknown): Editor;
+  measurer?(config: unknown, views: Views): Measurer;
+  observer?(config: unknown, context: ObserverContext, saved: unknown): Observer;
+  selector?(config: unknown, views: Views): Selector;
+}

@@ -1,0 +1,99 @@
+/** `summarize`'s groups as OTLP metrics, named as the Collector's span metrics connector names them. */
+import { type Attributes, type HistogramValue, type Metric, type Point, serializeMetrics } from '../../core/otel.ts';
+import type { Emission } from '../processor.ts';
+import { LOG_ROW } from './measure.ts';
+import { type Group, OVERFLOW_NAME } from './merge.ts';
+
+const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'];
+const STATUSES = ['UNSET', 'OK', 'ERROR'];
+
+/** One request for all groups, in one frame, so that a crash keeps or loses a flush as a whole. */
+export function flushSummaries(groups: Group[], startMs: number, endMs: number, agent: string): Emission[] {
+  if (groups.length === 0) return [];
+  const byResource = new Map<string, Group[]>();
+  for (const group of groups) {
+    const key = JSON.stringify(group.resource);
+    const list = byResource.get(key);
+    if (list === undefined) byResource.set(key, [group]);
+    else list.push(group);
+  }
+  let items = 0;
+  const resources = [...byResource.values()].map((list) => {
+    const metrics = metricsOf(list);
+    for (const { points } of metrics) items += points.length;
+    return { attributes: { ...list[0]?.resource, 'plumbline.agent': agent }, metrics };
+  });
+  return [
+    {
+      stream: 'summaries',
+      signal: 'metrics',
+      bytes: serializeMetrics(resources, startMs, endMs),
+      items,
+      timeMs: endMs,
+      ends: true,
+    },
+  ];
+}
+
+function metricsOf(groups: Group[]): Metric[] {
+  const calls: Point<number>[] = [];
+  const durations: Point<HistogramValue>[] = [];
+  const records: Point<number>[] = [];
+  for (const group of groups) {
+    const attributes = attributesOf(group);
+    const { histogram } = group;
+    if (group.status === LOG_ROW) {
+      records.push({ attributes, value: histogram.count });
+      continue;
+    }
+    calls.push({ attributes, value: histogram.count });
+    const { count, sum, min, max, scale, zeroCount, offset, length } = histogram;
+    durations.push({
+      attributes,
+      value: {
+        count,
+        sum,
+        min,
+        max,
+        scale,
+        zeroCount,
+        offset,
+        counts: Array.from(histogram.counts.subarray(0, length)),
+      },
+    });
+  }
+  const all: Metric[] = [
+    {
+      kind: 'sum',
+      name: 'traces.span.metrics.calls',
+      unit: '{call}',
+      description: 'Spans by operation',
+      points: calls,
+    },
+    {
+      kind: 'histogram',
+      name: 'traces.span.metrics.duration',
+      unit: 'ms',
+      description: 'Duration of spans',
+      points: durations,
+    },
+    {
+      kind: 'sum',
+      name: 'plumbline.log.records',
+      unit: '{record}',
+      description: 'Log records by severity',
+      points: records,
+    },
+  ];
+  return all.filter(({ points }) => points.length > 0);
+}
+
+function attributesOf(group: Group): Attributes {
+  if (group.name === OVERFLOW_NAME) return { [OVERFLOW_NAME]: true };
+  if (group.status === LOG_ROW) return { 'severity.number': group.kind };
+  return {
+    'span.name': group.name,
+    'span.kind': `SPAN_KIND_${KINDS[group.kind] ?? group.kind}`,
+    'status.code': `STATUS_CODE_${STATUSES[group.status] ?? group.status}`,
+  };
+}

@@ -1,0 +1,184 @@
+// HOT: once per span. Bench: bench/micro/processors/summarize/measure.bench.ts
+/**
+ * `summarize` in the worker: groups a task's spans by service, operation, kind and status, and its log records by service and severity.
+ *
+ * What it writes:  u32 rows, u32 entries | rows of ROW_BYTES | entries u32
+ * A row is a group; an entry is one span: `row << 12 | bucket`, followed, if WEIGHTED is set, by a word with the number of spans it
+ * stands for (it counts as an entry too). Main does the histograms, since 512 spans can fall into 300 groups: rows of buckets would be larger than the spans.
+ */
+import { emptyValue, readValue } from '../../otlp/attributes.ts';
+import type { LogView } from '../../otlp/logs.ts';
+import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';
+import type { Envelope } from '../../otlp/resource.ts';
+import type { SpanView } from '../../otlp/traces.ts';
+import { adjustedCount, OtState, readOtState } from '../../otlp/tracestate.ts';
+import type { Measurer, Views } from '../processor.ts';
+
+/** Byte offsets in a row: hashes u32 each, addresses of the Resource content and the name u32 each, then doubles in milliseconds. */
+export const Row = {
+  hash: 0,
+  hash2: 4,
+  resourceAt: 8,
+  resourceEnd: 12,
+  nameAt: 16,
+  nameLength: 20,
+  kind: 24,
+  status: 28,
+  count: 32,
+  sum: 40,
+  min: 48,
+  max: 56,
+} as const;
+export const ROW_BYTES = 64;
+export const HEADER_BYTES = 8;
+/** `status` of a row that counts log records; its `kind` is the severity number. */
+export const LOG_ROW = 0xffff;
+/** An entry whose next word is how many spans it stands for. */
+export const WEIGHTED = 0x800;
+/** Bucket 0 of scale 5 in an entry; ZERO_BUCKET stands for a duration of zero. */
+export const BUCKET_BIAS = 1024;
+export const ZERO_BUCKET = 2047;
+/** Buckets per doubling: scale 5, a relative error of 1.08 %. */
+export const SCALE = 5;
+
+const STEP = ROW_BYTES / 4;
+const IDENTITY = ['service.namespace', 'service.name', 'service.instance.id'].map((key) => Buffer.from(key));
+const SECOND_SEED = 0x9747_b28c;
+
+/** Upper-inclusive bucket of a duration, https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram */
+function bucketOf(ms: number): number {
+  if (ms <= 0) return ZERO_BUCKET;
+  const index = Math.ceil(Math.log2(ms) * 2 ** SCALE) - 1 + BUCKET_BIAS;
+  return index < 0 ? 0 : index >= ZERO_BUCKET ? ZERO_BUCKET - 1 : index;
+}
+
+export function createMeasurer(views: Views): Measurer {
+  const bytes = views.pool.bytes;
+  let rows = new Uint32Array(STEP * 256);
+  let numbers = new Float64Array(rows.buffer);
+  let rowCount = 0;
+  let entries = new Uint32Array(4096);
+  let entryCount = 0;
+  /** Open addressing: row number + 1, 0 is empty. */
+  let table = new Uint32Array(1024);
+  let resourceHash = 0;
+  const value = emptyValue();
+  const ot = new OtState();
+
+  function growRows(): void {
+    const grown = new Uint32Array(rows.length * 2);
+    grown.set(rows);
+    rows = grown;
+    numbers = new Float64Array(rows.buffer);
+    table = new Uint32Array(table.length * 2);
+    for (let row = 0; row < rowCount; row++) place(row);
+  }
+
+  function place(row: number): void {
+    let slot = rows[row * STEP]! & (table.length - 1);
+    while (table[slot] !== 0) slot = (slot + 1) & (table.length - 1);
+    table[slot] = row + 1;
+  }
+
+  /** The group's row, new with its identity filled in when it is the first of the task. */
+  function rowOf(envelope: Envelope, nameAt: number, nameLength: number, kind: number, status: number): number {
+    const seed = resourceHash ^ Math.imul(kind * 31 + status + 1, 0x9e37_79b1);
+    const hash = hashBytes(bytes, nameAt, nameLength, seed);
+    // A second hash makes 64 bits of identity; from the first one and the ends of the name, so that the name is read once.
+    const hash2 = Math.imul(hash ^ SECOND_SEED, 0x85eb_ca6b) ^ Math.imul(nameLength + 1, seed | 1) ^ resourceHash;
+    let slot = hash & (table.length - 1);
+    for (let found = table[slot]!; found !== 0; slot = (slot + 1) & (table.length - 1), found = table[slot]!) {
+      const at = (found - 1) * STEP;
+      if (rows[at] === hash && rows[at + 1] === hash2 >>> 0) return found - 1;
+    }
+    if ((rowCount + 1) * STEP > rows.length) growRows();
+    const row = rowCount++;
+    const at = row * STEP;
+    rows[at] = hash;
+    rows[at + 1] = hash2;
+    rows[at + 2] = envelope.resourceAt;
+    rows[at + 3] = envelope.resourceEnd;
+    rows[at + 4] = nameAt;
+    rows[at + 5] = nameLength;
+    rows[at + 6] = kind;
+    rows[at + 7] = status;
+    numbers[(at >>> 1) + 4] = 0;
+    numbers[(at >>> 1) + 5] = 0;
+    numbers[(at >>> 1) + 6] = Infinity;
+    numbers[(at >>> 1) + 7] = 0;
+    place(row);
+    return row;
+  }
+
+  function weightOf(span: SpanView): number {
+    if (span.traceStateTagAt < 0) return 1;
+    readOtState(bytes, span.traceStateAt, span.traceStateEnd, ot);
+    if (!ot.hasThreshold) return 1;
+    const exact = adjustedCount(ot.threshold);
+    const whole = Math.floor(exact);
+    // Rounded by the span id's bits, so that every reader rounds alike and the sum stays true.
+    const dice = span.spanIdAt < 0 ? 0.5 : hashBytes(bytes, span.spanIdAt, 8, HASH_SEED) / 2 ** 32;
+    return Math.min(0xffff_ffff, exact - whole > dice ? whole + 1 : whole);
+  }
+
+  function pushEntry(word: number): void {
+    if (entryCount === entries.length) {
+      const grown = new Uint32Array(entries.length * 2);
+      grown.set(entries);
+      entries = grown;
+    }
+    entries[entryCount++] = word;
+  }
+
+  return {
+    reset() {
+      rowCount = 0;
+      entryCount = 0;
+      table.fill(0);
+    },
+    enterResource(envelope) {
+      let hash = HASH_SEED;
+      for (let i = 0; i < IDENTITY.length; i++) {
+        const found = envelope.resource.find(bytes, IDENTITY[i]!);
+        if (found < 0) continue;
+        readValue(views.reader, envelope.resource.valueAt(found), envelope.resource.valueEnd(found), value);
+        hash = hashBytes(
+          bytes,
+          value.at,
+          value.kind === 'string' ? value.end - value.at : 0,
+          Math.imul(hash + i, 0x0100_0193),
+        );
+      }
+      resourceHash = hash;
+    },
+    span(span, envelope) {
+      const row = rowOf(envelope, span.nameAt, span.nameLength, span.kind & 0xff, span.status & 0xff);
+      const ms = span.durationNs() / 1e6;
+      const weight = weightOf(span);
+      const at = row * (STEP / 2) + 4;
+      numbers[at] = numbers[at]! + weight;
+      numbers[at + 1] = numbers[at + 1]! + ms * weight;
+      if (ms < numbers[at + 2]!) numbers[at + 2] = ms;
+      if (ms > numbers[at + 3]!) numbers[at + 3] = ms;
+      if (weight === 1) pushEntry((row << 12) | bucketOf(ms));
+      else {
+        pushEntry((row << 12) | WEIGHTED | bucketOf(ms));
+        pushEntry(weight);
+      }
+    },
+    log(log: LogView, envelope: Envelope) {
+      const row = rowOf(envelope, envelope.resourceAt, 0, log.severity & 0xff, LOG_ROW);
+      const at = row * (STEP / 2) + 4;
+      numbers[at] = numbers[at]! + 1;
+    },
+    size: () => HEADER_BYTES + rowCount * ROW_BYTES + entryCount * 4,
+    write(out, at) {
+      const words = new Uint32Array(out.buffer, out.byteOffset + at, 2 + rowCount * STEP + entryCount);
+      words[0] = rowCount;
+      words[1] = entryCount;
+      words.set(rows.subarray(0, rowCount * STEP), 2);
+      words.set(entries.subarray(0, entryCount), 2 + rowCount * STEP);
+      return at + words.byteLength;
+    },
+  };
+}

@@ -1,0 +1,143 @@
+// HOT: once per span, on main. Bench: bench/micro/processors/summarize/merge.bench.ts
+/** `summarize` on main: merges what the workers measured into one histogram per group, and turns them into metrics every flush. */
+import { messageType } from '../../otlp/schema.ts';
+import type { Observer, ObserverContext } from '../processor.ts';
+import { flushSummaries } from './flush.ts';
+import { ExponentialHistogram } from './histogram.ts';
+import { BUCKET_BIAS, HEADER_BYTES, LOG_ROW, ROW_BYTES, Row, SCALE, WEIGHTED, ZERO_BUCKET } from './measure.ts';
+
+/** One line of a summary. `kind` is the span kind, or the severity number when `status` is LOG_ROW. */
+export interface Group {
+  resource: Record<string, string>;
+  name: string;
+  kind: number;
+  status: number;
+  histogram: ExponentialHistogram;
+}
+
+/** What stands for all groups beyond the bound, as the metrics SDK specification has it. */
+export const OVERFLOW_NAME = 'otel.metric.overflow';
+
+export interface SummarizeConfig {
+  every: string;
+  max_groups: number;
+}
+
+interface Saved {
+  startMs: number;
+  groups: [key: number, group: Omit<Group, 'histogram'>, histogram: unknown[]][];
+}
+
+export function createObserver(everyMs: number, maxGroups: number, context: ObserverContext, saved: unknown): Observer {
+  const { pool } = context;
+  const restored = saved as Saved | null;
+  let groups = new Map<number, Group>();
+  for (const [key, group, histogram] of restored?.groups ?? []) {
+    groups.set(key, { ...group, histogram: ExponentialHistogram.restore(histogram) });
+  }
+  let startMs = restored?.startMs ?? 0;
+  let rowGroups: Group[] = [];
+  const resourceType = messageType('Resource');
+
+  /** The group of the row at byte `at`; strings are made once per group and flush. */
+  function groupOf(at: number): Group {
+    const words = pool.words;
+    const word = at >>> 2;
+    // 53 of 64 bits of hash: with 2,000 groups two meet once in 10^9 flushes.
+    const key = words[word]! + (words[word + 1]! & 0x1f_ffff) * 0x1_0000_0000;
+    const known = groups.get(key);
+    if (known !== undefined) return known;
+    const resource = readIdentity(words[word + Row.resourceAt / 4]!, words[word + Row.resourceEnd / 4]!);
+    const status = words[word + Row.status / 4]!;
+    if (groups.size >= maxGroups) return overflowOf(status === LOG_ROW ? LOG_ROW : 0, at);
+    const nameAt = words[word + Row.nameAt / 4]!;
+    const group = {
+      resource,
+      name: pool.bytes.toString('utf8', nameAt, nameAt + words[word + Row.nameLength / 4]!),
+      kind: words[word + Row.kind / 4]!,
+      status,
+      histogram: new ExponentialHistogram(SCALE),
+    };
+    groups.set(key, group);
+    return group;
+  }
+
+  function overflowOf(status: number, at: number): Group {
+    context.telemetry.summaryOverflow.inc(rowNumber(at, Row.count));
+    const key = -1 - status;
+    const known = groups.get(key);
+    if (known !== undefined) return known;
+    const group = { resource: {}, name: OVERFLOW_NAME, kind: 0, status, histogram: new ExponentialHistogram(SCALE) };
+    groups.set(key, group);
+    return group;
+  }
+
+  function rowNumber(at: number, offset: number): number {
+    return view.getFloat64(at + offset, true);
+  }
+  const view = new DataView(pool.handle.memory);
+
+  function readIdentity(at: number, end: number): Record<string, string> {
+    const identity: Record<string, string> = Object.create(null);
+    if (end === at) return identity;
+    const decoded = resourceType.toObject(resourceType.decode(pool.bytes.subarray(at, end))) as ResourceObject;
+    for (const { key, value } of decoded.attributes ?? []) {
+      if (key !== undefined && key.startsWith('service.') && typeof value?.stringValue === 'string')
+        identity[key] = value.stringValue;
+    }
+    return identity;
+  }
+
+  return {
+    merge(out, at, end, receivedMs) {
+      if (end === at) return;
+      if (startMs === 0) startMs = receivedMs;
+      const rowCount = out.getUint32(at, true);
+      const entryCount = out.getUint32(at + 4, true);
+      const rowsAt = at + HEADER_BYTES;
+      rowGroups = new Array<Group>(rowCount);
+      for (let row = 0; row < rowCount; row++) {
+        const rowAt = rowsAt + row * ROW_BYTES;
+        const group = groupOf(rowAt);
+        rowGroups[row] = group;
+        const { histogram } = group;
+        histogram.count += rowNumber(rowAt, Row.count);
+        histogram.sum += rowNumber(rowAt, Row.sum);
+        histogram.min = Math.min(histogram.min, rowNumber(rowAt, Row.min));
+        histogram.max = Math.max(histogram.max, rowNumber(rowAt, Row.max));
+      }
+      const words = pool.words;
+      const first = (rowsAt + rowCount * ROW_BYTES) >>> 2;
+      for (let i = first; i < first + entryCount; i++) {
+        const entry = words[i]!;
+        const { histogram } = rowGroups[entry >>> 12]!;
+        const bucket = entry & ZERO_BUCKET;
+        const weight = (entry & WEIGHTED) === 0 ? 1 : words[++i]!;
+        if (bucket === ZERO_BUCKET) histogram.zeroCount += weight;
+        else histogram.add(bucket - BUCKET_BIAS, SCALE, weight);
+      }
+    },
+    tick(nowMs, final) {
+      // Aligned to the clock, so that agents' summaries line up.
+      const due = Math.floor(nowMs / everyMs) > Math.floor(startMs / everyMs);
+      if (startMs === 0 || !(due || final)) return [];
+      const flushed = groups;
+      const from = startMs;
+      groups = new Map();
+      startMs = 0;
+      return flushSummaries([...flushed.values()], from, nowMs, context.agent);
+    },
+    save() {
+      const plain: Saved['groups'] = [...groups].map(([key, { histogram, ...group }]) => [
+        key,
+        group,
+        histogram.save(),
+      ]);
+      return { startMs, groups: plain } satisfies Saved;
+    },
+  };
+}
+
+interface ResourceObject {
+  attributes?: { key?: string; value?: { stringValue?: string } }[];
+}

@@ -1,0 +1,168 @@
+/** Brings frames to one sink: opens its writer, runs a row per stream and signal, says how it goes. The rows do the work: row.ts. */
+import type { Logger } from 'pino';
+import type { BlockPool, Signal, Stream } from '../core/block.ts';
+import type { CursorRow, FrameSource, Row, SinkContext, SinkDefinition, Writer } from '../core/component.ts';
+import { messageOf } from '../core/errors.ts';
+import type { Telemetry } from '../core/telemetry.ts';
+import type { EncodeTask } from './parts.ts';
+import { backoffMs, type Retry, sleep } from './retry.ts';
+import { DeliveryRow, type RowState, stateOf } from './row.ts';
+
+/** Which signals a stream can hold. */
+export const SIGNALS_OF: Record<Stream, readonly Signal[]> = {
+  raw: ['traces', 'metrics', 'logs'],
+  sampled: ['traces', 'metrics', 'logs'],
+  summaries: ['metrics'],
+  events: ['logs'],
+};
+
+export interface DeliveryOptions {
+  definition: SinkDefinition;
+  /** The sink's name, and `{agent.id}-{journal id}`. */
+  name: string;
+  agent: string;
+  /** The sink's validated section of agent.yaml. */
+  config: unknown;
+  pool: BlockPool;
+  streams: readonly Stream[];
+  source(stream: Stream): FrameSource;
+  /** The row's durable counts; they are changed in place. */
+  cursor(row: Row): CursorRow;
+  /** Called after a cursor changed: its owner saves it some time. */
+  changed?(row: Row): void;
+  /** The sink's encoder in a worker. */
+  encode: EncodeTask;
+  retry: Retry;
+  timeoutMs: number;
+  /** Batches of one row in flight; default: the definition's. */
+  concurrency?: number;
+  /** Directory of what the destination refuses for good; null drops it, counted. */
+  deadLetter: string | null;
+  telemetry: Telemetry;
+  log: Logger;
+  now(): number;
+}
+
+export interface DeliveryState {
+  state: RowState['state'];
+  error: string | null;
+  lagItems: number;
+  lagMs: number;
+  rows: RowState[];
+}
+
+export interface Delivery {
+  /** Returns at once; a writer that cannot be opened is tried again. */
+  start(): void;
+  /** Resolves when everything readable was sent once, or at the deadline (Unix milliseconds). */
+  drain(deadlineMs: number): Promise<void>;
+  /** Stops reading, waits for what is in flight until the deadline (Unix milliseconds), closes the writer. */
+  close(deadlineMs: number): Promise<void>;
+  /** How it goes; refreshes the lag metrics, too. */
+  state(): DeliveryState;
+}
+
+export function createDelivery(options: DeliveryOptions): Delivery {
+  const stop = new AbortController();
+  let writer: Writer | null = null;
+  let rows: DeliveryRow[] = [];
+  let openError: string | null = null;
+  let opening: Promise<void> = Promise.resolve();
+  let failingSinceMs = 0;
+
+  const find = (row: Row) => rows.find((one) => one.row.stream === row.stream && one.row.signal === row.signal);
+  const context: SinkContext = {
+    name: options.name,
+    agent: options.agent,
+    pool: options.pool,
+    log: options.log,
+    confirm: (row, lastSequence) => find(row)?.confirm(lastSequence),
+    rewind: (row, error) => find(row)?.rewind(error),
+    now: options.now,
+  };
+
+  async function open(): Promise<void> {
+    for (let attempt = 0; !stop.signal.aborted; attempt++) {
+      try {
+        const opened = await options.definition.open(options.config, context);
+        openError = null;
+        writer = opened;
+        rows = createRows(options, opened);
+        for (const row of rows) void row.run();
+        return;
+      } catch (error) {
+        if (openError === null) failingSinceMs = options.now();
+        openError = messageOf(error);
+        await sleep(backoffMs(options.retry, attempt), stop.signal);
+      }
+    }
+  }
+
+  return {
+    start: () => {
+      opening = open();
+    },
+    drain: (deadlineMs) => {
+      const drained = opening.then(() => Promise.all(rows.map((row) => row.drained())));
+      return before(deadlineMs, options.now(), drained);
+    },
+    async close(deadlineMs) {
+      stop.abort();
+      await opening;
+      for (const row of rows) row.stopReading();
+      await before(deadlineMs, options.now(), Promise.all(rows.map((row) => row.settled())));
+      if (writer !== null) await before(deadlineMs, options.now(), writer.close(deadlineMs));
+    },
+    state: () => {
+      const found = rows.map((row) => row.state());
+      if (openError !== null) found.push(unopened(openError, options.now() - failingSinceMs, options.streams));
+      const summed = sumOf(found);
+      options.telemetry.sinkLagItems.set({ sink: options.name }, summed.lagItems);
+      options.telemetry.sinkLagSeconds.set({ sink: options.name }, summed.lagMs / 1000);
+      return summed;
+    },
+  };
+}
+
+function createRows(options: DeliveryOptions, writer: Writer): DeliveryRow[] {
+  const { definition } = options;
+  const settings = {
+    ...options,
+    encoder: definition.encoder(options.config),
+    batchBytes: definition.batchBytes,
+    concurrency: options.concurrency ?? definition.concurrency,
+    changed: (row: Row) => options.changed?.(row),
+  };
+  return options.streams.flatMap((stream) =>
+    SIGNALS_OF[stream].map((signal) => {
+      const row = { stream, signal };
+      return new DeliveryRow(row, options.cursor(row), options.source(stream), writer, settings);
+    }),
+  );
+}
+
+function unopened(error: string, forMs: number, streams: readonly Stream[]): RowState {
+  const stream = streams[0] ?? 'raw';
+  const row = { stream, signal: SIGNALS_OF[stream][0] as Signal };
+  return { row, state: stateOf(error, forMs), error, lagItems: 0, lagMs: forMs };
+}
+
+/** The worst row's state and words. */
+function sumOf(rows: RowState[]): DeliveryState {
+  const worst = rows.find(({ state }) => state === 'stalled') ?? rows.find(({ state }) => state === 'retrying');
+  return {
+    state: worst?.state ?? 'ok',
+    error: worst?.error ?? null,
+    lagItems: rows.reduce((sum, row) => sum + row.lagItems, 0),
+    lagMs: rows.reduce((most, row) => Math.max(most, row.lagMs), 0),
+    rows,
+  };
+}
+
+/** Waits for the promise, at most until the deadline. */
+async function before(deadlineMs: number, nowMs: number, promise: Promise<unknown>): Promise<void> {
+  const deadline = new AbortController();
+  const timer = sleep(Math.max(0, deadlineMs - nowMs), deadline.signal);
+  await Promise.race([promise, timer]);
+  deadline.abort();
+}

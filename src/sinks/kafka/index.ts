@@ -1,0 +1,77 @@
+/** The kafka sink: each record one export request, or a piece of one; the client runs on a thread of its own. */
+import { type Static, Type } from 'typebox';
+import type { SinkDefinition } from '../../core/component.ts';
+import { createEncoder } from './encode.ts';
+
+const text = (description: string) => Type.String({ minLength: 1, description });
+
+const Config = Type.Object({
+  brokers: Type.Array(Type.String({ format: 'host_port' }), {
+    minItems: 1,
+    description: 'Brokers to begin with, HOST:PORT each.',
+  }),
+  client_id: Type.String({ default: 'plumbline', minLength: 1, description: 'What the brokers call this client.' }),
+  acks: Type.Union([Type.Literal('all'), Type.Literal(1), Type.Literal(0)], {
+    default: 'all',
+    description:
+      'Replicas that must have a record before it counts as delivered. 0 waits for none: records may be lost.',
+  }),
+  compression: Type.Union([Type.Literal('none'), Type.Literal('gzip'), Type.Literal('zstd')], {
+    default: 'zstd',
+    description: 'Codec of the record batches; zstd costs less CPU than none.',
+  }),
+  max_message_bytes: Type.Integer({
+    default: 1_000_000,
+    minimum: 1024,
+    maximum: 100_000_000,
+    description: 'Largest record; requests above it are split. At most the message.max.bytes of broker and topic.',
+  }),
+  key: Type.Union([Type.Literal('none'), Type.Literal('service')], {
+    default: 'none',
+    description: 'Record key of raw and sampled: none, or service.name, which splits requests. Others always have it.',
+  }),
+  create_topics: Type.Boolean({
+    default: false,
+    description: 'Create a missing topic with the settings of the broker.',
+  }),
+  sasl: Type.Optional(
+    Type.Object(
+      {
+        mechanism: Type.Union([Type.Literal('plain'), Type.Literal('scram-sha-256'), Type.Literal('scram-sha-512')], {
+          description: 'How to log in.',
+        }),
+        username: text('User name.'),
+        password: text('Password; write it as ${env:NAME}.'),
+      },
+      { description: 'Log in; use it with tls.' },
+    ),
+  ),
+  tls: Type.Union(
+    [
+      Type.Boolean(),
+      Type.Object({
+        ca_file: Type.Optional(text('PEM file of the authorities to trust. Default: those of Node.')),
+        cert_file: Type.Optional(text('PEM file of the certificate shown to the broker.')),
+        key_file: Type.Optional(text('PEM file of its key.')),
+      }),
+    ],
+    { default: false, description: 'Encrypt: true, or files.' },
+  ),
+});
+
+export type KafkaConfig = Static<typeof Config> & { subscribe: Record<string, string>; timeout: string };
+
+export const kafka: SinkDefinition = {
+  type: 'kafka',
+  summary: 'Writes records to Kafka topics.',
+  config: Config,
+  subscribe: 'map',
+  concurrency: 4,
+  batchBytes: 1 << 20,
+  // src/config.ts has validated both against Config and the keys of every sink.
+  encoder: (config) => createEncoder(config as KafkaConfig),
+  open: async (config, context) => {
+    const { createKafkaWriter } = await import('./writer.ts');
+    return createKafkaWriter(config as KafkaConfig, context);
+  },
+};

@@ -1,0 +1,63 @@
+/** Loads kafkajs 2.2.4 with its measured faults mended; docs/adr/0002-kafkajs.md has the figures. Nothing else may load it. */
+import { createRequire } from 'node:module';
+import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
+import { crc32c } from '@node-rs/crc32';
+
+/** The mends replace internals: another version needs another look. */
+export const KAFKAJS_VERSION = '2.2.4';
+const LEAST_WAIT_MS = 10;
+
+const require = createRequire(import.meta.url);
+
+/** What the mend of the request queue uses of it. */
+interface RequestQueue {
+  pending: unknown[];
+  throttledUntil: number;
+  throttleCheckTimeoutId: NodeJS.Timeout | null;
+  checkPendingRequests(): void;
+}
+
+export function loadKafkajs(): typeof import('kafkajs') {
+  const { version } = require('kafkajs/package.json') as { version: string };
+  if (version !== KAFKAJS_VERSION) throw new Error(`kafkajs ${version}: its mends are made for ${KAFKAJS_VERSION}`);
+  // Before anything of kafkajs is loaded: its record batches take the function once.
+  replaceModule('kafkajs/src/protocol/recordBatch/crc32C', crc32c);
+  const queue = require('kafkajs/src/network/requestQueue') as { prototype: Record<string, unknown> };
+  queue.prototype.scheduleCheckPendingRequests = scheduleCheckPendingRequests;
+  const kafkajs = require('kafkajs') as typeof import('kafkajs');
+  const { CompressionCodecs, CompressionTypes } = kafkajs;
+  CompressionCodecs[CompressionTypes.ZSTD] = () => ({ compress: compressZstd, decompress: refuse });
+  CompressionCodecs[CompressionTypes.GZIP] = () => ({ compress: compressGzip, decompress: refuse });
+  return kafkajs;
+}
+
+/** The original re-arms itself with a negative delay, about 1,000 times a second, even with nothing to do. */
+function scheduleCheckPendingRequests(this: RequestQueue): void {
+  if (this.pending.length === 0 || this.throttleCheckTimeoutId !== null) return;
+  const waitMs = Math.max(LEAST_WAIT_MS, this.throttledUntil - Date.now());
+  this.throttleCheckTimeoutId = setTimeout(() => {
+    this.throttleCheckTimeoutId = null;
+    this.checkPendingRequests();
+  }, waitMs);
+}
+
+function replaceModule(name: string, exports: unknown): void {
+  require(name);
+  const loaded = require.cache[require.resolve(name)];
+  if (loaded === undefined) throw new Error(`${name} is not where it was`);
+  loaded.exports = exports;
+}
+
+/** Synchronous on purpose: this is a thread of its own, and libuv's pool belongs to the journal. Level 1: CPU is dearer than bytes. */
+async function compressZstd({ buffer }: { buffer: Buffer }): Promise<Buffer> {
+  return zstdCompressSync(buffer, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+}
+
+async function compressGzip({ buffer }: { buffer: Buffer }): Promise<Buffer> {
+  return gzipSync(buffer, { level: 1 });
+}
+
+/** A producer decompresses nothing. */
+async function refuse(): Promise<Buffer> {
+  throw new Error('this client only produces');
+}

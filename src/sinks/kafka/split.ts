@@ -1,0 +1,164 @@
+/**
+ * Cuts one export request into several: at its top-level entries, below them by scope, item and data point, enclosing lengths recomputed.
+ *
+ *   Export...Request { repeated Resource... = 1 }    Resource... { Resource = 1; repeated Scope... = 2 }    Scope... { 1; repeated ITEM = 2 }
+ *   Metric { name = 1; ...; Gauge 5 | Sum 7 | Histogram 9 | ExponentialHistogram 10 | Summary 11 }    Gauge ... { repeated points = 1 }
+ * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/metrics/v1/metrics.proto
+ *
+ * A message is its fixed fields, which every piece repeats, and units: its entries in the repeated field, whole or cut themselves.
+ */
+import type { Signal } from '../../core/block.ts';
+import { copyRange, Reader, readEnd, readTag, skipField, varintBytes, writeVarint } from '../../otlp/protobuf.ts';
+
+/** Tags of the fields that lead down to the items, outermost first. */
+const DOWN: Record<Signal, readonly (readonly number[])[]> = {
+  traces: [[10], [18], [18]],
+  logs: [[10], [18], [18]],
+  metrics: [[10], [18], [18], [42, 58, 74, 82, 90], [10]],
+};
+/** A length prefix at its longest. */
+const LENGTH_BYTES = 5;
+
+/** Bytes to be: a range of the memory, or a message (tag, or 0 for none) around others. */
+type Rope = { from: number; to: number } | { tag: number; content: Rope[]; bytes: number };
+
+/** Something that stays together: one entry or a piece of it, tag and length included. */
+interface Unit {
+  rope: Rope;
+  bytes: number;
+  items: number;
+}
+
+/** What is inside a message: fixed fields and units, packed. */
+interface Piece {
+  content: Rope[];
+  bytes: number;
+  items: number;
+}
+
+export interface RequestPiece extends Piece {
+  key: string;
+  /** The request as it lies in memory. */
+  isWhole: boolean;
+}
+
+type Visit = (tagAt: number, from: number, to: number) => void;
+
+/** The request between `at` and `end` as pieces of one key and at most `most` bytes each, as far as items allow. */
+export function splitRequest(
+  bytes: Uint8Array,
+  signal: Signal,
+  at: number,
+  end: number,
+  most: number,
+  keyOf: (from: number, to: number) => string,
+): RequestPiece[] {
+  const splitter = createSplitter(bytes, signal);
+  const entries: { key: string; tagAt: number; from: number; to: number }[] = [];
+  const fixed = splitter.walk(0, at, end, (tagAt, from, to) => entries.push({ key: keyOf(from, to), tagAt, from, to }));
+  const groups = Map.groupBy(entries, ({ key }) => key);
+  if (groups.size === 0 || (groups.size === 1 && end - at <= most)) {
+    const items = entries.reduce((sum, { from, to }) => sum + splitter.count(1, from, to), 0);
+    return [{ content: [{ from: at, to: end }], bytes: end - at, items, key: entries[0]?.key ?? '', isWhole: true }];
+  }
+  const room = most - bytesOf(fixed);
+  return [...groups].flatMap(([key, group]) => {
+    const units = group.flatMap(({ tagAt, from, to }) => splitter.cut(1, tagAt, from, to, room));
+    return pack(fixed, units, most).map((piece) => ({ ...piece, key, isWhole: false }));
+  });
+}
+
+function createSplitter(bytes: Uint8Array, signal: Signal) {
+  const down = DOWN[signal];
+  const reader = new Reader(bytes);
+
+  /** Calls `visit` for each entry at a level; gives the ranges between them. */
+  function walk(level: number, at: number, end: number, visit: Visit): Rope[] {
+    const fixed: Rope[] = [];
+    let fixedFrom = at;
+    let pos = at;
+    while (pos < end) {
+      reader.pos = pos;
+      const tag = readTag(reader, end);
+      const isEntry = down[level]?.includes(tag) ?? false;
+      const to = isEntry ? readEnd(reader, end) : -1;
+      if (isEntry) {
+        if (pos > fixedFrom) fixed.push({ from: fixedFrom, to: pos });
+        visit(pos, reader.pos, to);
+        fixedFrom = to;
+        pos = to;
+      } else {
+        skipField(reader, tag, end);
+        pos = reader.pos;
+      }
+    }
+    if (end > fixedFrom) fixed.push({ from: fixedFrom, to: end });
+    return fixed;
+  }
+
+  function count(level: number, at: number, end: number): number {
+    if (level === down.length) return 1;
+    let items = 0;
+    walk(level, at, end, (_tagAt, from, to) => {
+      items += count(level + 1, from, to);
+    });
+    return items;
+  }
+
+  /** An entry, whose content is read at `level`, as units of at most `most` bytes, as far as items allow. */
+  function cut(level: number, tagAt: number, from: number, to: number, most: number): Unit[] {
+    const whole = { rope: { from: tagAt, to }, bytes: to - tagAt };
+    if (whole.bytes <= most || level === down.length) return [{ ...whole, items: count(level, from, to) }];
+    const inside: [number, number, number][] = [];
+    const fixed = walk(level, from, to, (...entry) => inside.push(entry));
+    reader.pos = tagAt;
+    const tag = readTag(reader, to);
+    const room = most - varintBytes(tag) - LENGTH_BYTES;
+    const units = inside.flatMap(([at, start, end]) => cut(level + 1, at, start, end, room - bytesOf(fixed)));
+    if (units.length === 0) return [{ ...whole, items: 0 }];
+    return pack(fixed, units, room).map((piece) => {
+      const bytes = varintBytes(tag) + varintBytes(piece.bytes) + piece.bytes;
+      return { rope: { tag, content: piece.content, bytes: piece.bytes }, bytes, items: piece.items };
+    });
+  }
+
+  return { walk, count, cut };
+}
+
+/** Units in their order, as many to a piece as fit; each piece repeats the fixed fields. */
+function pack(fixed: Rope[], units: readonly Unit[], most: number): Piece[] {
+  const pieces: Piece[] = [];
+  const fixedBytes = bytesOf(fixed);
+  let piece: Piece | undefined;
+  for (const unit of units) {
+    if (piece === undefined || piece.bytes + unit.bytes > most) {
+      piece = { content: [...fixed], bytes: fixedBytes, items: 0 };
+      pieces.push(piece);
+    }
+    piece.content.push(unit.rope);
+    piece.bytes += unit.bytes;
+    piece.items += unit.items;
+  }
+  return pieces;
+}
+
+/** Writes a piece at `at`; returns the position after it. */
+export function writeRope(bytes: Buffer, at: number, content: readonly Rope[]): number {
+  let pos = at;
+  for (const rope of content) {
+    if ('tag' in rope) {
+      pos = writeVarint(bytes, pos, rope.tag);
+      pos = writeVarint(bytes, pos, rope.bytes);
+      pos = writeRope(bytes, pos, rope.content);
+    } else pos = copyRange(bytes, rope.from, rope.to, pos);
+  }
+  return pos;
+}
+
+function bytesOf(content: readonly Rope[]): number {
+  let sum = 0;
+  for (const rope of content) {
+    sum += 'tag' in rope ? varintBytes(rope.tag) + varintBytes(rope.bytes) + rope.bytes : rope.to - rope.from;
+  }
+  return sum;
+}

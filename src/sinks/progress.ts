@@ -1,0 +1,135 @@
+/**
+ * How far a row has come: what was read and is not yet safe, and the cursor, which moves only over a prefix without gaps.
+ *
+ *   entries:  | done | held | flying | done | flying |      cursor.next stands before the first that is not done;
+ *               ^ leaves as soon as it is first              reading goes on behind the last
+ */
+import { type BlockPool, Field, readU64 } from '../core/block.ts';
+import type { CursorRow } from '../core/component.ts';
+
+/** A batch that fails lets so many later ones pass: after a crash they would all come again. */
+const MOST_AHEAD = 256;
+
+export interface Entry {
+  /** Where the cursor stands once this entry and all before it are done. */
+  next: number;
+  lastSequence: number;
+  receivedMs: number;
+  items: number;
+  /** How many of the items the destination refused. */
+  deadLettered: number;
+  damaged: number;
+  state: 'flying' | 'held' | 'done';
+  /** Why the last attempt failed. */
+  error: string | null;
+}
+
+/** Items by what became of them. */
+export interface Moved {
+  delivered: number;
+  deadLettered: number;
+  damaged: number;
+}
+
+export class Progress {
+  readonly #cursor: CursorRow;
+  readonly #pool: BlockPool;
+  readonly #moved: (moved: Moved) => void;
+  #entries: Entry[] = [];
+  /** The destination has everything up to here. */
+  #confirmed = -1;
+
+  /** `moved` is called after the cursor moved. */
+  constructor(cursor: CursorRow, pool: BlockPool, moved: (moved: Moved) => void) {
+    this.#cursor = cursor;
+    this.#pool = pool;
+    this.#moved = moved;
+  }
+
+  get first(): Entry | undefined {
+    return this.#entries[0];
+  }
+
+  get error(): string | null {
+    return this.#entries.find((entry) => entry.error !== null)?.error ?? null;
+  }
+
+  get isFarAhead(): boolean {
+    return this.#entries[0]?.state === 'flying' && this.#entries.length >= MOST_AHEAD;
+  }
+
+  add(frames: readonly number[], next: number, damaged: number, state: Entry['state']): Entry {
+    const lastSequence = readU64(this.#pool, (frames.at(-1) as number) + Field.sequence);
+    const receivedMs = readU64(this.#pool, (frames[0] as number) + Field.receivedMs);
+    let items = 0;
+    for (const frame of frames) items += this.#pool.words[(frame + Field.items) >>> 2] as number;
+    const entry: Entry = { next, lastSequence, receivedMs, items, deadLettered: 0, damaged, state, error: null };
+    this.#entries.push(entry);
+    if (state === 'done') this.#advance();
+    return entry;
+  }
+
+  /** Moves over a stretch without frames of this row: it goes with the entry before it. */
+  pass(next: number, damaged: number): void {
+    const last = this.#entries.at(-1);
+    if (last !== undefined) {
+      last.next = next;
+      last.damaged += damaged;
+    } else if (next > this.#cursor.next) {
+      this.#move(next, { delivered: 0, deadLettered: 0, damaged });
+    }
+  }
+
+  /** A rewind between the send and its answer has dropped the entry: it comes again as another one. */
+  has(entry: Entry): boolean {
+    return this.#entries.includes(entry);
+  }
+
+  isConfirmed(entry: Entry): boolean {
+    return entry.lastSequence <= this.#confirmed;
+  }
+
+  settle(entry: Entry, state: 'held' | 'done'): void {
+    entry.error = null;
+    // A writer may confirm before it has answered.
+    entry.state = this.isConfirmed(entry) ? 'done' : state;
+    this.#advance();
+  }
+
+  confirm(lastSequence: number): void {
+    this.#confirmed = Math.max(this.#confirmed, lastSequence);
+    for (const entry of this.#entries) if (entry.state === 'held' && this.isConfirmed(entry)) entry.state = 'done';
+    this.#advance();
+  }
+
+  /** Forgets what was read: it is read again from the cursor. */
+  clear(): void {
+    this.#entries = [];
+  }
+
+  #advance(): void {
+    const moved = { delivered: 0, deadLettered: 0, damaged: 0 };
+    let count = 0;
+    let next = this.#cursor.next;
+    for (const entry of this.#entries) {
+      if (entry.state !== 'done') break;
+      moved.delivered += entry.items - entry.deadLettered;
+      moved.deadLettered += entry.deadLettered;
+      moved.damaged += entry.damaged;
+      next = entry.next;
+      count++;
+    }
+    if (count === 0) return;
+    this.#entries.splice(0, count);
+    this.#move(next, moved);
+  }
+
+  /** Position and counts change together: whoever saves the row between two events saves both or neither. */
+  #move(next: number, moved: Moved): void {
+    this.#cursor.next = next;
+    this.#cursor.delivered += moved.delivered;
+    this.#cursor.deadLettered += moved.deadLettered;
+    this.#cursor.damaged += moved.damaged;
+    this.#moved(moved);
+  }
+}

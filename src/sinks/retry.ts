@@ -1,0 +1,31 @@
+/** Waiting: how long before the next attempt, and sleeps that a rewind or a close cuts short. */
+
+export interface Retry {
+  initialMs: number;
+  maxMs: number;
+}
+
+/** Exponential with full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */
+export function backoffMs(retry: Retry, attempt: number): number {
+  // 2 ** 30 times one millisecond is over any maximum; beyond it the power would leave what timers take.
+  return Math.random() * Math.min(retry.maxMs, retry.initialMs * 2 ** Math.min(attempt, 30));
+}
+
+/** Resolves after `ms`, or as soon as the signal is aborted. */
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  return until(promise, signal).finally(() => clearTimeout(timer));
+}
+
+/** Resolves when the promise does or the signal is aborted; rejects as the promise does. */
+export function until(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    // Taken off again either way: the signal outlives thousands of these.
+    const stop = () => resolve();
+    signal.addEventListener('abort', stop, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
+}

@@ -1,0 +1,273 @@
+/** One row of a sink (a stream and a signal): reads, sends and retries without end. Knows nothing of other rows; progress.ts has the cursor. */
+import { Field, readU64 } from '../core/block.ts';
+import type { CursorRow, FrameBatch, FrameSource, Row, Writer } from '../core/component.ts';
+import { messageOf } from '../core/errors.ts';
+import type { Telemetry } from '../core/telemetry.ts';
+import { Job, type JobSettings } from './job.ts';
+import { Lease } from './lease.ts';
+import { type Entry, Progress } from './progress.ts';
+import { backoffMs, type Retry, sleep, until } from './retry.ts';
+
+/** Writes that were given up and still use their memory; beyond these no new one begins. */
+const MOST_ABANDONED = 8;
+const STALLED_AFTER_MS = 60_000;
+
+/** What a failure is called that lasts so long without progress. */
+export function stateOf(error: string | null, forMs: number): 'ok' | 'retrying' | 'stalled' {
+  if (error === null) return 'ok';
+  return forMs >= STALLED_AFTER_MS ? 'stalled' : 'retrying';
+}
+
+export interface RowSettings extends JobSettings {
+  batchBytes: number;
+  concurrency: number;
+  retry: Retry;
+  telemetry: Telemetry;
+  now(): number;
+  /** Called after the cursor changed. */
+  changed(row: Row): void;
+}
+
+export interface RowState {
+  row: Row;
+  state: 'ok' | 'retrying' | 'stalled';
+  error: string | null;
+  lagItems: number;
+  /** Age of the oldest frame that was read and is not yet safe. */
+  lagMs: number;
+}
+
+export class DeliveryRow {
+  readonly row: Row;
+  readonly #cursor: CursorRow;
+  readonly #progress: Progress;
+  readonly #source: FrameSource;
+  readonly #settings: RowSettings;
+  readonly #writer: Writer;
+  readonly #concurrency: number;
+  #position: number;
+  /** Aborted by a rewind, which puts a new one in its place, and by close. */
+  #stop = new AbortController();
+  #closing = false;
+  #resting = false;
+  #active = 0;
+  /** Writes without an answer: those in flight and those given up. */
+  #unanswered = 0;
+  /** The destination had everything up to here before we started. */
+  #skipTo = -1;
+  #askResume = true;
+  #rewinds = 0;
+  #pauseMs = 0;
+  /** What is wrong with the row rather than with one batch: the source, or held data that was lost. */
+  #trouble: string | null = null;
+  #failingSinceMs = 0;
+  #turn = Promise.withResolvers<void>();
+
+  constructor(row: Row, cursor: CursorRow, source: FrameSource, writer: Writer, settings: RowSettings) {
+    this.row = row;
+    this.#cursor = cursor;
+    this.#source = source;
+    this.#writer = writer;
+    this.#settings = settings;
+    this.#position = cursor.next;
+    // What is held must come in order: a rewind after one lost piece would otherwise cross later ones.
+    this.#concurrency = writer.resume === undefined ? settings.concurrency : 1;
+    this.#progress = new Progress(cursor, settings.pool, (moved) => {
+      const { name, telemetry } = settings;
+      const count = (outcome: string, items: number) =>
+        items > 0 && telemetry.sinkItems.inc({ sink: name, stream: row.stream, signal: row.signal, outcome }, items);
+      count('delivered', moved.delivered);
+      count('dead_lettered', moved.deadLettered);
+      count('damaged', moved.damaged);
+      this.#failingSinceMs = settings.now();
+      settings.changed(row);
+    });
+  }
+
+  /** Reads and sends until `stopReading`. */
+  async run(): Promise<void> {
+    for (let failures = 0; !this.#closing; ) {
+      const stop = this.#stop.signal;
+      try {
+        await this.#step(stop);
+        if (failures > 0) this.#trouble = null;
+        failures = 0;
+      } catch (error) {
+        // Reading or resuming failed and nothing was taken: the same position is read again.
+        this.#failRow(messageOf(error));
+        await sleep(backoffMs(this.#settings.retry, failures++), stop);
+      }
+    }
+  }
+
+  stopReading(): void {
+    this.#closing = true;
+    this.#stop.abort();
+    this.#notify();
+  }
+
+  /** Resolves when nothing is in flight. */
+  async settled(): Promise<void> {
+    while (this.#active > 0) await this.#turn.promise;
+  }
+
+  /** Resolves when everything the source has is sent (held counts), or when reading was stopped. */
+  async drained(): Promise<void> {
+    while (!this.#closing && !this.#isIdle()) await this.#turn.promise;
+  }
+
+  confirm(lastSequence: number): void {
+    this.#trouble = null;
+    this.#rewinds = 0;
+    this.#progress.confirm(lastSequence);
+  }
+
+  rewind(error: string): void {
+    this.#progress.clear();
+    this.#position = this.#cursor.next;
+    this.#skipTo = -1;
+    this.#askResume = true;
+    this.#pauseMs = backoffMs(this.#settings.retry, this.#rewinds++);
+    this.#failRow(error);
+    this.#stop.abort();
+    if (!this.#closing) this.#stop = new AbortController();
+    this.#notify();
+  }
+
+  state(): RowState {
+    const nowMs = this.#settings.now();
+    const error = this.#trouble ?? this.#progress.error;
+    const { offeredFrom, delivered, deadLettered, damaged, expired } = this.#cursor;
+    const total = this.#source.total(this.row.stream, this.row.signal);
+    const receivedMs = this.#progress.first?.receivedMs ?? nowMs;
+    return {
+      row: this.row,
+      state: stateOf(error, nowMs - this.#failingSinceMs),
+      error,
+      lagItems: Math.max(0, total - offeredFrom - delivered - deadLettered - damaged - expired),
+      lagMs: Math.max(0, nowMs - receivedMs),
+    };
+  }
+
+  async #step(stop: AbortSignal): Promise<void> {
+    if (this.#pauseMs > 0) {
+      const pauseMs = this.#pauseMs;
+      this.#pauseMs = 0;
+      await sleep(pauseMs, stop);
+    }
+    while (!stop.aborted && !this.#hasRoom()) await this.#turn.promise;
+    if (stop.aborted) return;
+    const batch = await this.#source.read(this.#position, this.row, this.#settings.batchBytes);
+    if (batch === null) return this.#rest(stop);
+    let skipped = 0;
+    try {
+      if (!stop.aborted) skipped = await this.#countSkipped(batch.frames);
+    } catch (error) {
+      batch.release();
+      throw error;
+    }
+    // After a rewind the frames are read again; after a close by the next start.
+    if (stop.aborted) batch.release();
+    else this.#take(batch, skipped, stop);
+  }
+
+  /** A row that rests may have been overtaken by its source and not know yet. */
+  #isIdle(): boolean {
+    return this.#resting && this.#active === 0 && this.#source.head <= this.#position;
+  }
+
+  #hasRoom(): boolean {
+    return this.#active < this.#concurrency && this.#isAnswered() && !this.#progress.isFarAhead;
+  }
+
+  /** Nothing to read: costs nothing until the source moves. */
+  async #rest(stop: AbortSignal): Promise<void> {
+    this.#resting = true;
+    this.#notify();
+    const from = this.#position;
+    await until(this.#source.moved(from), stop);
+    // A source that did not move has closed: nothing more will come.
+    if (!stop.aborted && this.#source.head <= from) await until(new Promise(() => {}), stop);
+    this.#resting = false;
+  }
+
+  /** How many of the frames the destination already has, in pieces that it finished before a crash. */
+  async #countSkipped(frames: readonly number[]): Promise<number> {
+    const { pool } = this.#settings;
+    for (const [i, frame] of frames.entries()) {
+      const sequence = readU64(pool, frame + Field.sequence);
+      if (sequence <= this.#skipTo) continue;
+      if (!this.#askResume || this.#writer.resume === undefined) return i;
+      const last = await this.#writer.resume(this.row, sequence, readU64(pool, frame + Field.receivedMs));
+      if (last === null || last < sequence) {
+        this.#askResume = false;
+        return i;
+      }
+      this.#skipTo = last;
+    }
+    return frames.length;
+  }
+
+  #take(batch: FrameBatch, skipped: number, stop: AbortSignal): void {
+    const { frames, next, damaged } = batch;
+    this.#position = next;
+    if (skipped > 0) {
+      const last = readU64(this.#settings.pool, (frames[skipped - 1] as number) + Field.sequence);
+      this.#progress.add(frames.slice(0, skipped), last + 1, 0, 'done');
+    }
+    const rest = frames.slice(skipped);
+    if (rest.length === 0) {
+      this.#progress.pass(next, damaged);
+      batch.release();
+      return;
+    }
+    const entry = this.#progress.add(rest, next, damaged, 'flying');
+    this.#active++;
+    void this.#deliver(rest, entry, new Lease(() => batch.release()), stop);
+  }
+
+  /** Sends until it is safe, refused, or made pointless by a rewind or a close. Never rejects. */
+  async #deliver(frames: readonly number[], entry: Entry, lease: Lease, stop: AbortSignal): Promise<void> {
+    const job = new Job(this.#settings, this.#writer, this.row, frames, lease, (change) => {
+      this.#unanswered += change;
+      this.#notify();
+    });
+    for (let attempt = 0; !stop.aborted; attempt++) {
+      const result = await job.attempt();
+      if (!this.#progress.has(entry)) break;
+      if (result.kind !== 'retry' || this.#progress.isConfirmed(entry)) {
+        entry.deadLettered = Math.min(entry.items, job.deadLettered);
+        this.#progress.settle(entry, result.kind === 'held' ? 'held' : 'done');
+        break;
+      }
+      this.#startFailing();
+      entry.error = result.error;
+      this.#settings.telemetry.sinkRetries.inc({ sink: this.#settings.name });
+      await sleep(Math.max(result.afterMs ?? 0, backoffMs(this.#settings.retry, attempt)), stop);
+      while (!this.#isAnswered() && !stop.aborted) await this.#turn.promise;
+    }
+    this.#active--;
+    lease.done();
+    this.#notify();
+  }
+
+  #isAnswered(): boolean {
+    return this.#unanswered < this.#concurrency + MOST_ABANDONED;
+  }
+
+  #failRow(error: string): void {
+    this.#startFailing();
+    this.#trouble = error;
+  }
+
+  #startFailing(): void {
+    if (this.#trouble === null && this.#progress.error === null) this.#failingSinceMs = this.#settings.now();
+  }
+
+  /** Lets everyone who waits for this row look again. */
+  #notify(): void {
+    const turn = this.#turn;
+    this.#turn = Promise.withResolvers();
+    turn.resolve();
+  }
+}

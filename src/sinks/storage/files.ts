@@ -1,0 +1,97 @@
+/** Names and disk operations of the storage sink: where a file goes, how it gets its final name safely, what may be deleted. */
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import type { Row } from '../../core/component.ts';
+
+const DIRECTORY_MODE = 0o750;
+const FILE_MODE = 0o640;
+
+/** `{agent}_{first}-{last}`, the agent with nothing that a file system or an object store could take for a path. */
+export function safeName(agent: string): string {
+  return agent.replace(/[^A-Za-z0-9._-]/g, '_').replace(/^\./, '_');
+}
+
+export function rowDirectory(root: string, row: Row): string {
+  return join(root, row.stream, row.signal);
+}
+
+/** `year=YYYY/month=MM/day=DD/hour=HH`, UTC. */
+export function hourPath(receivedMs: number): string {
+  const [year, month, day, hour] = new Date(receivedMs).toISOString().split(/[-T:]/);
+  return join(`year=${year}`, `month=${month}`, `day=${day}`, `hour=${hour}`);
+}
+
+/** Opens a file that does not exist yet, with the directories above it. */
+export async function create(path: string): Promise<FileHandle> {
+  await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+  return open(path, 'w', FILE_MODE);
+}
+
+/** Writes all of it; a short write goes on where it stopped. */
+export async function writeAll(file: FileHandle, pieces: readonly Buffer[]): Promise<void> {
+  let left = pieces.filter((piece) => piece.length > 0);
+  while (left.length > 0) {
+    let { bytesWritten } = await file.writev(left);
+    left = left.flatMap((piece) => {
+      const taken = Math.min(bytesWritten, piece.length);
+      bytesWritten -= taken;
+      return taken === piece.length ? [] : [piece.subarray(taken)];
+    });
+  }
+}
+
+/** Gives a synced file its final name; returns when a power cut could not take back the name, nor the directories up to `top`. */
+export async function publish(from: string, to: string, top: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true, mode: DIRECTORY_MODE });
+  await rename(from, to);
+  // A directory that is new is an entry of the one above it.
+  for (let directory = dirname(to); ; directory = dirname(directory)) {
+    await syncDirectory(directory);
+    if (relative(top, directory) === '' || directory === dirname(directory)) return;
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Names in a directory; none when it does not exist. */
+export async function list(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+export async function remove(path: string): Promise<void> {
+  await rm(path, { force: true });
+}
+
+export interface FinishedFile {
+  path: string;
+  bytes: number;
+  finishedMs: number;
+}
+
+/** Every finished file of this agent below `root`, oldest first. */
+export async function findFinished(root: string, isOurs: (name: string) => boolean): Promise<FinishedFile[]> {
+  const found: FinishedFile[] = [];
+  for (const name of await readdir(root, { recursive: true })) {
+    if (!isOurs(name.slice(name.lastIndexOf('/') + 1))) continue;
+    const path = join(root, name);
+    const { size, mtimeMs } = await stat(path);
+    found.push({ path, bytes: size, finishedMs: mtimeMs });
+  }
+  return found.sort((a, b) => a.finishedMs - b.finishedMs);
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}

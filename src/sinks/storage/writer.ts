@@ -1,0 +1,211 @@
+/** The storage sink's I/O: one open .tmp per row, finished by size, age, hour or close. What cannot be written is read again. */
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Batch, Part, Row, SinkContext, WriteResult, Writer } from '../../core/component.ts';
+import { messageOf } from '../../core/errors.ts';
+import { create, hourPath, list, publish, remove, rowDirectory, safeName, writeAll } from './files.ts';
+import { Retention } from './retention.ts';
+
+/** Bounds what the deliverer must remember of a file that is not finished. */
+const MOST_PIECES = 16_384;
+
+export interface StorageSettings {
+  directory: string;
+  /** `.binpb.zst` and the like. */
+  extension: string;
+  rotateBytes: number;
+  rotateMs: number;
+  retainBytes: number;
+  retainMs: number;
+}
+
+export function createStorageWriter(settings: StorageSettings, context: SinkContext): Writer {
+  const agent = safeName(context.agent);
+  const retention = new Retention(settings.directory, settings, (name) => parseName(agent, name) !== null);
+  const rows = new Map<string, RowFile>();
+  const find = (row: Row) => {
+    const key = `${row.stream}/${row.signal}`;
+    const found = rows.get(key) ?? new RowFile(row, agent, settings, context, retention);
+    rows.set(key, found);
+    return found;
+  };
+  return {
+    write: (batch) => find(batch.row).write(batch),
+    resume: (row, firstSequence, receivedMs) => find(row).resume(firstSequence, receivedMs),
+    async close() {
+      await Promise.all([...rows.values()].map((file) => file.close()));
+    },
+  };
+}
+
+/** First and last sequence of a finished file of this agent, or null for any other name. */
+function parseName(agent: string, name: string): { first: number; last: number } | null {
+  if (!name.startsWith(`${agent}_`)) return null;
+  const match = /^(\d+)-(\d+)\.(?:binpb|jsonl)(?:\.zst|\.gz)?$/.exec(name.slice(agent.length + 1));
+  return match === null ? null : { first: Number(match[1]), last: Number(match[2]) };
+}
+
+interface OpenFile {
+  handle: FileHandle;
+  path: string;
+  hour: string;
+  first: number;
+  last: number;
+  bytes: number;
+  pieces: number;
+  timer: NodeJS.Timeout;
+}
+
+/** The file a row is writing to, if any. Everything that touches it runs one after another. */
+class RowFile {
+  readonly #row: Row;
+  readonly #agent: string;
+  readonly #settings: StorageSettings;
+  readonly #context: SinkContext;
+  readonly #retention: Retention;
+  readonly #directory: string;
+  #open: OpenFile | null = null;
+  #isSwept = false;
+  #syncedHour = '';
+  /** Grows when held data is given up: writes that were waiting then belong to a past that is read again. */
+  #generation = 0;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(row: Row, agent: string, settings: StorageSettings, context: SinkContext, retention: Retention) {
+    this.#row = row;
+    this.#agent = agent;
+    this.#settings = settings;
+    this.#context = context;
+    this.#retention = retention;
+    this.#directory = rowDirectory(settings.directory, row);
+  }
+
+  write(batch: Batch): Promise<WriteResult> {
+    const generation = this.#generation;
+    return this.#inTurn(async () => {
+      if (generation !== this.#generation) return { kind: 'retry', error: 'an earlier piece was lost' };
+      try {
+        return await this.#append(batch);
+      } catch (error) {
+        await this.#giveUp(error);
+        return { kind: 'retry', error: messageOf(error) };
+      }
+    });
+  }
+
+  resume(firstSequence: number, receivedMs: number): Promise<number | null> {
+    return this.#inTurn(async () => {
+      await this.#sweep();
+      for (const name of await list(join(this.#directory, hourPath(receivedMs)))) {
+        const found = parseName(this.#agent, name);
+        if (found?.first === firstSequence) return found.last;
+      }
+      return null;
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#finishInTurn(null);
+  }
+
+  async #append(batch: Batch): Promise<WriteResult> {
+    const first = batch.parts[0] as Part;
+    const last = batch.parts.at(-1) as Part;
+    // Sent again because the answer came late: it is in the file.
+    if (this.#open !== null && first.sequence <= this.#open.last) return { kind: 'held' };
+    const hour = hourPath(batch.receivedMs);
+    if (this.#open !== null && this.#open.hour !== hour) await this.#finish(this.#open);
+    this.#open ??= await this.#create(first.sequence, hour);
+    const file = this.#open;
+    const { bytes } = this.#context.pool;
+    await writeAll(
+      file.handle,
+      batch.parts.map((part) => bytes.subarray(part.at, part.at + part.length)),
+    );
+    file.last = last.lastSequence;
+    file.bytes += batch.bytes;
+    file.pieces++;
+    if (file.bytes < this.#settings.rotateBytes && file.pieces < MOST_PIECES) return { kind: 'held' };
+    await this.#finish(file);
+    return { kind: 'delivered' };
+  }
+
+  async #create(first: number, hour: string): Promise<OpenFile> {
+    await this.#sweep();
+    const path = join(this.#directory, `${this.#agent}_${first}${this.#settings.extension}.tmp`);
+    const handle = await create(path);
+    const timer = setTimeout(() => void this.#finishInTurn(file), this.#settings.rotateMs);
+    const file = { handle, path, hour, first, last: -1, bytes: 0, pieces: 0, timer };
+    return file;
+  }
+
+  async #finish(file: OpenFile): Promise<void> {
+    clearTimeout(file.timer);
+    await file.handle.sync();
+    await file.handle.close();
+    const name = `${this.#agent}_${file.first}-${file.last}${this.#settings.extension}`;
+    const path = join(this.#directory, file.hour, name);
+    // The directories above an hour's first file are new, too.
+    await publish(file.path, path, this.#syncedHour === file.hour ? join(path, '..') : this.#settings.directory);
+    this.#syncedHour = file.hour;
+    this.#open = null;
+    this.#context.confirm(this.#row, file.last);
+    await this.#retain(path, file.bytes);
+  }
+
+  /** The file is safe whatever becomes of older ones. */
+  async #retain(path: string, bytes: number): Promise<void> {
+    try {
+      await this.#retention.add(path, bytes, this.#context.now());
+    } catch (error) {
+      this.#context.log.warn({ sink: this.#context.name, error: messageOf(error) }, 'old files could not be deleted');
+    }
+  }
+
+  /** Finishes this file, or whichever is open. */
+  #finishInTurn(file: OpenFile | null): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#open === null || (file !== null && file !== this.#open)) return;
+      try {
+        await this.#finish(this.#open);
+      } catch (error) {
+        await this.#giveUp(error);
+      }
+    });
+  }
+
+  /** Drops the open file; after a failed write or sync nobody knows what of it is on disk. */
+  async #giveUp(error: unknown): Promise<void> {
+    const file = this.#open;
+    this.#open = null;
+    this.#isSwept = false;
+    this.#syncedHour = '';
+    this.#generation++;
+    // Without a file nothing that was taken is lost: the batch alone comes again.
+    if (file === null) return;
+    clearTimeout(file.timer);
+    // Closed already when it was the rename that failed, and then close answers with an error of its own.
+    await file.handle.close().catch((cause) => this.#context.log.debug({ error: messageOf(cause) }, 'close'));
+    this.#context.rewind(this.#row, `${this.#directory}: ${messageOf(error)}`);
+  }
+
+  /** Removes what a crash, or a file that was given up, left behind: those frames come again. */
+  async #sweep(): Promise<void> {
+    if (this.#isSwept) return;
+    for (const name of await list(this.#directory)) {
+      if (!name.startsWith(`${this.#agent}_`) || !name.endsWith('.tmp')) continue;
+      if (/^\d+\.[a-z.]+$/.test(name.slice(this.#agent.length + 1))) await remove(join(this.#directory, name));
+    }
+    this.#isSwept = true;
+  }
+
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#last.then(work);
+    // Whoever comes next waits for the end, not for success.
+    this.#last = result.then(
+      () => {},
+      () => {},
+    );
+    return result;
+  }
+}

@@ -1,0 +1,101 @@
+/** The port for operators: health, /metrics, /status and /contracts over HTTP. What it shows is handed in; it knows no other part. */
+import fastify, { type FastifyInstance } from 'fastify';
+import { formatEndpoint, parseEndpoint } from '../core/endpoint.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
+import type { Telemetry } from '../core/telemetry.ts';
+
+export interface Readiness {
+  ready: boolean;
+  /** Why not, for people; empty when ready. */
+  reasons: string[];
+}
+
+export interface Liveness {
+  live: boolean;
+  reasons: string[];
+}
+
+/** One contract as /contracts shows it: at least its service. */
+export interface ContractView {
+  service: string;
+  [key: string]: unknown;
+}
+
+export interface StatusSources {
+  /** `HOST:PORT`; port 0 means any free one. */
+  endpoint: string;
+  telemetry: Telemetry;
+  /** Brings gauges up to date; called before /metrics is rendered. */
+  refresh(): void;
+  status(): object;
+  readiness(): Readiness;
+  liveness(): Liveness;
+  contracts(): ContractView[];
+}
+
+export interface StatusServer {
+  /** `http://HOST:PORT` as bound. */
+  url: string;
+  stop(): Promise<void>;
+}
+
+const PATHS = ['/metrics', '/health/live', '/health/ready', '/status', '/contracts', '/contracts/{service}'];
+
+/** Listens on `endpoint`; throws ADDRESS_IN_USE when the port is taken. */
+export async function startStatus(sources: StatusSources): Promise<StatusServer> {
+  const endpoint = parseEndpoint(sources.endpoint);
+  if (endpoint === undefined)
+    throw new AgentError('CONFIG_INVALID', `admin.endpoint "${sources.endpoint}" is no HOST:PORT`);
+  // Probes and scrapers keep connections open: they must not hold up a stop.
+  const server = fastify({ logger: false, forceCloseConnections: true });
+  server.get('/', () => ({ paths: PATHS }));
+  addOperation(server, sources);
+  addContracts(server, sources.contracts);
+  try {
+    await server.listen(endpoint);
+  } catch (error) {
+    throw listenError(error, sources.endpoint);
+  }
+  // Not undefined and no path: the server has just bound a TCP port.
+  const bound = server.addresses()[0] as { port: number };
+  return { url: `http://${formatEndpoint({ host: endpoint.host, port: bound.port })}`, stop: () => server.close() };
+}
+
+function addOperation(server: FastifyInstance, sources: StatusSources): void {
+  const { registry } = sources.telemetry;
+  server.get('/metrics', async (_request, reply) => {
+    sources.refresh();
+    return reply.type(registry.contentType).send(await registry.metrics());
+  });
+  server.get('/health/live', (_request, reply) => {
+    const { live, reasons } = sources.liveness();
+    return reply.code(live ? 200 : 503).send({ live, reasons });
+  });
+  server.get('/health/ready', (_request, reply) => {
+    const { ready, reasons } = sources.readiness();
+    return reply.code(ready ? 200 : 503).send({ ready, reasons });
+  });
+  server.get('/status', () => sources.status());
+}
+
+function addContracts(server: FastifyInstance, contracts: () => ContractView[]): void {
+  server.get('/contracts', () => contracts());
+  server.get<{ Params: { service: string } }>('/contracts/:service', (request, reply) => {
+    const { service } = request.params;
+    const found = contracts().filter((contract) => contract.service === service);
+    if (found.length === 1) return reply.send(found[0]);
+    // One service may have a contract for each namespace or environment.
+    if (found.length > 1) return reply.code(300).send(found);
+    const error = `no contract is for the service "${service}": /contracts lists those there are`;
+    return reply.code(404).send({ error });
+  });
+}
+
+function listenError(error: unknown, endpoint: string): AgentError {
+  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
+  const message =
+    code === 'EADDRINUSE'
+      ? `admin.endpoint ${endpoint} is taken: stop what listens there, or set another port (0 for any free one)`
+      : `admin.endpoint ${endpoint} cannot be listened on: ${messageOf(error)}`;
+  return new AgentError(code === 'EADDRINUSE' ? 'ADDRESS_IN_USE' : 'CONFIG_INVALID', message, { cause: error });
+}

@@ -1,0 +1,101 @@
+/** Builds what the status port shows, from the parts it is handed: nothing here is counted, all of it is added up on request. */
+import { SIGNALS } from '../core/block.ts';
+import type { CursorRow, Row } from '../core/component.ts';
+import type { Telemetry } from '../core/telemetry.ts';
+import { agentVersion } from '../core/version.ts';
+import { intakeLedger, type LedgerSources, sinkLedger } from './ledger.ts';
+import { type ContractView, type StatusServer, startStatus } from './server.ts';
+
+/** A journal as the status sees it. */
+export interface JournalView {
+  readonly first: number;
+  readonly head: number;
+  readonly bytes: number;
+  readonly segments: number;
+  readonly oldestMs: number;
+  readonly syncMsP99: number;
+  readonly durability: string;
+  readonly mode: string;
+  total: LedgerSources['total'];
+}
+
+export interface SinkView {
+  name: string;
+  rows(): { row: Row; cursor: CursorRow }[];
+  state(): { state: string; error: string | null; lagItems: number; lagMs: number };
+}
+
+export interface StatusParts {
+  endpoint: string;
+  telemetry: Telemetry;
+  agent: string;
+  startedAt: Date;
+  intake: JournalView;
+  derived: JournalView;
+  rejected: LedgerSources['rejected'];
+  selection: LedgerSources['selection'];
+  sinks: SinkView[];
+  workers: { size: number; busy: number; restarts: number };
+  contracts(): ContractView[];
+  /** Why no data can be taken; empty when it can. */
+  trouble: ReadonlyMap<string, string>;
+  now(): number;
+}
+
+export function serveStatus(parts: StatusParts): Promise<StatusServer> {
+  const { telemetry, trouble } = parts;
+  return startStatus({
+    endpoint: parts.endpoint,
+    telemetry,
+    refresh() {
+      telemetry.journalBytes.set({ journal: 'intake' }, parts.intake.bytes);
+      telemetry.journalBytes.set({ journal: 'derived' }, parts.derived.bytes);
+      for (const sink of parts.sinks) sink.state();
+    },
+    status: () => statusOf(parts),
+    readiness: () => ({ ready: trouble.size === 0, reasons: [...trouble.values()] }),
+    // That this answers at all says that the event loop turns.
+    liveness: () => ({ live: true, reasons: [] }),
+    contracts: () => parts.contracts(),
+  });
+}
+
+function statusOf(parts: StatusParts): object {
+  const { intake, derived, rejected, selection, workers } = parts;
+  const ledger: LedgerSources = {
+    total: (stream, signal) => (stream === 'raw' ? intake : derived).total(stream, signal),
+    rejected,
+    selection,
+  };
+  return {
+    agent: {
+      id: parts.agent,
+      version: agentVersion(),
+      started_at: parts.startedAt.toISOString(),
+      durability: intake.durability,
+      journal_mode: intake.mode,
+      config: { loaded_at: parts.startedAt.toISOString(), error: null },
+    },
+    ledger: intakeLedger(ledger),
+    journal: journalOf(intake, parts.now()),
+    derived: journalOf(derived, parts.now()),
+    sinks: Object.fromEntries(parts.sinks.map((sink) => [sink.name, sinkOf(sink, ledger)])),
+    workers: { size: workers.size, busy: workers.busy, restarts: workers.restarts },
+  };
+}
+
+function journalOf({ first, head, bytes, segments, oldestMs, syncMsP99 }: JournalView, nowMs: number): object {
+  const age = oldestMs === 0 || head === first ? 0 : Math.max(0, (nowMs - oldestMs) / 1000);
+  return { first, head, bytes, segments, oldest_age_s: age, sync_ms_p99: syncMsP99 };
+}
+
+function sinkOf(sink: SinkView, ledger: LedgerSources): object {
+  const { state, error, lagItems, lagMs } = sink.state();
+  const streams: Record<string, Record<string, object>> = {};
+  for (const { row, cursor } of sink.rows()) {
+    streams[row.stream] ??= {};
+    const signals = streams[row.stream] as Record<string, object>;
+    if (SIGNALS.includes(row.signal)) signals[row.signal] = sinkLedger(ledger, row, cursor);
+  }
+  return { state, error, streams, lag_items: lagItems, lag_s: lagMs / 1000 };
+}

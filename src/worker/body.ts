@@ -1,0 +1,93 @@
+/** A request's body to the protobuf that is journalled: inflated within its bound, converted from JSON, edited. */
+import { gunzipSync } from 'node:zlib';
+import {
+  copyInto,
+  Encoding,
+  Field,
+  FRAME_HEADER_BYTES,
+  frameSpan,
+  payloadLength,
+  SIGNALS,
+  type Signal,
+  setPayloadLength,
+  setVoid,
+  Uncommitted,
+} from '../core/block.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
+import { editRequest, surveyRequest } from '../otlp/edit.ts';
+import { requestFromJson } from '../otlp/json.ts';
+import type { Parts } from './parts.ts';
+
+/** Signal of the frame at `at`. */
+export function signalOf(parts: Parts, at: number): Signal {
+  return SIGNALS[parts.views.pool.bytes[at + Field.signal] as number] as Signal;
+}
+
+/** Address of the frame that holds the decoded, edited body: `at` itself when nothing had to change. Throws BODY_... */
+export function prepareBody(parts: Parts, at: number): number {
+  const { pool } = parts.views;
+  const encoding = pool.words[(at + Uncommitted.encoding) >>> 2] as number;
+  const decoded = encoding === Encoding.protobuf ? at : decode(parts, at, encoding);
+  return parts.edits === null ? decoded : edit(parts, decoded);
+}
+
+function decode(parts: Parts, at: number, encoding: number): number {
+  const { pool } = parts.views;
+  let body: Uint8Array = pool.bytes.subarray(
+    at + FRAME_HEADER_BYTES,
+    at + FRAME_HEADER_BYTES + payloadLength(pool, at),
+  );
+  if ((encoding & Encoding.gzip) !== 0) body = inflate(body, parts.setup.maxBodyBytes);
+  if ((encoding & Encoding.json) !== 0)
+    body = requestFromJson(signalOf(parts, at), Buffer.from(body.buffer, body.byteOffset, body.length).toString());
+  const to = moveFrame(parts, at, body.length);
+  copyInto(pool.bytes, to + FRAME_HEADER_BYTES, body);
+  return to;
+}
+
+function inflate(body: Uint8Array, maxBytes: number): Uint8Array {
+  // The last four bytes are the inflated size modulo 2^32: with the right chunk size zlib allocates once.
+  const view = Buffer.from(body.buffer, body.byteOffset, body.length);
+  const size = body.length < 18 ? 0 : view.readUInt32LE(body.length - 4);
+  try {
+    return gunzipSync(view, {
+      maxOutputLength: maxBytes,
+      chunkSize: Math.min(maxBytes, Math.max(16_384, size + 1024)),
+    });
+  } catch (cause) {
+    if (cause instanceof RangeError || (cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
+      throw new AgentError(
+        'BODY_TOO_LARGE',
+        `the body inflates to more than ${maxBytes} bytes: raise ingest.http.max_request_body_size`,
+        { cause },
+      );
+    }
+    throw new AgentError('BODY_UNDECODABLE', `not gzip: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** A new frame with the same header and room for `payloadBytes`; the old one becomes void. */
+export function moveFrame(parts: Parts, at: number, payloadBytes: number): number {
+  const { pool } = parts.views;
+  const to = parts.output.allocateFrame(frameSpan(payloadBytes));
+  pool.bytes.copyWithin(to, at, at + FRAME_HEADER_BYTES);
+  pool.words[(to + Uncommitted.encoding) >>> 2] = Encoding.protobuf;
+  setPayloadLength(pool, to, payloadBytes);
+  setVoid(pool, at);
+  return to;
+}
+
+function edit(parts: Parts, at: number): number {
+  const { pool, reader } = parts.views;
+  const edits = parts.edits as NonNullable<Parts['edits']>;
+  const signal = signalOf(parts, at);
+  const from = at + FRAME_HEADER_BYTES;
+  const length = payloadLength(pool, at);
+  const survey = surveyRequest(reader, pool.bytes, signal, from, from + length, edits);
+  if (!survey.changes) return at;
+  const to = moveFrame(parts, at, length + survey.places * edits.growth);
+  const end = editRequest(reader, pool.bytes, signal, from, from + length, to + FRAME_HEADER_BYTES, edits);
+  setPayloadLength(pool, to, end - to - FRAME_HEADER_BYTES);
+  parts.output.shrinkFrame(to, end - to);
+  return to;
+}

@@ -1,0 +1,281 @@
+/**
+ * Intake, on main: bodies into blocks, blocks to observe, observed frames to the journal, then the replies, then the measurements.
+ *
+ *   submit -> open block -> (a worker is free) observe -> append -> committed -> replies -> merge -> release
+ *
+ * There are two open blocks: frames that stay as they came, and frames that a worker has to rewrite into a block of its own, so that
+ * a committed block has few holes.
+ */
+import {
+  type BlockPool,
+  copyInto,
+  Encoding,
+  Field,
+  FRAME_HEADER_BYTES,
+  frameSpan,
+  isVoid,
+  nextFrame,
+  payloadLength,
+  readU64,
+  type Signal,
+  startFrame,
+  UNIT_BYTES,
+  Uncommitted,
+  writeU64,
+} from '../core/block.ts';
+import { AgentError, type ErrorCode, messageOf } from '../core/errors.ts';
+import type { WorkerPool } from './pool.ts';
+import type { ObserveResult, Refusal, Region } from './tasks.ts';
+
+export interface Body {
+  signal: Signal;
+  /** Bits of Encoding. */
+  encoding: number;
+  chunks: readonly Uint8Array[];
+  bytes: number;
+}
+
+export type Outcome =
+  | { kind: 'accepted'; items: number; rejected: number }
+  | { kind: 'refused'; code: ErrorCode; message: string };
+
+export interface IntakeOptions {
+  blocks: BlockPool;
+  workers: WorkerPool;
+  /** Whether editors are configured: then every frame may have to be rewritten. */
+  editing: boolean;
+  /** Resolves when the region's frames are safe; their headers then have sequences. */
+  append(region: { first: number; end: number }): Promise<void>;
+  /** Called once per committed task, in the order of the journal; `first` and `next` are the sequences its frames span. */
+  merge(measured: ObserveResult['measured'], receivedMs: number, first: number, next: number): void;
+  /** A request that kills workers, or makes them throw: for the log. */
+  onPoison(message: string): void;
+  now(): number;
+}
+
+interface OpenBlock {
+  block: number;
+  end: number;
+  limit: number;
+  frames: number[];
+  /** Of the same index. */
+  replies: ((outcome: Outcome) => void)[];
+  receivedMs: number;
+  /** Its only frame has already failed together with others. */
+  alone: boolean;
+}
+
+export class Intake {
+  readonly #options: IntakeOptions;
+  readonly #closed: OpenBlock[] = [];
+  #direct: OpenBlock | null = null;
+  #rewritten: OpenBlock | null = null;
+  /** Blocks that were handed to observe and are not merged yet, oldest first. */
+  readonly #inFlight = new Set<OpenBlock>();
+  #idle: (() => void)[] = [];
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+    options.workers.setObserveSource(() => this.#nextJob());
+  }
+
+  /** Copies the body into a block; resolves when its frame is committed or refused. Never rejects. */
+  submit(body: Body): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const open = this.#roomFor(body);
+      if (open === null) {
+        resolve({
+          kind: 'refused',
+          code: 'OVERLOADED',
+          message: 'no free block: raise agent.memory_limit or add workers',
+        });
+        return;
+      }
+      const { blocks } = this.#options;
+      startFrame(blocks, open.end, 'raw', body.signal, 0, body.bytes);
+      blocks.words[(open.end + Uncommitted.encoding) >>> 2] = body.encoding;
+      let to = open.end + FRAME_HEADER_BYTES;
+      for (const chunk of body.chunks) {
+        copyInto(blocks.bytes, to, chunk);
+        to += chunk.length;
+      }
+      open.frames.push(open.end);
+      open.end += frameSpan(body.bytes);
+      open.replies.push(resolve);
+      this.#options.workers.kick();
+    });
+  }
+
+  /** The oldest receive time among frames that are not merged yet; Infinity when there are none. */
+  get oldestInFlightMs(): number {
+    for (const { receivedMs } of this.#inFlight) return receivedMs;
+    return Infinity;
+  }
+
+  /** Resolves when everything submitted is answered and merged. */
+  drained(): Promise<void> {
+    if (this.#isIdle()) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  #isIdle(): boolean {
+    return this.#inFlight.size === 0 && this.#closed.length === 0 && this.#direct === null && this.#rewritten === null;
+  }
+
+  #roomFor(body: Body): OpenBlock | null {
+    const direct = body.encoding === Encoding.protobuf && !this.#options.editing;
+    const need = frameSpan(body.bytes);
+    let open = direct ? this.#direct : this.#rewritten;
+    if (open !== null && open.end + need > open.limit) {
+      this.#closed.push(open);
+      open = null;
+    }
+    open ??= this.#open(need, false);
+    if (direct) this.#direct = open;
+    else this.#rewritten = open;
+    return open;
+  }
+
+  #open(bytes: number, alone: boolean): OpenBlock | null {
+    const block = this.#options.blocks.allocate(Math.max(UNIT_BYTES, bytes));
+    if (block < 0) return null;
+    return {
+      block,
+      end: block,
+      limit: block + this.#options.blocks.capacity(block),
+      frames: [],
+      replies: [],
+      receivedMs: 0,
+      alone,
+    };
+  }
+
+  #nextJob(): ReturnType<Parameters<WorkerPool['setObserveSource']>[0]> {
+    let open = this.#closed.shift();
+    if (open === undefined && this.#direct !== null) {
+      open = this.#direct;
+      this.#direct = null;
+    } else if (open === undefined && this.#rewritten !== null) {
+      open = this.#rewritten;
+      this.#rewritten = null;
+    }
+    if (open === undefined) return null;
+    const given = open;
+    this.#stamp(given);
+    this.#inFlight.add(given);
+    const task = { kind: 'observe' as const, frames: given.frames, receivedMs: given.receivedMs, measureOnly: false };
+    return {
+      task,
+      resolve: (result) => void this.#finish(given, result as ObserveResult),
+      reject: (error) => this.#isolate(given, error.message),
+    };
+  }
+
+  /** One receive time for the whole task: what it measures then falls into one slot. */
+  #stamp(open: OpenBlock): void {
+    const { blocks, now } = this.#options;
+    open.receivedMs = now();
+    for (const at of open.frames) writeU64(blocks, at + Field.receivedMs, open.receivedMs);
+  }
+
+  async #finish(open: OpenBlock, result: ObserveResult): Promise<void> {
+    if (result.failed !== null && !open.alone && result.failed.code === 'WORKER_DIED') {
+      this.#isolate(open, result.failed.message);
+      return;
+    }
+    let outcomes: Outcome[];
+    try {
+      if (result.failed !== null) throw new AgentError(result.failed.code, result.failed.message);
+      outcomes = await this.#commit(open, result);
+    } catch (error) {
+      const code = error instanceof AgentError ? error.code : 'JOURNAL_SYNC_FAILED';
+      if (code === 'WORKER_DIED') this.#options.onPoison(messageOf(error));
+      outcomes = open.replies.map(
+        (_, index) => refusalOf(result.refused, index) ?? { kind: 'refused', code, message: messageOf(error) },
+      );
+    }
+    for (const [i, reply] of open.replies.entries()) reply(outcomes[i] as Outcome);
+    this.#release(open, result);
+  }
+
+  async #commit(open: OpenBlock, result: ObserveResult): Promise<Outcome[]> {
+    const { blocks } = this.#options;
+    const frames = framesOf(blocks, open, result.moved);
+    const stay = frames.some((at) => at >= open.block && at < open.limit && !isVoid(blocks, at));
+    const regions = stay ? [{ block: open.block, first: open.block, end: open.end }, ...result.moved] : result.moved;
+    const outcomes = frames.map((at, index): Outcome => {
+      const refusal = refusalOf(result.refused, index);
+      if (refusal !== null) return refusal;
+      const word = (offset: number) => blocks.words[(at + offset) >>> 2] as number;
+      return { kind: 'accepted', items: word(Field.items), rejected: word(Field.rejected) };
+    });
+    clearUncommitted(blocks, regions);
+    await Promise.all(regions.map((region) => this.#options.append(region)));
+    let first = Infinity;
+    let next = 0;
+    frames.forEach((at, index) => {
+      if (refusalOf(result.refused, index) !== null) return;
+      first = Math.min(first, readU64(blocks, at + Field.sequence));
+      next = Math.max(next, readU64(blocks, at + Field.sequence) + 1);
+    });
+    this.#options.merge(result.measured, open.receivedMs, first, next);
+    return outcomes;
+  }
+
+  #release(open: OpenBlock, result: ObserveResult): void {
+    const { blocks } = this.#options;
+    this.#inFlight.delete(open);
+    blocks.release(open.block);
+    for (const block of new Set(result.moved.map((region) => region.block))) blocks.release(block);
+    if (result.measured !== null) blocks.release(result.measured.block);
+    if (!this.#isIdle()) return;
+    for (const resolve of this.#idle) resolve();
+    this.#idle = [];
+  }
+
+  /** The task's worker died: its frames run again one by one, once; one that kills again is refused. */
+  #isolate(open: OpenBlock, message: string): void {
+    const { blocks, onPoison, workers } = this.#options;
+    open.replies.forEach((reply, i) => {
+      const at = open.frames[i] as number;
+      const alone = open.alone ? null : this.#open(frameSpan(payloadLength(blocks, at)), true);
+      if (alone === null) {
+        if (open.alone) onPoison(message);
+        reply({ kind: 'refused', code: open.alone ? 'WORKER_DIED' : 'OVERLOADED', message });
+      } else {
+        blocks.bytes.copyWithin(alone.block, at, nextFrame(blocks, at));
+        alone.end = alone.block + nextFrame(blocks, at) - at;
+        blocks.bytes[alone.block + Field.flags] = 0;
+        alone.frames.push(alone.block);
+        alone.replies.push(reply);
+        this.#closed.push(alone);
+      }
+    });
+    this.#release(open, { moved: [], refused: [], measured: null, failed: null });
+    workers.kick();
+  }
+}
+
+function refusalOf(refused: readonly Refusal[], index: number): Outcome | null {
+  const found = refused.find((one) => one.index === index);
+  return found === undefined ? null : { kind: 'refused', code: found.code, message: found.message };
+}
+
+/** Where each request's frame is after observe: in the input, or the next one of the moved. */
+function framesOf(blocks: BlockPool, open: OpenBlock, moved: readonly Region[]): number[] {
+  const elsewhere: number[] = [];
+  for (const { first, end } of moved) {
+    for (let at = first; at < end; at = nextFrame(blocks, at)) if (!isVoid(blocks, at)) elsewhere.push(at);
+  }
+  return open.frames.map((at) => (isVoid(blocks, at) ? (elsewhere.shift() ?? at) : at));
+}
+
+/** The words main and the worker used between them are part of the record once it is written. */
+function clearUncommitted(blocks: BlockPool, regions: readonly Region[]): void {
+  for (const { first, end } of regions) {
+    for (let at = first; at < end; at = nextFrame(blocks, at)) {
+      writeU64(blocks, at + Field.covers, 0);
+      writeU64(blocks, at + Field.filtered, 0);
+    }
+  }
+}

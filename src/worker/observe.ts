@@ -1,0 +1,65 @@
+// HOT: once per frame. Bench: bench/micro/worker/observe.bench.ts
+/** Observe: inflates, validates, edits, measures and marks a list of frames, before the journal. Synchronous, no I/O, no clock. */
+import { Field, setVoid } from '../core/block.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
+import { sealPayload } from '../journal/format.ts';
+import { prepareBody } from './body.ts';
+import { followPolicy, type Parts } from './parts.ts';
+import type { ObserveResult, ObserveTask, Refusal } from './tasks.ts';
+import { cutInvalid, type ItemWalk, walkFrame } from './walk.ts';
+
+export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): ObserveResult {
+  followPolicy(parts);
+  const { pool } = parts.views;
+  const frames: number[] = [];
+  const refused: Refusal[] = [];
+  for (const { measurer } of parts.measurers) measurer.reset(task.receivedMs);
+  for (let index = 0; index < task.frames.length; index++) {
+    const at = task.frames[index]!;
+    let frame = at;
+    try {
+      if (!task.measureOnly) frame = prepareBody(parts, at);
+      frames.push(walkFrame(parts, walk, frame));
+      if (!task.measureOnly) finishFrame(parts, walk, frames);
+    } catch (error) {
+      if (!(error instanceof AgentError) || error.code === 'OVERLOADED') throw error;
+      refused.push({ index, code: error.code, message: messageOf(error) });
+      setVoid(pool, at);
+      setVoid(pool, frame);
+      walk.tainted = true;
+    }
+  }
+  // A frame that was refused half-way has been measured in part: measure the others again, without it.
+  if (walk.tainted) measureAgain(parts, walk, task, frames);
+  const moved = parts.output.take().regions;
+  return { moved, refused, measured: writeMeasured(parts), failed: null };
+}
+
+function finishFrame(parts: Parts, walk: ItemWalk, frames: number[]): void {
+  const { pool } = parts.views;
+  let at = frames[frames.length - 1]!;
+  if (walk.invalid > 0) frames[frames.length - 1] = at = cutInvalid(parts, at);
+  pool.words[(at + Field.items) >>> 2] = walk.items;
+  pool.words[(at + Field.rejected) >>> 2] = walk.invalid;
+  pool.words[(at + Field.serviceKey) >>> 2] = walk.services === 1 ? parts.views.envelope.serviceHash : 0;
+  sealPayload(pool, at);
+}
+
+function measureAgain(parts: Parts, walk: ItemWalk, task: ObserveTask, frames: number[]): void {
+  for (const { measurer } of parts.measurers) measurer.reset(task.receivedMs);
+  for (const at of frames) walkFrame(parts, walk, at);
+  walk.tainted = false;
+}
+
+function writeMeasured(parts: Parts): ObserveResult['measured'] {
+  const total = parts.measurers.reduce((bytes, { measurer }) => bytes + ((measurer.size() + 7) & ~7), 0);
+  if (total === 0) return null;
+  let at = parts.measureOutput.allocate(total);
+  const out = new DataView(parts.views.pool.handle.memory);
+  const sections = parts.measurers.map(({ processor, measurer }) => {
+    const section = { processor, at, end: measurer.write(out, at) };
+    at = (section.end + 7) & ~7;
+    return section;
+  });
+  return { block: parts.measureOutput.take().blocks[0]!, sections };
+}

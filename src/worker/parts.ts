@@ -1,0 +1,105 @@
+/** Builds what a worker runs, from its setup and the policy: views, editors, measurers, selectors, encoders. */
+import { BlockPool } from '../core/block.ts';
+import type { Encoder } from '../core/component.ts';
+import { AgentError } from '../core/errors.ts';
+import type { AttributeEdit, Edits } from '../otlp/edit.ts';
+import { LogView } from '../otlp/logs.ts';
+import { MetricView } from '../otlp/metrics.ts';
+import { Reader } from '../otlp/protobuf.ts';
+import { Reslicer } from '../otlp/reslice.ts';
+import { Envelope } from '../otlp/resource.ts';
+import { SpanView } from '../otlp/traces.ts';
+import type { Editor, Measurer, Selector, Views } from '../processors/processor.ts';
+import { processors } from '../processors/registry.ts';
+import { sinks } from '../sinks/registry.ts';
+import { TaskOutput } from './output.ts';
+import { readPolicy } from './policy.ts';
+import type { WorkerSetup } from './tasks.ts';
+
+export interface Parts {
+  epoch: number;
+  setup: WorkerSetup;
+  views: Views;
+  edits: Edits | null;
+  measurers: { processor: number; measurer: Measurer }[];
+  selectors: Selector[];
+  encoders: Encoder[];
+  reslicer: Reslicer;
+  output: TaskOutput;
+  measureOutput: TaskOutput;
+}
+
+/** `owner` is this thread's number in the pool. */
+export function createParts(setup: WorkerSetup, owner: number): Parts {
+  const pool = new BlockPool(setup.pool, owner);
+  const views: Views = {
+    pool,
+    reader: new Reader(pool.bytes),
+    envelope: new Envelope(pool.bytes),
+    span: new SpanView(),
+    log: new LogView(),
+    metric: new MetricView(),
+    contracts: [],
+    traces: setup.traces,
+  };
+  const parts: Parts = {
+    epoch: 0,
+    setup,
+    views,
+    edits: combineEditors(setup),
+    measurers: [],
+    selectors: [],
+    encoders: setup.sinks.map(({ type, config }) => definitionOf(sinks, type).encoder(config)),
+    reslicer: new Reslicer(),
+    output: new TaskOutput(pool),
+    measureOutput: new TaskOutput(pool),
+  };
+  followPolicy(parts);
+  return parts;
+}
+
+/** Rebuilds what depends on the contracts when main has published another policy. */
+export function followPolicy(parts: Parts): void {
+  const newest = readPolicy(parts.setup.policy, parts.epoch);
+  if (newest === null) return;
+  parts.epoch = newest.epoch;
+  parts.views.contracts = newest.policy.contracts;
+  parts.measurers = [];
+  parts.selectors = [];
+  parts.setup.processors.forEach(({ type, config }, processor) => {
+    const definition = definitionOf(processors, type);
+    const measurer = definition.measurer?.(config, parts.views);
+    if (measurer !== undefined) parts.measurers.push({ processor, measurer });
+    const selector = definition.selector?.(config, parts.views);
+    if (selector !== undefined) parts.selectors.push(selector);
+  });
+}
+
+function definitionOf<D extends { type: string }>(registry: readonly D[], type: string): D {
+  const definition = registry.find((one) => one.type === type);
+  if (definition === undefined) throw new AgentError('CONFIG_INVALID', `no component of type ${type}`);
+  return definition;
+}
+
+/** All editors as one: the first that does not keep an attribute decides, resources get what all of them add. */
+function combineEditors(setup: WorkerSetup): Edits | null {
+  const editors: Editor[] = setup.processors.flatMap(
+    ({ type, config }) => definitionOf(processors, type).editor?.(config) ?? [],
+  );
+  if (editors.length === 0) return null;
+  return {
+    touchesItems: editors.some((editor) => editor.touchesItems),
+    growth: editors.reduce((bytes, editor) => bytes + editor.growth, 0),
+    attribute(bytes: Buffer, edit: AttributeEdit) {
+      for (let i = 0; i < editors.length; i++) {
+        const answer = editors[i]!.attribute(bytes, edit);
+        if (answer !== 'keep') return answer;
+      }
+      return 'keep';
+    },
+    addToResource(bytes, at, end) {
+      const added = editors.flatMap((editor) => editor.addToResource(bytes, at, end) ?? []);
+      return added.length === 0 ? null : Buffer.concat(added);
+    },
+  };
+}

@@ -1,0 +1,163 @@
+/**
+ * The worker pool: piscina, and what it cannot know: which kind of task goes first, and what a dead thread leaves behind.
+ *
+ * A task is handed out only when a worker is free, so that observe's open block keeps filling until then: batches grow with load and
+ * no timer is needed. Observe goes first; select and encode get at least every fourth task.
+ */
+import type { Worker } from 'node:worker_threads';
+import { Piscina } from 'piscina';
+import type { BlockPool } from '../core/block.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
+import { ownerOf, type Result, type Task, type WorkerSetup } from './tasks.ts';
+
+interface Job {
+  task: Task;
+  resolve(result: Result<Task>): void;
+  reject(error: AgentError): void;
+}
+
+/** Gives the next observe task when a worker is free, or null when nothing waits. */
+export type ObserveSource = () => Job | null;
+
+const OTHERS_AT_LEAST_EVERY = 4;
+
+export class WorkerPool {
+  restarts = 0;
+  readonly size: number;
+  #busy = 0;
+  #sinceOthers = 0;
+  readonly #waiting: Job[] = [];
+  #source: ObserveSource = () => null;
+  readonly #piscina: Piscina<Task, Result<Task>>;
+  readonly #blocks: BlockPool;
+  /** Threads that have been seen, until their exit. */
+  readonly #threads = new Map<Worker, Promise<void>>();
+  readonly #onRestart: () => void;
+  #closing = false;
+
+  constructor(size: number, blocks: BlockPool, setup: WorkerSetup, onRestart: () => void) {
+    this.size = size;
+    this.#blocks = blocks;
+    this.#onRestart = onRestart;
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    this.#piscina = new Piscina({
+      filename: new URL(`./worker.${extension}`, import.meta.url).href,
+      minThreads: size,
+      maxThreads: size,
+      concurrentTasksPerWorker: 1,
+      // The worker sleeps on the shared counter between tasks and never turns its event loop: it has nothing there.
+      atomics: 'sync',
+      workerData: setup,
+    });
+    // Without a listener a thread that dies between tasks would end the process; it is replaced, which is counted at its exit.
+    this.#piscina.on('error', () => {});
+    this.#piscina.on('workerCreate', () => this.#watchThreads());
+    this.#watchThreads();
+  }
+
+  /** Resolves when the workers have started; rejects with what stopped one. */
+  async ready(): Promise<void> {
+    await this.run({ kind: 'observe' as const, frames: [], receivedMs: 0, measureOnly: true });
+  }
+
+  get busy(): number {
+    return this.#busy;
+  }
+
+  setObserveSource(source: ObserveSource): void {
+    this.#source = source;
+  }
+
+  /** Runs a task; rejects with WORKER_DIED when its thread did, and only after that thread's exit. */
+  run<T extends Task>(task: T): Promise<Result<T>> {
+    return new Promise((resolve, reject) => {
+      // The result's kind follows the task's: worker.ts switches on it.
+      this.#waiting.push({ task, resolve: resolve as Job['resolve'], reject });
+      this.kick();
+    });
+  }
+
+  /** Hands out work while there is a free worker; call it when observe work may have come. */
+  kick(): void {
+    while (this.#busy < this.size && !this.#closing) {
+      const job = this.#next();
+      if (job === null) return;
+      this.#busy++;
+      void this.#execute(job);
+    }
+  }
+
+  #next(): Job | null {
+    const othersFirst = this.#waiting.length > 0 && this.#sinceOthers >= OTHERS_AT_LEAST_EVERY - 1;
+    const observe = othersFirst ? null : this.#source();
+    if (observe !== null) {
+      this.#sinceOthers++;
+      return observe;
+    }
+    const other = this.#waiting.shift() ?? null;
+    if (other !== null) this.#sinceOthers = 0;
+    return other;
+  }
+
+  async #execute(job: Job): Promise<void> {
+    try {
+      const result = await this.#piscina.run(job.task);
+      this.#busy--;
+      this.#adopt(result);
+      job.resolve(result);
+    } catch (error) {
+      await this.#deadThreads();
+      this.#busy--;
+      job.reject(
+        new AgentError('WORKER_DIED', `a worker died on a task: ${messageOf(error)}`, {
+          retryable: true,
+          cause: error,
+        }),
+      );
+    }
+    this.kick();
+  }
+
+  /** Blocks the worker allocated for its result are main's from now on. */
+  #adopt(result: Result<Task>): void {
+    if ('moved' in result) {
+      const seen = new Set<number>();
+      for (const { block } of result.moved) {
+        if (!seen.has(block)) this.#blocks.adopt(block);
+        seen.add(block);
+      }
+      if (result.measured !== null) this.#blocks.adopt(result.measured.block);
+    } else if ('parts' in result) for (const block of result.blocks) this.#blocks.adopt(block);
+    else if (result.block >= 0) this.#blocks.adopt(result.block);
+  }
+
+  #watchThreads(): void {
+    for (const thread of this.#piscina.threads) {
+      if (this.#threads.has(thread)) continue;
+      const owner = ownerOf(thread.threadId);
+      const exited = new Promise<void>((resolve) => {
+        thread.once('exit', () => {
+          this.#threads.delete(thread);
+          // Only now can nobody write to its blocks any more.
+          this.#blocks.reclaim(owner);
+          if (!this.#closing) {
+            this.restarts++;
+            this.#onRestart();
+          }
+          resolve();
+        });
+      });
+      this.#threads.set(thread, exited);
+    }
+  }
+
+  async #deadThreads(): Promise<void> {
+    const alive = new Set(this.#piscina.threads);
+    await Promise.all([...this.#threads].filter(([thread]) => !alive.has(thread)).map(([, exit]) => exit));
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.#piscina.destroy();
+  }
+}

@@ -1,0 +1,117 @@
+/** After a restart: finds what the derived journal says was already told, and measures again what was committed after the checkpoint. */
+import { type BlockPool, Field, readU64, SIGNALS } from '../core/block.ts';
+import type { FrameRun } from '../core/component.ts';
+import { AgentError } from '../core/errors.ts';
+import type { Observers } from './observers.ts';
+import type { WorkerPool } from './pool.ts';
+import type { SelectionProgress } from './selection.ts';
+
+type ReadAll = (from: number, maxBytes: number) => Promise<FrameRun | null>;
+
+const READ_BYTES = 1 << 20;
+
+/** What was appended to the derived journal after the checkpoint. */
+export interface Told {
+  /** By processor index: the intake position its last flush covers. */
+  flushed: number[];
+  /** Receive time of the newest event; events of that time and before are not told again. */
+  lastEventMs: number;
+}
+
+/** Reads the derived journal from `from` on, headers only. */
+export async function findTold(pool: BlockPool, read: ReadAll, from: number): Promise<Told> {
+  const told: Told = { flushed: [], lastEventMs: 0 };
+  await forEachFrame(read, from, (at) => {
+    const stream = pool.bytes[at + Field.stream];
+    if (stream === 2) {
+      const ender = readU64(pool, at + Field.filtered) - 1;
+      if (ender >= 0) told.flushed[ender] = Math.max(told.flushed[ender] ?? 0, readU64(pool, at + Field.covers));
+    } else if (stream === 3) told.lastEventMs = Math.max(told.lastEventMs, readU64(pool, at + Field.receivedMs));
+  });
+  return told;
+}
+
+async function forEachFrame(read: ReadAll, from: number, visit: (at: number) => void): Promise<void> {
+  for (let next = from; ; ) {
+    const run = await read(next, READ_BYTES);
+    if (run === null) return;
+    for (const at of run.frames) visit(at);
+    next = run.next;
+    run.release();
+  }
+}
+
+/**
+ * Measures the frames from `from` on again, without changing them. `before` is called ahead of each run of frames with its receive
+ * time, so that the seconds in between can be judged as they were.
+ */
+export async function measureAgain(
+  pool: BlockPool,
+  workers: WorkerPool,
+  read: ReadAll,
+  from: number,
+  observers: Observers,
+  before: (receivedMs: number) => void,
+): Promise<void> {
+  const sequence = (at: number) => readU64(pool, at + Field.sequence);
+  const { cuts } = observers;
+  for (let next = from; ; ) {
+    const run = await read(next, READ_BYTES);
+    if (run === null) return;
+    for (let i = 0; i < run.frames.length; ) {
+      const receivedMs = readU64(pool, (run.frames[i] as number) + Field.receivedMs);
+      const continues = (at: number) =>
+        readU64(pool, at + Field.receivedMs) === receivedMs && !cuts.includes(sequence(at));
+      let end = i;
+      do end++;
+      while (end < run.frames.length && continues(run.frames[end] as number));
+      const frames = run.frames.slice(i, end);
+      const result = await workers.run({ kind: 'observe', frames, receivedMs, measureOnly: true });
+      if (result.failed !== null) throw new AgentError(result.failed.code, result.failed.message);
+      before(receivedMs);
+      observers.merge(
+        result.measured,
+        receivedMs,
+        sequence(frames[0] as number),
+        sequence(frames.at(-1) as number) + 1,
+      );
+      if (result.measured !== null) pool.release(result.measured.block);
+      i = end;
+    }
+    next = run.next;
+    run.release();
+  }
+}
+
+/**
+ * Brings the saved progress of the selection up to what the derived journal covers. Items between the two that are neither there nor
+ * filtered were sampled out.
+ */
+export async function restoreProgress(
+  pool: BlockPool,
+  read: ReadAll,
+  saved: SelectionProgress,
+  derived: { covers: number[]; filtered: number[]; total: number[] },
+): Promise<SelectionProgress> {
+  const progress = structuredClone(saved);
+  const behind = SIGNALS.map((_, i) => (derived.covers[i] as number) > (saved.next[i] as number));
+  if (!behind.includes(true)) return progress;
+  const seen = SIGNALS.map(() => 0);
+  await forEachFrame(read, Math.min(...saved.next), (at) => {
+    const signal = pool.bytes[at + Field.signal] as number;
+    const sequence = readU64(pool, at + Field.sequence);
+    if (!behind[signal] || sequence < (saved.next[signal] as number) || sequence >= (derived.covers[signal] as number))
+      return;
+    seen[signal] = (seen[signal] as number) + (pool.words[(at + Field.items) >>> 2] as number);
+  });
+  SIGNALS.forEach((_, i) => {
+    if (!behind[i]) return;
+    const kept = (derived.total[i] as number) - (saved.kept[i] as number);
+    const filtered = (derived.filtered[i] as number) - (saved.filtered[i] as number);
+    progress.next[i] = derived.covers[i] as number;
+    progress.kept[i] = derived.total[i] as number;
+    progress.filtered[i] = derived.filtered[i] as number;
+    progress.sampledOut[i] = (saved.sampledOut[i] as number) + (seen[i] as number) - kept - filtered;
+  });
+  return progress;
+}

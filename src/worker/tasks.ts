@@ -1,0 +1,101 @@
+/** What main and the workers tell each other: addresses in the pool and a few numbers, never bytes. */
+import type { PoolHandle, Signal, Stream } from '../core/block.ts';
+import type { Part } from '../core/component.ts';
+import type { ErrorCode } from '../core/errors.ts';
+import type { TraceTableHandle } from '../processors/processor.ts';
+import type { PolicyHandle } from './policy.ts';
+
+/** What a worker is started with. */
+export interface WorkerSetup {
+  pool: PoolHandle;
+  policy: PolicyHandle;
+  traces: TraceTableHandle | null;
+  processors: { type: string; config: unknown }[];
+  sinks: { type: string; config: unknown }[];
+  maxBodyBytes: number;
+}
+
+/** A run of whole frames in one block. */
+export interface Region {
+  /** The block's address, for its release. */
+  block: number;
+  first: number;
+  end: number;
+}
+
+export interface ObserveTask {
+  kind: 'observe';
+  /** Addresses of the frames' headers, all in one block. */
+  frames: readonly number[];
+  receivedMs: number;
+  /** Frames from the journal, after a restart: only measured, never changed. */
+  measureOnly: boolean;
+}
+
+/** A request that was refused: `index` into the task's frames. */
+export interface Refusal {
+  index: number;
+  code: ErrorCode;
+  message: string;
+}
+
+export interface ObserveResult {
+  /** Frames that were inflated, converted, edited or cut: they stand here, in the order of their requests, not in the input. */
+  moved: Region[];
+  refused: Refusal[];
+  /** What the measurers wrote, by processor index; null when there was nothing to measure. */
+  measured: { block: number; sections: { processor: number; at: number; end: number }[] } | null;
+  /** Set when the whole task failed, for example because the pool was empty. */
+  failed: { code: ErrorCode; message: string } | null;
+}
+
+export interface SelectTask {
+  kind: 'select';
+  frames: readonly number[];
+  /** By signal index: frames below this sequence were decided before a crash. */
+  from: readonly number[];
+}
+
+/** One signal's kept items as one export request. */
+export interface Selected {
+  signal: Signal;
+  at: number;
+  length: number;
+  items: number;
+  serviceKey: number;
+}
+
+export interface SelectResult {
+  block: number;
+  selected: Selected[];
+  /** Items filtered and sampled out, by signal index. */
+  filtered: number[];
+  sampledOut: number[];
+  failed: { code: ErrorCode; message: string } | null;
+}
+
+export interface EncodeTask {
+  kind: 'encode';
+  sink: number;
+  frames: number[];
+  stream: Stream;
+  signal: Signal;
+}
+
+export interface EncodeResult {
+  parts: Part[];
+  blocks: number[];
+  failed: { code: ErrorCode; message: string } | null;
+}
+
+export type Task = ObserveTask | SelectTask | EncodeTask;
+export type Result<T extends Task> = T extends ObserveTask
+  ? ObserveResult
+  : T extends SelectTask
+    ? SelectResult
+    : EncodeResult;
+
+/** Blocks a thread allocates are marked with this, so that they can be taken back when it dies. 1 is main's. */
+export function ownerOf(thread: number): number {
+  return thread + 1;
+}

@@ -1,0 +1,115 @@
+// HOT: once per item. Bench: bench/micro/worker/walk.bench.ts
+/** Walks the items of a frame: validates each and shows it to every measurer; items with bad ids are counted and cut out. */
+import { Field, Flag, FRAME_HEADER_BYTES, payloadLength, type Signal, setPayloadLength } from '../core/block.ts';
+import { readLogRecord } from '../otlp/logs.ts';
+import { readMetric } from '../otlp/metrics.ts';
+import { copyRange, type Reader } from '../otlp/protobuf.ts';
+import { type Chooser, DROP } from '../otlp/reslice.ts';
+import { type Envelope, type ItemVisitor, walkItems } from '../otlp/resource.ts';
+import { readSpan } from '../otlp/traces.ts';
+import type { Measurer } from '../processors/processor.ts';
+import { moveFrame, signalOf } from './body.ts';
+import type { Parts } from './parts.ts';
+
+/** One per worker; what it counts is about the last frame walked. */
+export class ItemWalk {
+  /** Valid and invalid items of the frame. */
+  items = 0;
+  invalid = 0;
+  services = 0;
+  hasTraceState = false;
+  /** A refused frame was measured in part. */
+  tainted = false;
+  serviceHash = 0;
+}
+
+/** Walks the frame at `at` and returns `at`. Throws BODY_UNDECODABLE. */
+export function walkFrame(parts: Parts, walk: ItemWalk, at: number): number {
+  const { pool, reader, envelope } = parts.views;
+  walk.items = 0;
+  walk.invalid = 0;
+  walk.services = 0;
+  walk.hasTraceState = false;
+  const from = at + FRAME_HEADER_BYTES;
+  walkItems(reader, from, from + payloadLength(pool, at), envelope, visitorOf(parts, walk, signalOf(parts, at)));
+  if (walk.hasTraceState) pool.bytes[at + Field.flags] = pool.bytes[at + Field.flags]! | Flag.traceState;
+  return at;
+}
+
+const visitors = new WeakMap<Parts, { epoch: number; bySignal: Record<Signal, ItemVisitor> }>();
+
+/** Visitors close over the measurers, so they are made anew with them. */
+function visitorOf(parts: Parts, walk: ItemWalk, signal: Signal): ItemVisitor {
+  let made = visitors.get(parts);
+  if (made === undefined || made.epoch !== parts.epoch) {
+    made = { epoch: parts.epoch, bySignal: createVisitors(parts, walk) };
+    visitors.set(parts, made);
+  }
+  return made.bySignal[signal];
+}
+
+function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisitor> {
+  const { span, log, metric } = parts.views;
+  const all: Measurer[] = parts.measurers.map(({ measurer }) => measurer);
+  const ofSpans = all.filter((measurer) => measurer.span !== undefined);
+  const ofLogs = all.filter((measurer) => measurer.log !== undefined);
+  const ofMetrics = all.filter((measurer) => measurer.metric !== undefined);
+  const ofResources = all.filter((measurer) => measurer.enterResource !== undefined);
+
+  function enterResource(envelope: Envelope): void {
+    if (walk.services === 0 || envelope.serviceHash !== walk.serviceHash) walk.services++;
+    walk.serviceHash = envelope.serviceHash;
+    for (let i = 0; i < ofResources.length; i++) ofResources[i]!.enterResource!(envelope);
+  }
+
+  return {
+    traces: {
+      enterResource,
+      item(reader, at, end, envelope) {
+        readSpan(reader, at, end, span);
+        if (span.traceIdAt < 0 || span.spanIdAt < 0) {
+          walk.invalid++;
+          return;
+        }
+        walk.items++;
+        if (span.traceStateTagAt >= 0) walk.hasTraceState = true;
+        for (let i = 0; i < ofSpans.length; i++) ofSpans[i]!.span!(span, envelope);
+      },
+    },
+    logs: {
+      enterResource,
+      item(reader, at, end, envelope) {
+        readLogRecord(reader, at, end, log);
+        walk.items++;
+        for (let i = 0; i < ofLogs.length; i++) ofLogs[i]!.log!(log, envelope);
+      },
+    },
+    metrics: {
+      enterResource,
+      item(reader, at, end, envelope) {
+        readMetric(reader, at, end, metric);
+        walk.items += metric.points;
+        for (let i = 0; i < ofMetrics.length; i++) ofMetrics[i]!.metric!(metric, envelope);
+      },
+    },
+  };
+}
+
+/** Rewrites a frame of spans without those whose ids are bad; returns the new frame's address. */
+export function cutInvalid(parts: Parts, at: number): number {
+  const { pool, reader, envelope, span } = parts.views;
+  const valid: Chooser = {
+    choose(inner: Reader, start: number, end: number) {
+      readSpan(inner, start, end, span);
+      return span.traceIdAt < 0 || span.spanIdAt < 0 ? DROP : 0;
+    },
+    copy: (bytes, start, end, _index, to) => copyRange(bytes, start, end, to),
+  };
+  const from = at + FRAME_HEADER_BYTES;
+  const end = from + payloadLength(pool, at);
+  const length = parts.reslicer.plan(reader, from, end, envelope, valid);
+  const to = moveFrame(parts, at, length);
+  if (length > 0) parts.reslicer.write(reader, from, end, pool.bytes, to + FRAME_HEADER_BYTES, valid);
+  setPayloadLength(pool, to, length);
+  return to;
+}

@@ -1,0 +1,52 @@
+/** The worker thread's door: builds its parts once, runs tasks, and turns whatever goes wrong into a result, so that only death is a throw. */
+import { threadId } from 'node:worker_threads';
+import piscina from 'piscina';
+import { AgentError, messageOf } from '../core/errors.ts';
+import { ItemChooser } from './choose.ts';
+import { encode } from './encode.ts';
+import { observe } from './observe.ts';
+import { createParts } from './parts.ts';
+import { select } from './select.ts';
+import { ownerOf, type Result, type Task, type WorkerSetup } from './tasks.ts';
+import { ItemWalk } from './walk.ts';
+
+// piscina types workerData as any; pool.ts puts a WorkerSetup there.
+const parts = createParts(piscina.workerData as WorkerSetup, ownerOf(threadId));
+const walk = new ItemWalk();
+let chooser = new ItemChooser(parts.views, parts.selectors);
+let chooserEpoch = parts.epoch;
+
+export default function run(task: Task): Result<Task> {
+  try {
+    switch (task.kind) {
+      case 'observe':
+        return observe(parts, walk, task);
+      case 'select':
+        if (chooserEpoch !== parts.epoch) {
+          chooser = new ItemChooser(parts.views, parts.selectors);
+          chooserEpoch = parts.epoch;
+        }
+        return select(parts, chooser, task);
+      case 'encode':
+        return encode(parts, task);
+    }
+  } catch (error) {
+    parts.output.discard();
+    parts.measureOutput.discard();
+    walk.tainted = false;
+    return failure(task, error);
+  }
+}
+
+function failure(task: Task, error: unknown): Result<Task> {
+  const code = error instanceof AgentError ? error.code : 'WORKER_DIED';
+  const failed = { code, message: messageOf(error) };
+  switch (task.kind) {
+    case 'observe':
+      return { moved: [], refused: [], measured: null, failed };
+    case 'select':
+      return { block: -1, selected: [], filtered: [], sampledOut: [], failed };
+    case 'encode':
+      return { parts: [], blocks: [], failed };
+  }
+}

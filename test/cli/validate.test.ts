@@ -1,0 +1,73 @@
+/** Holds `plumbline validate`: exit status and every fault on a line of its own. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { runCommand } from '../../src/cli/commands.ts';
+import { fakeWorld } from './context.ts';
+
+function fileWith(context: TestContext, text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-validate-'));
+  context.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'agent.yaml');
+  writeFileSync(file, text);
+  return file;
+}
+
+test('a sound file is exit status 0 and one line on stdout', async (context) => {
+  const file = fileWith(context, 'sinks:\n  - { type: console, optional: true }\n');
+  const world = fakeWorld();
+  assert.equal(await runCommand(['validate', '--config', file], world.context), 0);
+  assert.equal(world.stdout(), `${file} is valid\n`);
+});
+
+test('every fault is a line on stderr with file, line and column, exit status 2', async (context) => {
+  const file = fileWith(context, 'agnt: {}\nsinks:\n  - { type: consle }\n');
+  const world = fakeWorld();
+  assert.equal(await runCommand(['validate', '--config', file], world.context), 2);
+  assert.equal(world.stdout(), '');
+  const faults = [
+    `${file}:1:1: unknown key "agnt" in the file: did you mean "agent"?`,
+    `${file}:3:13: unknown type "consle" in sinks[0]: did you mean "console"?`,
+  ];
+  assert.equal(world.stderr(), `${faults.join('\n')}\n`);
+});
+
+test('--set counts in validation', async (context) => {
+  const world = fakeWorld();
+  const args = ['validate', '--config', fileWith(context, ''), '--set', 'agent.workers=0'];
+  assert.equal(await runCommand(args, world.context), 2);
+  assert.match(world.stderr(), /^--set agent\.workers: agent\.workers must be >= 1, found 0\n$/);
+});
+
+test('a file that cannot be read is exit status 2', async () => {
+  const world = fakeWorld();
+  assert.equal(await runCommand(['validate', '--config', '/nowhere/agent.yaml'], world.context), 2);
+  assert.match(world.stderr(), /^\/nowhere\/agent\.yaml cannot be read: ENOENT/);
+});
+
+test('contracts that the file names are checked with it, each fault at its place', async (context) => {
+  const file = fileWith(context, 'contracts: ["c-*.yaml"]');
+  const good =
+    'contract: v1\nservice: a\nsignals:\n  - { name: slow, of: spans, slower_than: 300ms, breached: above 5% }\n';
+  writeFileSync(join(file, '../c-good.yaml'), good);
+  const world = fakeWorld();
+  assert.equal(await runCommand(['validate', '--config', file], world.context), 0, world.stderr());
+  assert.equal(world.stdout(), `${file} is valid with 1 contract\n`);
+  writeFileSync(join(file, '../c-bad.yaml'), good.replace('slower_than', 'slowr_than').replace('service', 'servce'));
+  assert.equal(await runCommand(['validate', '--config', file], world.context), 2);
+  assert.match(world.stderr(), /c-bad\.yaml:2:1: unknown key "servce" in the contract: did you mean "service"\?$/m);
+  assert.match(
+    world.stderr(),
+    /c-bad\.yaml:4:\d+: unknown key "slowr_than" in signals\.0: did you mean "slower_than"\?$/m,
+  );
+  assert.doesNotMatch(world.stderr(), /c-good/);
+});
+
+test('a contract that is named without a wildcard must be there', async (context) => {
+  const world = fakeWorld();
+  const file = fileWith(context, 'contracts: [none.yaml]');
+  assert.equal(await runCommand(['validate', '--config', file], world.context), 2);
+  assert.match(world.stderr(), /none\.yaml cannot be read: ENOENT/);
+});

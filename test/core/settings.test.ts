@@ -1,0 +1,52 @@
+/** Holds the rules between keys of src/core/settings.ts, read from YAML as users write them. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { inspectConfig } from '../../src/config.ts';
+
+function inspect(text: string) {
+  return inspectConfig({ text, file: 'agent.yaml', env: {}, processors: [], sinks: [] });
+}
+
+function only(text: string): string {
+  const { faults } = inspect(text);
+  assert.equal(faults.length, 1, `expected one fault, found:\n${faults.join('\n')}`);
+  return faults[0] ?? '';
+}
+
+test('sizes of the journal fit each other', () => {
+  const small = 'journal:\n  segment_size: 21MiB\n';
+  assert.match(only(small), /^agent\.yaml:2:17: journal\.segment_size must be more than .* \+ 1MiB, found 21MiB$/);
+  const few = 'journal:\n  max_size: 255MiB\n';
+  assert.equal(only(few), 'agent.yaml:2:13: journal.max_size must be at least 4 segments of 64MiB, found 255MiB');
+});
+
+test('ingest beyond loopback needs insecure: true', () => {
+  for (const endpoint of ['0.0.0.0:4318', ':4318', '[::]:4318', 'db.example:4318', '10.0.0.1:0']) {
+    assert.match(
+      only(`ingest: { http: { endpoint: "${endpoint}" } }`),
+      /1:29: ingest\.http\.endpoint is beyond loopback/,
+    );
+    assert.deepEqual(inspect(`ingest: { http: { endpoint: "${endpoint}", insecure: true } }`).faults, []);
+  }
+  for (const endpoint of ['127.0.0.1:0', '127.9.9.9:1', '[::1]:4318', 'localhost:4318']) {
+    assert.deepEqual(inspect(`ingest: { http: { endpoint: "${endpoint}" } }`).faults, []);
+  }
+  assert.match(
+    only('ingest: { http: { endpoint: "http://a:1" } }'),
+    /must be HOST:PORT such as 127\.0\.0\.1:4318, found "http/,
+  );
+});
+
+test('the two ports differ, and so do the three paths', () => {
+  assert.match(
+    only('admin: { endpoint: "127.0.0.1:4318" }'),
+    /1:20: admin\.endpoint must differ from ingest\.http\.endpoint/,
+  );
+  const free = 'admin: { endpoint: "127.0.0.1:0" }\ningest: { http: { endpoint: "127.0.0.1:0" } }';
+  assert.deepEqual(inspect(free).faults, []);
+  assert.match(
+    only('ingest: { http: { logs_url_path: /v1/traces } }'),
+    /url paths must differ, found \/v1\/traces, \/v1\/metrics/,
+  );
+  assert.match(only('ingest: { http: { logs_url_path: v1 } }'), /logs_url_path must match pattern .*, found "v1"$/);
+});

@@ -1,0 +1,150 @@
+/** Holds src/sinks/kafka/encode.ts and split.ts: pieces are valid, small enough, in order, and together exactly the request. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BlockPool, frameSpan, type Signal, type Stream } from '../../../src/core/block.ts';
+import { requestType } from '../../../src/otlp/schema.ts';
+import { createEncoder } from '../../../src/sinks/kafka/encode.ts';
+import { bytesOfRequest, encodeHere, namesIn, resource, spans } from '../harness.ts';
+import { writeFrame } from '../memory_source.ts';
+
+function encode(
+  signal: Signal,
+  payload: Uint8Array,
+  config: { key?: 'none' | 'service'; most?: number; stream?: Stream; items?: number },
+) {
+  const { key = 'none', most = 1_000_000, stream = 'raw', items = 1 } = config;
+  const pool = BlockPool.create(32 << 20);
+  const block = pool.allocate(frameSpan(payload.length));
+  writeFrame(pool, block, { stream, signal, sequence: 7, payload, items, receivedMs: 0 });
+  const encoder = createEncoder({ key, max_message_bytes: most });
+  const direct = encoder.direct(pool, block);
+  const made = encodeHere(pool, (out) => encoder.encode(pool, [block], stream, signal, out));
+  const pieces = made.parts.map((part) => ({
+    ...part,
+    bytes: Buffer.from(pool.bytes.subarray(part.at, part.at + part.length)),
+  }));
+  made.release();
+  return { direct, pieces };
+}
+
+function decode(signal: Signal, bytes: Uint8Array) {
+  return requestType(signal).toObject(requestType(signal).decode(bytes), { longs: String });
+}
+
+test('a request that fits and needs no key leaves as it lies', () => {
+  const payload = spans(0, 10);
+  const { direct, pieces } = encode('traces', payload, { items: 10 });
+  assert.deepEqual([direct?.length, direct?.part, direct?.items, direct?.key], [payload.length, 0, 10, null]);
+  assert.ok(pieces.length === 1 && pieces[0]?.bytes.equals(payload));
+});
+
+test('a request above the limit is cut down to its items, each piece with its resource and scope', () => {
+  const request = {
+    resourceSpans: [0, 1, 2].map((r) => ({
+      resource: resource(`service-${r}`),
+      schemaUrl: 'r',
+      scopeSpans: [0, 1].map((s) => ({
+        scope: { name: `scope-${r}-${s}` },
+        schemaUrl: 's',
+        spans: Array.from({ length: 50 }, (_, i) => ({ name: `${r}-${s}-${i}`, traceState: 'x'.repeat(i * 3) })),
+      })),
+    })),
+  };
+  const payload = bytesOfRequest('traces', request);
+  for (const most of [300, 1000, 4000, payload.length - 1]) {
+    const { direct, pieces } = encode('traces', payload, { most, items: 300 });
+    assert.equal(direct, null);
+    assert.ok(pieces.length > 1);
+    const found: string[] = [];
+    let items = 0;
+    for (const [i, { bytes, part, items: count }] of pieces.entries()) {
+      assert.ok(bytes.length <= most, `${bytes.length} bytes of at most ${most}`);
+      assert.equal(part, i + 1);
+      items += count;
+      for (const one of decode('traces', bytes).resourceSpans) {
+        assert.equal(one.schemaUrl, 'r');
+        for (const scope of one.scopeSpans) {
+          assert.equal(scope.schemaUrl, 's');
+          const service = one.resource.attributes[0].value.stringValue;
+          for (const span of scope.spans) found.push(`${service} ${scope.scope.name} ${span.name}`);
+        }
+      }
+    }
+    const all = request.resourceSpans.flatMap(({ scopeSpans }, r) =>
+      scopeSpans.flatMap(({ scope, spans: inside }) => inside.map(({ name }) => `service-${r} ${scope.name} ${name}`)),
+    );
+    assert.deepEqual(found, all);
+    assert.equal(items, 300);
+  }
+});
+
+test('a metric with too many points is cut between them and keeps its name, unit and temporality', () => {
+  const dataPoints = Array.from({ length: 400 }, (_, i) => ({ asInt: i, timeUnixNano: i }));
+  const metrics = [
+    { name: 'small', gauge: { dataPoints: [{ asInt: 1 }] } },
+    { name: 'large', unit: 'By', sum: { dataPoints, aggregationTemporality: 2, isMonotonic: true } },
+  ];
+  const payload = bytesOfRequest('metrics', {
+    resourceMetrics: [{ resource: resource('a'), scopeMetrics: [{ metrics }] }],
+  });
+  const { pieces } = encode('metrics', payload, { most: 1024, items: 401 });
+  const values: string[] = [];
+  for (const { bytes } of pieces) {
+    assert.ok(bytes.length <= 1024);
+    for (const metric of decode('metrics', bytes).resourceMetrics[0].scopeMetrics[0].metrics) {
+      if (metric.name === 'small') continue;
+      assert.deepEqual([metric.unit, metric.sum.aggregationTemporality, metric.sum.isMonotonic], ['By', 2, true]);
+      values.push(...metric.sum.dataPoints.map(({ asInt }: { asInt: string }) => asInt));
+    }
+  }
+  assert.deepEqual(
+    values,
+    dataPoints.map(({ asInt }) => String(asInt)),
+  );
+  assert.equal(
+    pieces.reduce((sum, { items }) => sum + items, 0),
+    401,
+  );
+});
+
+test('one item above the limit is a piece of its own', () => {
+  const names = [{ name: 'a' }, { name: 'b', traceState: 'x'.repeat(5000) }, { name: 'c' }];
+  const payload = bytesOfRequest('traces', {
+    resourceSpans: [{ resource: resource('s'), scopeSpans: [{ spans: names }] }],
+  });
+  const { pieces } = encode('traces', payload, { most: 1024, items: 3 });
+  assert.deepEqual(
+    pieces.map(({ bytes }) => namesIn(bytes)),
+    [['a'], ['b'], ['c']],
+  );
+});
+
+test('with a key, entries of one service stay together and the numbers repeat', () => {
+  const entry = (service: string, body: string) => ({
+    resource: resource(service),
+    scopeLogs: [{ logRecords: [{ body: { stringValue: body } }] }],
+  });
+  const resourceLogs = [entry('b', '1'), entry('a', '2'), entry('b', '3'), { scopeLogs: [{ logRecords: [{}] }] }];
+  const payload = bytesOfRequest('logs', { resourceLogs });
+  const shape = () =>
+    encode('logs', payload, { stream: 'events', items: 4 }).pieces.map(({ key, part, items, bytes }) => {
+      return [key, part, items, decode('logs', bytes).resourceLogs.length];
+    });
+  assert.deepEqual(shape(), [
+    ['b', 1, 2, 2],
+    ['a', 2, 1, 1],
+    [null, 3, 1, 1],
+  ]);
+  assert.deepEqual(shape(), shape());
+  assert.equal(encode('logs', payload, {}).pieces.length, 1);
+  assert.equal(encode('logs', payload, { key: 'service' }).pieces.length, 3);
+});
+
+test('a request of one service is whole and has its key', () => {
+  const { direct, pieces } = encode('traces', spans(0, 3, 'cart'), { key: 'service', items: 3 });
+  assert.equal(direct, null);
+  assert.deepEqual(
+    pieces.map(({ key, part, items }) => [key, part, items]),
+    [['cart', 0, 3]],
+  );
+});

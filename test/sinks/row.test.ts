@@ -1,0 +1,120 @@
+/** Holds src/sinks/row.ts: drain and close, data that a writer holds, rewinds, and starts after a crash. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ended, fill, mockClock, namesOf, ROW, SECTION, started } from './delivery_bench.ts';
+import { createHarness, eventually } from './harness.ts';
+import { type Call, scriptedSink } from './scripted.ts';
+
+test('close waits for what is in flight, counts it, and reads nothing more', async () => {
+  const sink = scriptedSink({ concurrency: 1 });
+  sink.script = () => null;
+  const harness = started(sink);
+  fill(harness, 20);
+  await eventually(() => sink.calls.length === 1);
+  const closing = harness.delivery.close(Date.now() + 60_000);
+  const [call] = sink.calls as [Call];
+  assert.equal(sink.closed, false);
+  call.answer({ kind: 'delivered' });
+  await closing;
+  assert.deepEqual([sink.closed, sink.calls.length, harness.cursor(ROW).next], [true, 1, call.last + 1]);
+  await ended(harness);
+});
+
+test('close gives up at its deadline and counts nothing that was not answered', async (t) => {
+  const tick = mockClock(t);
+  const sink = scriptedSink();
+  sink.script = () => null;
+  const harness = started(sink);
+  fill(harness, 2);
+  await eventually(() => sink.calls.length === 1);
+  const closing = harness.delivery.close(Date.now() + 5000);
+  let isClosed = false;
+  void closing.then(() => {
+    isClosed = true;
+  });
+  await eventually(
+    () => isClosed,
+    () => tick(1000),
+  );
+  assert.deepEqual([sink.closed, harness.cursor(ROW).next], [true, 0]);
+  for (const call of sink.calls) call.answer({ kind: 'delivered' });
+});
+
+test('a row that waits to try again is closed at once', async (t) => {
+  mockClock(t);
+  const sink = scriptedSink();
+  sink.script = () => ({ kind: 'retry', error: 'down' });
+  const harness = started(sink);
+  fill(harness, 2);
+  await eventually(() => harness.delivery.state().state === 'retrying');
+  await harness.delivery.close(Date.now() + 60_000);
+  assert.equal(harness.cursor(ROW).next, 0);
+  await ended(harness);
+});
+
+test('drain ends when everything was sent', async () => {
+  const sink = scriptedSink();
+  const harness = started(sink);
+  fill(harness, 30);
+  await harness.delivery.drain(Date.now() + 60_000);
+  assert.equal(harness.cursor(ROW).next, 30);
+  await ended(harness);
+});
+
+test('held data counts when it is confirmed, and its memory is free before that', async () => {
+  const sink = scriptedSink({ holds: true });
+  sink.script = () => ({ kind: 'held' });
+  const harness = started(sink);
+  fill(harness, 6);
+  const cursor = harness.cursor(ROW);
+  await eventually(() => sink.calls.at(-1)?.last === 5);
+  await eventually(() => harness.source.lent === 0);
+  assert.deepEqual([cursor.next, cursor.delivered, harness.delivery.state().lagItems], [0, 0, 6]);
+  const middle = sink.calls[0] as Call;
+  sink.context.confirm(ROW, middle.last);
+  assert.deepEqual([cursor.next, cursor.delivered], [middle.last + 1, middle.last + 1]);
+  sink.context.confirm(ROW, 5);
+  assert.deepEqual([cursor.next, cursor.delivered], [6, 6]);
+  await ended(harness);
+});
+
+test('held data that was lost is read again from the cursor', async (t) => {
+  const tick = mockClock(t);
+  const sink = scriptedSink({ holds: true });
+  sink.script = () => ({ kind: 'held' });
+  const harness = started(sink);
+  fill(harness, 6);
+  await eventually(() => sink.calls.at(-1)?.last === 5);
+  const confirmed = (sink.calls[0] as Call).last;
+  sink.context.confirm(ROW, confirmed);
+  const before = sink.calls.length;
+  sink.context.rewind(ROW, 'disk full');
+  assert.deepEqual([harness.delivery.state().state, harness.delivery.state().error], ['retrying', 'disk full']);
+  await eventually(
+    () => sink.calls.length > before && sink.calls.at(-1)?.last === 5,
+    () => tick(500),
+  );
+  assert.equal(sink.calls[before]?.first, confirmed + 1);
+  sink.context.confirm(ROW, 5);
+  assert.deepEqual([harness.cursor(ROW).delivered, harness.delivery.state().state], [6, 'ok']);
+  await ended(harness);
+});
+
+test('pieces that were finished before a crash are counted and not written again', async () => {
+  const sink = scriptedSink({ holds: true });
+  const asked: number[] = [];
+  sink.resume = async (_row, first) => {
+    asked.push(first);
+    // Two pieces: 0 to 2, and 3 to 4.
+    return first === 0 ? 2 : first === 3 ? 4 : null;
+  };
+  const harness = createHarness(sink.definition, SECTION);
+  fill(harness, 8);
+  harness.delivery.start();
+  const cursor = harness.cursor(ROW);
+  await eventually(() => cursor.next === 8);
+  assert.deepEqual(asked, [0, 3, 5]);
+  assert.deepEqual(namesOf(sink.calls), ['5', '6', '7']);
+  assert.equal(cursor.delivered, 8);
+  await ended(harness);
+});

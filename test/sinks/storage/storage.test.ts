@@ -1,0 +1,278 @@
+/** Holds the storage sink: names, contents, when a file is finished, and that crashes and disk errors lose and repeat nothing. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { storage } from '../../../src/sinks/storage/index.ts';
+import { AGENT, createHarness, eventually, type Harness, namesIn, spans, temporaryFolder } from '../harness.ts';
+
+const ROW = { stream: 'raw', signal: 'traces' } as const;
+const START_MS = Date.UTC(2025, 5, 1, 12, 30);
+const HOUR = join('raw', 'traces', 'year=2025', 'month=06', 'day=01', 'hour=12');
+
+interface Bench extends Harness {
+  directory: string;
+  tick(ms: number): void;
+  /** Appends frames of one span each, received now. */
+  feed(from: number, to: number, padding?: number): void;
+}
+
+function bench(t: TestContext, section: object = {}, changes = {}): Bench {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: START_MS });
+  const directory = join(temporaryFolder(t), 'storage');
+  const harness = createHarness(storage, { type: 'storage', subscribe: ['raw'], directory, ...section }, changes);
+  const feed = (from: number, to: number, padding = 0) => {
+    for (let i = from; i < to; i++) harness.source.append('raw', 'traces', spans(i, i + 1, 'checkout', padding), 1);
+  };
+  return { ...harness, directory, feed, tick: (ms) => t.mock.timers.tick(ms) };
+}
+
+function files(directory: string): string[] {
+  if (!existsSync(directory)) return [];
+  const names = readdirSync(directory, { recursive: true }) as string[];
+  return names.filter((name) => statSync(join(directory, name)).isFile()).sort();
+}
+
+function finished(directory: string): string[] {
+  return files(directory).filter((name) => !name.endsWith('.tmp'));
+}
+
+/** Names of all spans in finished files, in the order of the file names. */
+function contents(directory: string): string[] {
+  const order = (name: string) => Number(/_(\d+)-/.exec(name)?.[1]);
+  return finished(directory)
+    .sort((a, b) => order(a) - order(b))
+    .flatMap((name) => namesInFile(join(directory, name)));
+}
+
+function namesInFile(path: string): string[] {
+  const raw = readFileSync(path);
+  const bytes = path.endsWith('.zst') ? decompressFrames(raw) : path.endsWith('.gz') ? gunzipSync(raw) : raw;
+  if (path.includes('.jsonl')) {
+    const lines = bytes.toString().trimEnd().split('\n');
+    return lines.map((line) => JSON.parse(line).resourceSpans[0].scopeSpans[0].spans[0].name);
+  }
+  const names: string[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = at + 4 + bytes.readUInt32BE(at);
+    names.push(...namesIn(bytes.subarray(at + 4, end)));
+    at = end;
+  }
+  return names;
+}
+
+/** Node's zstd stops after the first frame (its gzip goes on, and so does the zstd command). */
+function decompressFrames(raw: Buffer): Buffer {
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < raw.length; ) {
+    // With `info` it returns the engine, too, which the types do not know.
+    const { buffer, engine } = zstdDecompressSync(raw.subarray(at), { info: true }) as unknown as {
+      buffer: Buffer;
+      engine: { bytesWritten: number };
+    };
+    pieces.push(buffer);
+    at += engine.bytesWritten;
+  }
+  return Buffer.concat(pieces);
+}
+
+function numbers(from: number, to: number): string[] {
+  return Array.from({ length: to - from }, (_, i) => String(from + i));
+}
+
+for (const [format, compression, extension] of [
+  ['otlp_proto', 'none', '.binpb'],
+  ['otlp_proto', 'gzip', '.binpb.gz'],
+  ['otlp_proto', 'zstd', '.binpb.zst'],
+  ['otlp_json', 'none', '.jsonl'],
+  ['otlp_json', 'gzip', '.jsonl.gz'],
+  ['otlp_json', 'zstd', '.jsonl.zst'],
+] as const) {
+  test(`${format} with ${compression}: a finished file has its name, its mode and every request`, async (t) => {
+    const { source, delivery, cursor, directory, feed } = bench(t, { format, compression });
+    delivery.start();
+    // Three batches, so that pieces are laid end to end.
+    for (let i = 0; i < 3; i++) {
+      feed(i * 20, i * 20 + 20);
+      await delivery.drain(Date.now() + 60_000);
+    }
+    assert.deepEqual(finished(directory), []);
+    assert.equal(cursor(ROW).next, 0);
+    await delivery.close(Date.now() + 60_000);
+    assert.deepEqual(files(directory), [join(HOUR, `${AGENT}_0-59${extension}`)]);
+    assert.deepEqual(contents(directory), numbers(0, 60));
+    assert.deepEqual([cursor(ROW).next, cursor(ROW).delivered, source.lent], [60, 60, 0]);
+    assert.equal(statSync(join(directory, HOUR)).mode & 0o777, 0o750);
+    assert.equal(statSync(join(directory, files(directory)[0] as string)).mode & 0o777, 0o640);
+  });
+}
+
+test('a file is finished when its time is up, counted from its first byte', async (t) => {
+  const { delivery, cursor, directory, feed, tick } = bench(t, { rotate: { every: '10s' } });
+  delivery.start();
+  tick(9000);
+  feed(0, 3);
+  await delivery.drain(Date.now() + 60_000);
+  tick(9999);
+  feed(3, 5);
+  await delivery.drain(Date.now() + 60_000);
+  assert.deepEqual(finished(directory), []);
+  tick(1);
+  await eventually(() => cursor(ROW).next === 5);
+  assert.deepEqual(contents(directory), numbers(0, 5));
+  await delivery.close(Date.now() + 60_000);
+  assert.equal(files(directory).length, 1);
+});
+
+test('a file is finished when it is large enough', async (t) => {
+  const { delivery, cursor, directory, feed } = bench(t, { compression: 'none', rotate: { size: '100KiB' } });
+  delivery.start();
+  for (let i = 0; i < 40; i++) {
+    feed(i, i + 1, 10_000);
+    await delivery.drain(Date.now() + 60_000);
+  }
+  assert.deepEqual(finished(directory).length, 3);
+  assert.equal(cursor(ROW).next, 33);
+  await delivery.close(Date.now() + 60_000);
+  assert.deepEqual(contents(directory), numbers(0, 40));
+  assert.equal(cursor(ROW).delivered, 40);
+});
+
+test('a file holds one hour of receive time, by the first frame of a batch', async (t) => {
+  const { delivery, directory, feed, tick } = bench(t, { compression: 'none', rotate: { every: '7d' } });
+  delivery.start();
+  feed(0, 2);
+  await delivery.drain(Date.now() + 60_000);
+  tick(3_600_000);
+  feed(2, 4);
+  await delivery.drain(Date.now() + 60_000);
+  await delivery.close(Date.now() + 60_000);
+  assert.deepEqual(files(directory), [
+    join(HOUR, `${AGENT}_0-1.binpb`),
+    join(HOUR.replace('hour=12', 'hour=13'), `${AGENT}_2-3.binpb`),
+  ]);
+});
+
+test('after a crash the .tmp is gone and written again, what was finished is not', async (t) => {
+  const first = bench(t, { rotate: { every: '1m' } });
+  const { source, cursor, directory, feed, tick } = first;
+  first.delivery.start();
+  feed(0, 3);
+  await first.delivery.drain(Date.now() + 60_000);
+  tick(60_000);
+  await eventually(() => cursor(ROW).next === 3);
+  feed(3, 6);
+  await first.delivery.drain(Date.now() + 60_000);
+  tick(60_000);
+  await eventually(() => cursor(ROW).next === 6);
+  feed(6, 8);
+  await first.delivery.drain(Date.now() + 60_000);
+  // The crash: nobody closes, a .tmp stays, and the saved cursor knows nothing of the second file.
+  assert.equal(files(directory).filter((name) => name.endsWith('.tmp')).length, 1);
+  Object.assign(cursor(ROW), { next: 3, delivered: 3 });
+  const stray = join(directory, 'raw', 'traces', `${AGENT}_99.binpb.zst.tmp`);
+  writeFileSync(stray, 'torn');
+  writeFileSync(join(directory, 'raw', 'traces', 'another-agent_5.binpb.tmp'), 'not ours');
+  const second = first.make();
+  second.start();
+  await second.drain(Date.now() + 60_000);
+  assert.equal(existsSync(stray), false);
+  assert.deepEqual([cursor(ROW).next, cursor(ROW).delivered], [6, 6]);
+  await second.close(Date.now() + 60_000);
+  assert.deepEqual(contents(directory), numbers(0, 8));
+  assert.deepEqual([cursor(ROW).next, cursor(ROW).delivered, source.lent], [8, 8, 0]);
+  assert.ok(existsSync(join(directory, 'raw', 'traces', 'another-agent_5.binpb.tmp')));
+  // Only its file handle is left of the first life.
+  await first.delivery.close(Date.now() + 60_000);
+});
+
+test('a name made to escape stays inside the directory', async (t) => {
+  const { delivery, directory, feed } = bench(t, {}, { agent: '../../../../tmp/evil\n\0-0123abcd' });
+  delivery.start();
+  feed(0, 1);
+  await delivery.drain(Date.now() + 60_000);
+  await delivery.close(Date.now() + 60_000);
+  assert.deepEqual(files(directory), [join(HOUR, '_._.._.._.._tmp_evil__-0123abcd_0-0.binpb.zst')]);
+});
+
+test('a directory that cannot be written makes the sink retry, and it recovers', async (t) => {
+  const { delivery, cursor, directory, feed, tick } = bench(t);
+  writeFileSync(directory, 'a file where the directory should be');
+  delivery.start();
+  feed(0, 3);
+  await eventually(() => delivery.state().state === 'retrying');
+  assert.match(String(delivery.state().error), /ENOTDIR|EEXIST/);
+  await eventually(
+    () => delivery.state().state === 'stalled',
+    () => tick(1000),
+  );
+  rmSync(directory);
+  await eventually(
+    () => delivery.state().state === 'ok',
+    () => tick(1000),
+  );
+  await delivery.close(Date.now() + 60_000);
+  assert.deepEqual(contents(directory), numbers(0, 3));
+  assert.equal(cursor(ROW).delivered, 3);
+});
+
+test('a file that cannot get its final name is written again in full', async (t) => {
+  const { delivery, cursor, directory, feed, tick } = bench(t, { rotate: { every: '10s' } });
+  delivery.start();
+  feed(0, 2);
+  await delivery.drain(Date.now() + 60_000);
+  feed(2, 4);
+  await delivery.drain(Date.now() + 60_000);
+  const blocker = join(directory, 'raw', 'traces', 'year=2025');
+  writeFileSync(blocker, '');
+  tick(10_000);
+  await eventually(() => delivery.state().state === 'retrying');
+  assert.match(String(delivery.state().error), /ENOTDIR|EEXIST/);
+  assert.equal(cursor(ROW).next, 0);
+  rmSync(blocker);
+  await eventually(
+    () => cursor(ROW).next === 4,
+    () => tick(1000),
+  );
+  assert.equal(delivery.state().state, 'ok');
+  await delivery.close(Date.now() + 60_000);
+  assert.deepEqual(contents(directory), numbers(0, 4));
+  assert.equal(cursor(ROW).delivered, 4);
+});
+
+test('the oldest finished files of this agent go beyond the size, and no others', async (t) => {
+  const retain = { size: '25KB', age: 'none' };
+  const { delivery, cursor, directory, feed } = bench(t, { compression: 'none', rotate: { size: '1KiB' }, retain });
+  mkdirSync(join(directory, HOUR), { recursive: true });
+  writeFileSync(join(directory, HOUR, 'other_0-9.binpb'), 'x'.repeat(100_000));
+  delivery.start();
+  for (let i = 0; i < 6; i++) {
+    feed(i, i + 1, 10_000);
+    await eventually(() => cursor(ROW).next === i + 1);
+  }
+  await delivery.close(Date.now() + 60_000);
+  assert.deepEqual(files(directory), [
+    join(HOUR, `${AGENT}_4-4.binpb`),
+    join(HOUR, `${AGENT}_5-5.binpb`),
+    join(HOUR, 'other_0-9.binpb'),
+  ]);
+  assert.equal(cursor(ROW).delivered, 6);
+});
+
+test('finished files go at their age', async (t) => {
+  const retain = { size: 'none', age: '2h' };
+  // The files' own times are the machine's, so the clock begins there.
+  const startMs = Date.now();
+  const now = () => startMs + Date.now() - START_MS;
+  const { delivery, cursor, directory, feed, tick } = bench(t, { rotate: { every: '1h' }, retain }, { now });
+  delivery.start();
+  for (let i = 0; i < 5; i++) {
+    feed(i, i + 1);
+    await delivery.drain(Date.now() + 60_000);
+    tick(3_600_000);
+    await eventually(() => cursor(ROW).next === i + 1);
+  }
+  await delivery.close(now() + 60_000);
+  assert.deepEqual(contents(directory), numbers(2, 5));
+});

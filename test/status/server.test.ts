@@ -1,0 +1,94 @@
+/** Holds src/status/server.ts over real HTTP: what each path answers, and that nothing outlives a stop. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { AgentError } from '../../src/core/errors.ts';
+import { createTelemetry } from '../../src/core/telemetry.ts';
+import { type StatusSources, startStatus } from '../../src/status/server.ts';
+
+async function start(context: TestContext, changes: Partial<StatusSources> = {}): Promise<string> {
+  const server = await startStatus({
+    endpoint: '127.0.0.1:0',
+    telemetry: createTelemetry(),
+    refresh: () => {},
+    status: () => ({ agent: { id: 'a' } }),
+    readiness: () => ({ ready: true, reasons: [] }),
+    liveness: () => ({ live: true, reasons: [] }),
+    contracts: () => [],
+    ...changes,
+  });
+  context.after(() => server.stop());
+  return server.url;
+}
+
+test('metrics are refreshed before they are rendered, in the Prometheus text format', async (context) => {
+  const telemetry = createTelemetry();
+  const url = await start(context, { telemetry, refresh: () => telemetry.sinkLagItems.set({ sink: 'kafka' }, 7) });
+  const reply = await fetch(`${url}/metrics`);
+  assert.match(reply.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
+  assert.match(await reply.text(), /^plumbline_sink_lag_items\{sink="kafka"\} 7$/m);
+});
+
+test('ready and live answer 200, or 503 with reasons', async (context) => {
+  const good = await start(context);
+  assert.equal((await fetch(`${good}/health/ready`)).status, 200);
+  assert.equal((await fetch(`${good}/health/live`)).status, 200);
+  const reasons = ['the journal is full: 8 GiB of 8 GiB'];
+  const bad = await start(context, {
+    readiness: () => ({ ready: false, reasons }),
+    liveness: () => ({ live: false, reasons }),
+  });
+  for (const path of ['ready', 'live']) {
+    const reply = await fetch(`${bad}/health/${path}`);
+    assert.equal(reply.status, 503);
+    assert.deepEqual(await reply.json(), { [path]: false, reasons });
+  }
+});
+
+test('status is the object that was handed in, as it is at the time of the request', async (context) => {
+  let received = 1;
+  const url = await start(context, { status: () => ({ received }) });
+  assert.deepEqual(await (await fetch(`${url}/status`)).json(), { received: 1 });
+  received = 2;
+  assert.deepEqual(await (await fetch(`${url}/status`)).json(), { received: 2 });
+});
+
+test('contracts are listed, and found by service, whatever its name', async (context) => {
+  const contracts = [
+    { service: 'checkout', state: 'healthy' },
+    { service: 'pay/ments ü', state: 'breached' },
+    { service: 'twice', environment: 'a' },
+    { service: 'twice', environment: 'b' },
+  ];
+  const url = await start(context, { contracts: () => contracts });
+  assert.deepEqual(await (await fetch(`${url}/contracts`)).json(), contracts);
+  assert.deepEqual(await (await fetch(`${url}/contracts/checkout`)).json(), contracts[0]);
+  assert.deepEqual(await (await fetch(`${url}/contracts/${encodeURIComponent('pay/ments ü')}`)).json(), contracts[1]);
+  const several = await fetch(`${url}/contracts/twice`);
+  assert.equal(several.status, 300);
+  assert.deepEqual(await several.json(), contracts.slice(2));
+  assert.equal((await fetch(`${url}/contracts/nobody`)).status, 404);
+});
+
+test('a taken port is ADDRESS_IN_USE, with the way out', async (context) => {
+  const port = Number(new URL(await start(context)).port);
+  const isTaken = (error: unknown) =>
+    error instanceof AgentError && error.code === 'ADDRESS_IN_USE' && /set another port/.test(error.message);
+  await assert.rejects(start(context, { endpoint: `127.0.0.1:${port}` }), isTaken);
+});
+
+test('a stop does not wait for idle connections, and frees the port', async () => {
+  const sources: StatusSources = {
+    endpoint: '127.0.0.1:0',
+    telemetry: createTelemetry(),
+    refresh: () => {},
+    status: () => ({}),
+    readiness: () => ({ ready: true, reasons: [] }),
+    liveness: () => ({ live: true, reasons: [] }),
+    contracts: () => [],
+  };
+  const server = await startStatus(sources);
+  // fetch keeps its connection alive.
+  await (await fetch(`${server.url}/status`)).text();
+  await server.stop();
+  await assert.rejects(fetch(`${server.url}/status`));
+});
