@@ -8,7 +8,8 @@ export const CONTRACT_FILES: readonly string[] = ['service-00', 'service-01', 's
   fileURLToPath(new URL(`contracts/${name}.yaml`, import.meta.url)),
 );
 
-export type AgentLevel = 'F3' | 'F4';
+/** F3 archives nothing, F4 everything as it is, F4z everything compressed with zstd. */
+export type AgentLevel = 'F3' | 'F4' | 'F4z';
 
 export interface AgentConfigOptions {
   level: AgentLevel;
@@ -16,7 +17,6 @@ export interface AgentConfigOptions {
   directory: string;
   kafka: string;
   workers: 'auto' | number;
-  compression: 'none' | 'zstd';
 }
 
 /** Writes agent.yaml (JSON is YAML) and returns its path. */
@@ -27,11 +27,17 @@ export function writeAgentConfig(options: AgentConfigOptions): string {
     type: 'storage',
     subscribe: ['raw'],
     directory: join(directory, 'archive'),
-    compression: options.compression,
+    compression: level === 'F4z' ? 'zstd' : 'none',
     retain: { size: 'none', age: 'none' },
   };
   const config = {
-    agent: { id: 'bench', data_dir: directory, workers: options.workers, log_level: 'warn', shutdown: { serve_on: '0s', grace: '60s' } },
+    agent: {
+      id: 'bench',
+      data_dir: directory,
+      workers: options.workers,
+      log_level: 'warn',
+      shutdown: { serve_on: '0s', grace: '60s' },
+    },
     admin: { endpoint: '127.0.0.1:0' },
     ingest: { http: { endpoint: '127.0.0.1:0' } },
     journal: { durability: 'durable' },
@@ -44,7 +50,7 @@ export function writeAgentConfig(options: AgentConfigOptions): string {
         subscribe: { sampled: 'otlp_{signal}', summaries: 'plumbline_summaries', events: 'plumbline_events' },
         compression: 'zstd',
       },
-      ...(level === 'F4' ? [storage] : []),
+      ...(level === 'F3' ? [] : [storage]),
     ],
   };
   const file = join(directory, 'agent.yaml');

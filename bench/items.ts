@@ -16,7 +16,13 @@ export function countItems(bytes: Uint8Array, from: number, end: number, signal:
 
 let position = 0;
 
-function countAt(bytes: Uint8Array, from: number, end: number, path: readonly (readonly number[])[], level: number): number {
+function countAt(
+  bytes: Uint8Array,
+  from: number,
+  end: number,
+  path: readonly (readonly number[])[],
+  level: number,
+): number {
   const wanted = path[level] as readonly number[];
   const isLast = level === path.length - 1;
   let items = 0;

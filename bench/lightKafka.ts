@@ -10,9 +10,9 @@
 import { createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { type Batch, readBatches, readRecords } from './recordBatch.ts';
-import { countItems } from './items.ts';
 import { SIGNALS } from '../src/core/block.ts';
+import { countItems } from './items.ts';
+import { type Batch, readBatches, readRecords } from './recordBatch.ts';
 
 export interface Totals {
   connections: number;
@@ -46,8 +46,21 @@ interface Settings {
 }
 
 /** Starts it in this process; tests do. */
-export async function startLightKafka(settings: Settings): Promise<{ address: string; totals: Totals; close(): Promise<void> }> {
-  const totals: Totals = { connections: 0, requests: 0, bytes: 0, batches: 0, records: 0, topics: {}, streams: {}, duplicates: 0, unreadable: 0, error: null };
+export async function startLightKafka(
+  settings: Settings,
+): Promise<{ address: string; totals: Totals; close(): Promise<void> }> {
+  const totals: Totals = {
+    connections: 0,
+    requests: 0,
+    bytes: 0,
+    batches: 0,
+    records: 0,
+    topics: {},
+    streams: {},
+    duplicates: 0,
+    unreadable: 0,
+    error: null,
+  };
   const seen = new Set<string>();
   const sockets = new Set<Socket>();
   let port = 0;
@@ -167,7 +180,8 @@ function takeProduce(reply: Reply, body: Cursor, world: World): boolean {
 
 function count(topic: string, batch: Batch, world: World): void {
   const { totals, settings } = world;
-  const of = (totals.topics[topic] ??= { batches: 0, records: 0, bytes: 0 });
+  totals.topics[topic] ??= { batches: 0, records: 0, bytes: 0 };
+  const of = totals.topics[topic];
   for (const counter of [totals, of]) {
     counter.batches++;
     counter.records += batch.count;
@@ -185,9 +199,11 @@ function count(topic: string, batch: Batch, world: World): void {
 function verify(batch: Batch, { totals, seen }: World): void {
   for (const { value, headers } of readRecords(batch)) {
     const stream = headers.get('plumbline.stream') ?? 'unknown';
-    const name = headers.get('plumbline.signal');
-    const signal = SIGNALS.find((one) => one === name) ?? 'traces';
-    const of = (totals.streams[`${stream}/${name ?? signal}`] ??= { records: 0, items: 0, bytes: 0 });
+    const word = headers.get('plumbline.signal');
+    const signal = SIGNALS.find((one) => one === word) ?? 'traces';
+    const name = `${stream}/${word ?? signal}`;
+    totals.streams[name] ??= { records: 0, items: 0, bytes: 0 };
+    const of = totals.streams[name];
     of.records++;
     of.bytes += value.length;
     of.items += countItems(value, 0, value.length, signal);
@@ -269,14 +285,19 @@ class Reply {
   #room(bytes: number): number {
     const at = this.#at;
     this.#at += bytes;
-    while (this.#at > this.#buffer.length) this.#buffer = Buffer.concat([this.#buffer, Buffer.alloc(this.#buffer.length)]);
+    while (this.#at > this.#buffer.length)
+      this.#buffer = Buffer.concat([this.#buffer, Buffer.alloc(this.#buffer.length)]);
     return at;
   }
 }
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { port: { type: 'string', default: '0' }, partitions: { type: 'string', default: '1' }, verify: { type: 'boolean', default: false } },
+    options: {
+      port: { type: 'string', default: '0' },
+      partitions: { type: 'string', default: '1' },
+      verify: { type: 'boolean', default: false },
+    },
   });
   const settings = { port: Number(values.port), partitions: Number(values.partitions), verify: values.verify };
   const { address, totals } = await startLightKafka(settings);

@@ -28,6 +28,8 @@ export interface Report {
   batch: number;
   connections: number;
   seconds: number;
+  /** Before the measured seconds. */
+  warm: Count;
   /** In the measured seconds. */
   measured: Count;
   /** From the first request to the last answer, warm-up included: what the sinks must have. */
@@ -121,7 +123,11 @@ function runConnection(loop: Loop, index: number): Promise<void> {
       current = sendables[turn++ % sendables.length] as Sendable;
       const counter = loop.counter++;
       sentAtMs = performance.now();
-      current.payload.patch(current.body, counter, BigInt(Math.round((performance.timeOrigin + sentAtMs) * 1000)) * 1000n);
+      current.payload.patch(
+        current.body,
+        counter,
+        BigInt(Math.round((performance.timeOrigin + sentAtMs) * 1000)) * 1000n,
+      );
       socket.write(current.request);
     }
 
@@ -167,7 +173,7 @@ export class ReplyReader {
       return 0;
     }
     this.#head = null;
-    const text = head.latin1Slice(0, end);
+    const text = head.toString('latin1', 0, end);
     this.#status = Number(text.slice(9, 12));
     this.#left = Number(/\r\ncontent-length: *(\d+)/i.exec(text)?.[1] ?? 0);
     return this.#passBody(head.length - end - HEAD_END.length);
@@ -184,7 +190,8 @@ export class ReplyReader {
 
 function percentiles(latencies: number[]): Report['latencyMs'] {
   const sorted = Float64Array.from(latencies).sort();
-  const at = (share: number) => Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0) * 1000) / 1000;
+  const at = (share: number) =>
+    Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0) * 1000) / 1000;
   return { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) };
 }
 
@@ -209,13 +216,30 @@ async function main(): Promise<void> {
   const { hostname, port } = new URL(values.url);
   const batch = Number(values.batch ?? DEFAULT_BATCH[workload]);
   const connections = Number(values.connections);
-  const payloads = createPayloads({ workload, seed: Number(values.seed), batch, nowNs: BigInt(Date.now()) * 1_000_000n });
-  const loop: Loop = { host: hostname, port: Number(port), payloads, counter: 0, stopping: false, measuring: false, measured: newCount(), total: newCount(), broken: 0, latencies: [] };
+  const payloads = createPayloads({
+    workload,
+    seed: Number(values.seed),
+    batch,
+    nowNs: BigInt(Date.now()) * 1_000_000n,
+  });
+  const loop: Loop = {
+    host: hostname,
+    port: Number(port),
+    payloads,
+    counter: 0,
+    stopping: false,
+    measuring: false,
+    measured: newCount(),
+    total: newCount(),
+    broken: 0,
+    latencies: [],
+  };
   const say = (event: string) => values.events && console.log(JSON.stringify({ event }));
 
   const running = Array.from({ length: connections }, (_, i) => runConnection(loop, i));
   await sleep(Number(values.warmup));
   say('begin');
+  const warm = structuredClone(loop.total);
   loop.measuring = true;
   const from = performance.now();
   await sleep(Number(values.seconds));
@@ -225,7 +249,17 @@ async function main(): Promise<void> {
   loop.stopping = true;
   await Promise.all(running);
   const { measured, total, broken } = loop;
-  const report: Report = { workload, batch, connections, seconds, measured, total, broken, latencyMs: percentiles(loop.latencies) };
+  const report: Report = {
+    workload,
+    batch,
+    connections,
+    seconds,
+    warm,
+    measured,
+    total,
+    broken,
+    latencyMs: percentiles(loop.latencies),
+  };
   console.log(JSON.stringify(report));
 }
 

@@ -13,7 +13,13 @@ export const WORKLOADS = ['W-std', 'W-small', 'W-heavy', 'W-gzip', 'W-mixed'] as
 export type Workload = (typeof WORKLOADS)[number];
 
 /** Items of a request when nobody says. */
-export const DEFAULT_BATCH: Record<Workload, number> = { 'W-std': 512, 'W-small': 100, 'W-heavy': 8, 'W-gzip': 512, 'W-mixed': 512 };
+export const DEFAULT_BATCH: Record<Workload, number> = {
+  'W-std': 512,
+  'W-small': 100,
+  'W-heavy': 8,
+  'W-gzip': 512,
+  'W-mixed': 512,
+};
 
 export interface Payload {
   signal: Signal;
@@ -45,7 +51,18 @@ export interface PayloadOptions {
 
 const PATHS: Record<Signal, string> = { traces: '/v1/traces', metrics: '/v1/metrics', logs: '/v1/logs' };
 /** 60 % traces, 30 % logs, 10 % metrics, interleaved. */
-const MIX: readonly Signal[] = ['traces', 'logs', 'traces', 'traces', 'metrics', 'traces', 'logs', 'traces', 'logs', 'traces'];
+const MIX: readonly Signal[] = [
+  'traces',
+  'logs',
+  'traces',
+  'traces',
+  'metrics',
+  'traces',
+  'logs',
+  'traces',
+  'logs',
+  'traces',
+];
 
 export function createPayloads(options: PayloadOptions): Payload[] {
   const { workload, seed, count = 10, nowNs = BASE_NS } = options;
@@ -53,12 +70,24 @@ export function createPayloads(options: PayloadOptions): Payload[] {
   const random = createRandom(seed);
   return Array.from({ length: count }, (_, i) => {
     const signal = workload === 'W-mixed' ? (MIX[i % MIX.length] as Signal) : 'traces';
-    const payload = encode(signal, makeRequest(random, signal, workload, batch, i * 5, options.errorShare), batch, seed);
+    const payload = encode(
+      signal,
+      makeRequest(random, signal, workload, batch, i * 5, options.errorShare),
+      batch,
+      seed,
+    );
     return workload === 'W-gzip' ? compress(payload, i, nowNs) : payload;
   });
 }
 
-function makeRequest(random: Random, signal: Signal, workload: Workload, batch: number, offset: number, errorShare?: number): Plain {
+function makeRequest(
+  random: Random,
+  signal: Signal,
+  workload: Workload,
+  batch: number,
+  offset: number,
+  errorShare?: number,
+): Plain {
   if (signal === 'logs') return logRequest(random, batch, offset);
   if (signal === 'metrics') return metricRequest(random, batch, offset);
   const shape = workload === 'W-small' ? 'small' : workload === 'W-heavy' ? 'heavy' : 'std';
@@ -116,7 +145,8 @@ function visit(type: protobuf.Type, bytes: Buffer, from: number, end: number, pl
       pos = length.next;
       const inner = field?.resolvedType;
       if (field?.name === 'traceId') places.traceIds.push(pos, bytes.readUInt32BE(pos));
-      else if (field?.name === 'spanId' || field?.name === 'parentSpanId') places.spanIds.push(pos, bytes.readUInt32BE(pos));
+      else if (field?.name === 'spanId' || field?.name === 'parentSpanId')
+        places.spanIds.push(pos, bytes.readUInt32BE(pos));
       else if (inner && 'fieldsById' in inner) visit(inner, bytes, pos, pos + length.value, places);
       pos += length.value;
     }

@@ -32,9 +32,15 @@ export interface KafkaRecord {
 export function* readBatches(records: Buffer): Generator<Batch> {
   for (let at = 0; at + HEADER_BYTES <= records.length; ) {
     const end = at + LENGTH_AT + 4 + records.readInt32BE(at + LENGTH_AT);
-    if (records[at + MAGIC_AT] !== 2) throw new RangeError(`record batch of magic ${records[at + MAGIC_AT]}, known is 2`);
+    if (records[at + MAGIC_AT] !== 2)
+      throw new RangeError(`record batch of magic ${records[at + MAGIC_AT]}, known is 2`);
     const codec = records.readInt16BE(at + ATTRIBUTES_AT) & 7;
-    yield { count: records.readInt32BE(at + COUNT_AT), bytes: end - at, codec, content: records.subarray(at + HEADER_BYTES, end) };
+    yield {
+      count: records.readInt32BE(at + COUNT_AT),
+      bytes: end - at,
+      codec,
+      content: records.subarray(at + HEADER_BYTES, end),
+    };
     at = end;
   }
 }

@@ -3,7 +3,9 @@ import type { Random } from './random.ts';
 
 export const SERVICES = 16;
 export const OPERATIONS = 50;
+/** Of all spans; they come together in traces of which half the spans fail, as errors do that travel up. */
 const ERROR_SHARE = 0.01;
+const FAILING_HALF = 0.5;
 const OK_SHARE = 0.1;
 export const SPANS_PER_TRACE = 8;
 const SPANS_PER_RESOURCE = 32;
@@ -60,9 +62,10 @@ export function placeholder(length: number, number: number): Uint8Array {
   return bytes;
 }
 
-function statusOf(random: Random, errorShare: number): number {
+function statusOf(random: Random, failing: boolean): number {
   const dice = random.next();
-  return dice < errorShare ? 2 : dice < errorShare + OK_SHARE ? 1 : 0;
+  if (failing) return dice < FAILING_HALF ? 2 : 0;
+  return dice < OK_SHARE ? 1 : 0;
 }
 
 /** Distributes items over resources: as many as the cardinality asks for, but not less than SPANS_PER_RESOURCE items each. */
@@ -71,7 +74,11 @@ function resourcesFor(items: number): number {
 }
 
 /** Calls `make` with each item's number, grouped by resource; services rotate by `offset`, so that small requests see all of them. */
-function spread(items: number, offset: number, make: (item: number, service: number) => Plain): [service: number, items: Plain[]][] {
+function spread(
+  items: number,
+  offset: number,
+  make: (item: number, service: number) => Plain,
+): [service: number, items: Plain[]][] {
   const resources = resourcesFor(items);
   const groups: [number, Plain[]][] = Array.from({ length: resources }, (_, i) => [(i + offset) % SERVICES, []]);
   // A trace is local to one service: its spans lie together, as a batch processor leaves them.
@@ -85,18 +92,31 @@ function spread(items: number, offset: number, make: (item: number, service: num
 /** How a span of a trace request differs between workloads. */
 export type SpanShape = 'std' | 'small' | 'heavy';
 
-export function traceRequest(random: Random, items: number, offset: number, shape: SpanShape, errorShare = ERROR_SHARE): Plain {
-  const groups = spread(items, offset, (i) => makeSpan(random, i, shape, errorShare));
+export function traceRequest(
+  random: Random,
+  items: number,
+  offset: number,
+  shape: SpanShape,
+  errorShare = ERROR_SHARE,
+): Plain {
+  let failing = false;
+  const groups = spread(items, offset, (i) => {
+    if (i % SPANS_PER_TRACE === 0) failing = random.next() < errorShare / FAILING_HALF;
+    return makeSpan(random, i, shape, failing);
+  });
   return {
-    resourceSpans: groups.map(([service, spans]) => ({ resource: resource(service), scopeSpans: [{ scope: SCOPE, spans }] })),
+    resourceSpans: groups.map(([service, spans]) => ({
+      resource: resource(service),
+      scopeSpans: [{ scope: SCOPE, spans }],
+    })),
   };
 }
 
-function makeSpan(random: Random, i: number, shape: SpanShape, errorShare: number): Plain {
+function makeSpan(random: Random, i: number, shape: SpanShape, failing: boolean): Plain {
   const trace = Math.floor(i / SPANS_PER_TRACE);
   const root = i % SPANS_PER_TRACE === 0;
   const operation = random.below(OPERATIONS);
-  const status = statusOf(random, errorShare);
+  const status = statusOf(random, failing);
   const durationNs = BigInt(Math.round(Math.min(MOST_MS, random.logNormal(MEDIAN_MS, SIGMA)) * 1e6));
   const endNs = BASE_NS - BigInt(random.below(50_000_000));
   return {
@@ -119,7 +139,11 @@ function smallAttributes(random: Random): Plain[] {
 }
 
 function eventOf(random: Random, atNs: bigint): Plain {
-  return { timeUnixNano: String(atNs), name: 'cache.miss', attributes: attributes({ 'cache.key': `k-${random.text(8)}`, 'cache.age_ms': random.below(9000) }) };
+  return {
+    timeUnixNano: String(atNs),
+    name: 'cache.miss',
+    attributes: attributes({ 'cache.key': `k-${random.text(8)}`, 'cache.age_ms': random.below(9000) }),
+  };
 }
 
 function spanAttributes(random: Random, operation: number, status: number, shape: SpanShape): Plain[] {
@@ -154,7 +178,10 @@ const SEVERITY_TEXT: Record<number, string> = { 5: 'DEBUG', 9: 'INFO', 13: 'WARN
 export function logRequest(random: Random, items: number, offset: number): Plain {
   const groups = spread(items, offset, (i) => makeLog(random, i));
   return {
-    resourceLogs: groups.map(([service, logRecords]) => ({ resource: resource(service), scopeLogs: [{ scope: { name: 'pino' }, logRecords }] })),
+    resourceLogs: groups.map(([service, logRecords]) => ({
+      resource: resource(service),
+      scopeLogs: [{ scope: { name: 'pino' }, logRecords }],
+    })),
   };
 }
 
@@ -162,13 +189,18 @@ function makeLog(random: Random, i: number): Plain {
   const severity = random.next() < ERROR_SHARE ? 17 : random.pick(SEVERITIES.slice(0, 9));
   const atNs = String(BASE_NS - BigInt(random.below(50_000_000)));
   // Half of the records were written inside a span.
-  const linked = i % 2 === 0 ? { traceId: placeholder(16, Math.floor(i / SPANS_PER_TRACE) + 1), spanId: placeholder(8, i + 1), flags: 1 } : {};
+  const linked =
+    i % 2 === 0
+      ? { traceId: placeholder(16, Math.floor(i / SPANS_PER_TRACE) + 1), spanId: placeholder(8, i + 1), flags: 1 }
+      : {};
   return {
     timeUnixNano: atNs,
     observedTimeUnixNano: atNs,
     severityNumber: severity,
     severityText: SEVERITY_TEXT[severity],
-    body: { stringValue: `order ${random.text(12)} moved from picking to packing after ${random.below(900)} ms, ${random.below(9)} retries left, carrier still unknown` },
+    body: {
+      stringValue: `order ${random.text(12)} moved from picking to packing after ${random.below(900)} ms, ${random.below(9)} retries left, carrier still unknown`,
+    },
     attributes: attributes({
       'code.function.name': 'OrderService.advance',
       'app.order.id': random.text(24),
@@ -186,16 +218,25 @@ const POINTS_PER_METRIC = 8;
 /** Half sums, half histograms; items are data points. */
 export function metricRequest(random: Random, items: number, offset: number): Plain {
   const metrics = Math.ceil(items / POINTS_PER_METRIC);
-  const groups = spread(metrics, offset, (i) => makeMetric(random, i, Math.min(POINTS_PER_METRIC, items - i * POINTS_PER_METRIC)));
+  const groups = spread(metrics, offset, (i) =>
+    makeMetric(random, i, Math.min(POINTS_PER_METRIC, items - i * POINTS_PER_METRIC)),
+  );
   return {
-    resourceMetrics: groups.map(([service, list]) => ({ resource: resource(service), scopeMetrics: [{ scope: { name: 'http' }, metrics: list }] })),
+    resourceMetrics: groups.map(([service, list]) => ({
+      resource: resource(service),
+      scopeMetrics: [{ scope: { name: 'http' }, metrics: list }],
+    })),
   };
 }
 
 function makeMetric(random: Random, i: number, points: number): Plain {
   const dataPoints = Array.from({ length: points }, () => (i % 2 === 0 ? sumPoint(random) : histogramPoint(random)));
   return i % 2 === 0
-    ? { name: `app.requests.${i}`, unit: '{request}', sum: { dataPoints, aggregationTemporality: 2, isMonotonic: true } }
+    ? {
+        name: `app.requests.${i}`,
+        unit: '{request}',
+        sum: { dataPoints, aggregationTemporality: 2, isMonotonic: true },
+      }
     : { name: `http.server.request.duration.${i}`, unit: 's', histogram: { dataPoints, aggregationTemporality: 2 } };
 }
 
@@ -218,5 +259,11 @@ function sumPoint(random: Random): Plain {
 function histogramPoint(random: Random): Plain {
   const bucketCounts = Array.from({ length: 6 }, () => String(random.below(1000)));
   const count = bucketCounts.reduce((sum, text) => sum + Number(text), 0);
-  return { ...pointBase(random), count: String(count), sum: count * 0.03, bucketCounts, explicitBounds: [0.01, 0.05, 0.1, 0.5, 1] };
+  return {
+    ...pointBase(random),
+    count: String(count),
+    sum: count * 0.03,
+    bucketCounts,
+    explicitBounds: [0.01, 0.05, 0.1, 0.5, 1],
+  };
 }

@@ -1,8 +1,19 @@
 /** What the micro benches run on: the workload's requests as frames in blocks of a pool, and a worker's parts around them. */
 import { readContracts } from '../../src/contracts/read.ts';
-import { type BlockPool, BlockPool as Pool, copyInto, Field, FRAME_HEADER_BYTES, frameSpan, startFrame, UNIT_BYTES, writeU64 } from '../../src/core/block.ts';
-import { TraceTable } from '../../src/processors/sample/traceTable.ts';
+import {
+  type BlockPool,
+  copyInto,
+  Field,
+  FRAME_HEADER_BYTES,
+  frameSpan,
+  BlockPool as Pool,
+  type Signal,
+  startFrame,
+  UNIT_BYTES,
+  writeU64,
+} from '../../src/core/block.ts';
 import { type SampleConfig, traceTableFor } from '../../src/processors/sample/index.ts';
+import { TraceTable } from '../../src/processors/sample/traceTable.ts';
 import { ItemChooser } from '../../src/worker/choose.ts';
 import { observe } from '../../src/worker/observe.ts';
 import { createParts, type Parts } from '../../src/worker/parts.ts';
@@ -16,8 +27,18 @@ import { createPayloads, type Payload, type Workload } from '../payloads.ts';
 export const NOW_MS = 1_750_000_000_000;
 const OWNER = 2;
 const SAMPLE: SampleConfig = { wait: '1s', base: '10%', keep: { error: '100%', slow: '100%' }, traces: 262_144 };
-const SINK = { retry: { initial: '1s', max: '30s', give_up_after: 'never' }, timeout: '30s', dead_letter: '', concurrency: 1 };
-export const KAFKA_CONFIG = { ...SINK, subscribe: { sampled: 'otlp_{signal}' }, key: 'none', max_message_bytes: 1_000_000 };
+const SINK = {
+  retry: { initial: '1s', max: '30s', give_up_after: 'never' },
+  timeout: '30s',
+  dead_letter: '',
+  concurrency: 1,
+};
+export const KAFKA_CONFIG = {
+  ...SINK,
+  subscribe: { sampled: 'otlp_{signal}' },
+  key: 'none',
+  max_message_bytes: 1_000_000,
+};
 
 export const PROCESSORS = {
   summarize: { type: 'summarize', config: { every: '10s', max_groups: 2000 } },
@@ -30,6 +51,8 @@ export const PROCESSORS = {
 export interface WorldOptions {
   workload?: Workload;
   batch?: number;
+  /** Requests of this signal alone. */
+  only?: Signal;
   processors?: readonly { type: string; config: unknown }[];
   sinks?: readonly { type: string; config: unknown }[];
 }
@@ -67,7 +90,8 @@ export function createWorld(options: WorldOptions = {}): World {
     maxBodyBytes: 20 * UNIT_BYTES,
   };
   const parts = createParts(setup, OWNER);
-  const payloads = createPayloads({ workload, seed: 7, ...(options.batch === undefined ? {} : { batch: options.batch }) });
+  const made = createPayloads({ workload, seed: 7, ...(options.batch === undefined ? {} : { batch: options.batch }) });
+  const payloads = made.filter(({ signal }) => options.only === undefined || signal === options.only);
   const { frames, items } = layOut(pool, payloads);
   const walk = new ItemWalk();
   const chooser = new ItemChooser(parts.views, parts.selectors);

@@ -20,6 +20,7 @@ import {
 
 export const ROWS = STREAMS.length * SIGNALS.length;
 const MAGIC_BYTES = Buffer.from('PLMB');
+const LONGEST_PAYLOAD = 2 ** 30;
 const ZEROS = Buffer.alloc(PAGE_BYTES);
 
 /** What `checkFrame` finds at an address. */
@@ -86,7 +87,10 @@ export function checkFrame(
   if (!headerFits(pool, at, segment, epoch)) return Found.bad;
   const isVoid = ((pool.bytes[at + Field.flags] as number) & Flag.void) !== 0;
   if (!isVoid && readU64(pool, at + Field.sequence) <= sequence) return Found.bad;
-  if (at + frameSpan(payloadLength(pool, at)) > limit) return Found.beyond;
+  const length = payloadLength(pool, at);
+  // No frame is that long, and frameSpan could not count it.
+  if (length > LONGEST_PAYLOAD) return Found.bad;
+  if (at + frameSpan(length) > limit) return Found.beyond;
   if (isVoid) return Found.void;
   return payloadCrc(pool, at) === pool.words[(at + Field.payloadCrc) >>> 2] ? Found.whole : Found.bad;
 }

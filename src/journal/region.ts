@@ -1,5 +1,5 @@
 /** A region: whole frames laid end to end, as they are appended; gives each its place in the journal's numbers. */
-import { type BlockPool, Field, isVoid, nextFrame, PAGE_BYTES, readU64 } from '../core/block.ts';
+import { type BlockPool, Field, isVoid, nextFrame, PAGE_BYTES, payloadLength, readU64 } from '../core/block.ts';
 import { ROWS, rowOf, sealHeader } from './format.ts';
 import type { Tally } from './header.ts';
 
@@ -47,6 +47,10 @@ export function sealRegion(pool: BlockPool, state: JournalState, segment: number
 export function isWellFormed(pool: BlockPool, region: Region): boolean {
   if (region.first % PAGE_BYTES !== 0 || region.end <= region.first) return false;
   let at = region.first;
-  while (at < region.end) at = nextFrame(pool, at);
+  while (at < region.end) {
+    // Compared before it is added: a length that is none overflows the 32 bits of frameSpan.
+    if (payloadLength(pool, at) > region.end - at) return false;
+    at = nextFrame(pool, at);
+  }
   return at === region.end;
 }

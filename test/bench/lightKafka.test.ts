@@ -1,9 +1,9 @@
 /** The light Kafka sink counts what a kafkajs producer sends. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loadKafkajs } from '../../src/sinks/kafka/kafkajs.ts';
 import { startLightKafka } from '../../bench/lightKafka.ts';
 import { createPayloads, type Payload } from '../../bench/payloads.ts';
+import { loadKafkajs } from '../../src/sinks/kafka/kafkajs.ts';
 
 for (const codec of ['None', 'GZIP', 'ZSTD'] as const) {
   test(`records sent with compression ${codec} are counted with their items, and twice sent ones told`, async () => {
@@ -16,8 +16,18 @@ for (const codec of ['None', 'GZIP', 'ZSTD'] as const) {
     try {
       for (const i of [...payloads.keys(), 0]) {
         const { signal, bytes } = payloads[i] as Payload;
-        const headers = { 'plumbline.agent': 'a', 'plumbline.stream': 'raw', 'plumbline.signal': signal, 'plumbline.sequence': String(i) };
-        await producer.send({ topic: `otlp_${signal}`, compression: CompressionTypes[codec], acks: -1, messages: [{ value: bytes, headers }] });
+        const headers = {
+          'plumbline.agent': 'a',
+          'plumbline.stream': 'raw',
+          'plumbline.signal': signal,
+          'plumbline.sequence': String(i),
+        };
+        await producer.send({
+          topic: `otlp_${signal}`,
+          compression: CompressionTypes[codec],
+          acks: -1,
+          messages: [{ value: bytes, headers }],
+        });
       }
     } finally {
       await producer.disconnect();

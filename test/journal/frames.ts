@@ -33,9 +33,21 @@ export interface Item {
 
 export const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
+const made: string[] = [];
+// Only what this process made: other tests may be running in the same place.
+process.once('exit', () => {
+  for (const directory of made) fs.rmSync(directory, { recursive: true, force: true });
+});
+
+/** A fresh directory that goes with the process. */
 export function temporaryDirectory(parent = os.tmpdir()): string {
-  return fs.mkdtempSync(path.join(parent, 'plumbline-journal-'));
+  const directory = fs.mkdtempSync(path.join(parent, 'plumbline-journal-'));
+  made.push(directory);
+  return directory;
 }
+
+/** For tests of thousands of openings, where a real disk's syncs would be all the time. */
+export const MEMORY_DISK = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
 
 /** Opens a journal of small segments; a quiet one, unless told otherwise. */
 export function openJournal(
@@ -163,9 +175,9 @@ export function filesWith(changes: Partial<Files>): Files {
   return { ...diskFiles, ...changes };
 }
 
-/** The only segment file with something in it, and a copy of the directory to spoil. */
+/** A copy of the directory, to spoil. */
 export function copyDirectory(directory: string): string {
-  const copy = temporaryDirectory();
+  const copy = temporaryDirectory(MEMORY_DISK);
   fs.cpSync(directory, copy, { recursive: true });
   return copy;
 }

@@ -7,7 +7,11 @@ import { createWorld, type World } from '../world.ts';
 
 export function benches(): Bench[] {
   const world = createWorld({ processors: [] });
-  return [reslicing('otlp/reslice: 10 % kept', world, 10), reslicing('otlp/reslice: all kept', world, 1), reslicing('otlp/reslice: none kept', world, 0)];
+  return [
+    reslicing('otlp/reslice: 10 % kept', world, 10),
+    reslicing('otlp/reslice: all kept', world, 1),
+    reslicing('otlp/reslice: none kept', world, 0),
+  ];
 }
 
 function reslicing(name: string, world: World, every: number): Bench {
@@ -29,7 +33,8 @@ function reslicing(name: string, world: World, every: number): Bench {
       for (let i = 0; i < frames.length; i++) {
         const from = frames[i]! + FRAME_HEADER_BYTES;
         const end = from + payloadLength(pool, frames[i]!);
-        if (reslicer.plan(reader, from, end, envelope, chooser) > 0) reslicer.write(reader, from, end, pool.bytes, to, chooser);
+        if (reslicer.plan(reader, from, end, envelope, chooser) > 0)
+          reslicer.write(reader, from, end, pool.bytes, to, chooser);
       }
     },
   };

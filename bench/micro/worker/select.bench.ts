@@ -12,5 +12,11 @@ export function benches(): Bench[] {
 }
 
 function selecting(name: string, world: World, mostHeapBytes?: number): Bench {
-  return { name, unit: 'item', items: world.items, run: world.select, ...(mostHeapBytes === undefined ? {} : { mostHeapBytes }) };
+  return {
+    name,
+    unit: 'item',
+    items: world.items,
+    run: world.select,
+    ...(mostHeapBytes === undefined ? {} : { mostHeapBytes }),
+  };
 }

@@ -82,8 +82,7 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
     if (end === at) return identity;
     const decoded = resourceType.toObject(resourceType.decode(pool.bytes.subarray(at, end))) as ResourceObject;
     for (const { key, value } of decoded.attributes ?? []) {
-      if (key !== undefined && key.startsWith('service.') && typeof value?.stringValue === 'string')
-        identity[key] = value.stringValue;
+      if (key?.startsWith('service.') && typeof value?.stringValue === 'string') identity[key] = value.stringValue;
     }
     return identity;
   }

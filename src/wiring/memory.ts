@@ -6,15 +6,15 @@
  *   every 10 s     the checkpoint is saved, and after each flush; never while something said is not yet safe
  */
 import type { Logger } from 'pino';
-import { type BlockPool, SIGNALS, type Signal } from './core/block.ts';
-import type { CursorRow, Row } from './core/component.ts';
-import { messageOf } from './core/errors.ts';
-import { loadCheckpoint, saveCheckpoint } from './journal/checkpoint.ts';
-import type { CursorTable } from './journal/cursors.ts';
-import type { Hold, Journal } from './journal/journal.ts';
-import type { Emission } from './processors/processor.ts';
-import { emissionFrame, type Observers, type SavedObservers } from './worker/observers.ts';
-import type { SelectionProgress } from './worker/selection.ts';
+import { type BlockPool, SIGNALS, type Signal } from '../core/block.ts';
+import type { CursorRow, Row } from '../core/component.ts';
+import { messageOf } from '../core/errors.ts';
+import { loadCheckpoint, saveCheckpoint } from '../journal/checkpoint.ts';
+import type { CursorTable } from '../journal/cursors.ts';
+import type { Hold, Journal } from '../journal/journal.ts';
+import type { Emission } from '../processors/processor.ts';
+import { emissionFrame, type Observers, type SavedObservers } from '../worker/observers.ts';
+import type { SelectionProgress } from '../worker/selection.ts';
 
 const CHECKPOINT = 'checkpoint';
 const TICK_MS = 100;
@@ -219,7 +219,7 @@ export class Memory {
     // Asked before the save: what moves meanwhile is not durable.
     const positions = this.#holds.map(({ position }) => position());
     await table.save();
-    this.#holds.forEach(({ hold }, i) => hold.advance(positions[i] as number));
+    for (const [i, { hold }] of this.#holds.entries()) hold.advance(positions[i] as number);
   }
 
   /** The intake sequence at which the journal stood then; its first when that is not known. */

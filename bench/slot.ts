@@ -1,0 +1,196 @@
+/** One slot: a level's server started fresh, warmed up, loaded for some seconds, drained, and held against what the sinks have. */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type AgentLevel, writeAgentConfig } from './agentConfig.ts';
+import { countArchive } from './archive.ts';
+import { type Child, cpuSecondsOf, cpuSecondsOfEnded, peakRssBytes, startNode } from './child.ts';
+import type { Totals } from './lightKafka.ts';
+import type { Report } from './load.ts';
+import type { Workload } from './payloads.ts';
+
+export const LEVELS = ['F0', 'F3', 'F4', 'F4z'] as const;
+export type Level = (typeof LEVELS)[number];
+
+/** The flags the agent is started with (package.json); the null receiver gets the same. */
+export const NODE_FLAGS = ['--max-semi-space-size=16', '--external-memory-accounted-in-global-limit'];
+const SERVER_CORE = 0;
+const LOAD_CORE = 1;
+const STOP_MS = 90_000;
+/** Sampled spans: 10 % base, and the 2 % of traces that hold errors. */
+const LEAST_SAMPLED = 0.08;
+const MOST_SAMPLED = 0.18;
+/** Below this the shares say nothing. */
+const LEAST_SPANS = 50_000;
+
+export interface SlotOptions {
+  level: Level;
+  workload: Workload;
+  seconds: number;
+  warmup: number;
+  connections: number;
+  batch: number | null;
+  workers: 'auto' | number;
+  /** Start the agent from dist/. */
+  dist: boolean;
+  /** Directory for CPU profiles, or null. */
+  profile: string | null;
+}
+
+export interface Slot {
+  level: Level;
+  /** CPU milliseconds of the calibration loop before the slot. */
+  calibrationMs: number;
+  /** CPU of the server's process tree over the measured seconds. */
+  cpuS: number;
+  cpuSPerMillion: number;
+  mbPerCpuS: number;
+  /** The same from the beginning of the measured seconds to the process's end: with what it owed the sinks, and its shutdown. */
+  drainedCpuSPerMillion: number;
+  /** How many cores it used: near 1 it was saturated. */
+  utilisation: number;
+  itemsPerS: number;
+  rssPeakMb: number;
+  load: Report;
+  kafka: Totals | null;
+  archivedItems: number | null;
+  sampledShare: number | null;
+  faults: string[];
+}
+
+const pathOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+
+export async function runSlot(options: SlotOptions): Promise<Slot> {
+  const directory = mkdtempSync(join(tmpdir(), 'plumbline-bench-'));
+  const children: Child[] = [];
+  try {
+    const calibrationMs = await calibrate();
+    const kafka = options.level === 'F0' ? null : startNode(LOAD_CORE, [pathOf('lightKafka.ts'), '--verify']);
+    if (kafka !== null) children.push(kafka);
+    const server = await startServer(options, directory, kafka);
+    children.push(server);
+    const [, url = ''] = await server.line(/^ready ingest=(\S+)/);
+    const load = startNode(LOAD_CORE, loadArguments(options, url));
+    children.push(load);
+    return await measureSlot(options, { directory, server, load, kafka, calibrationMs });
+  } finally {
+    for (const child of children) await child.stop(0);
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function calibrate(): Promise<number> {
+  const child = startNode(SERVER_CORE, [pathOf('calibrate.ts')]);
+  await child.exited;
+  return Number(child.lines[0]);
+}
+
+async function startServer(options: SlotOptions, directory: string, kafka: Child | null): Promise<Child> {
+  const profile =
+    options.profile === null ? [] : ['--cpu-prof', '--cpu-prof-dir', join(options.profile, options.level)];
+  if (options.level === 'F0') return startNode(SERVER_CORE, [...NODE_FLAGS, ...profile, pathOf('null.ts')]);
+  const [, broker = ''] = (await kafka?.line(/^ready (\S+)/)) ?? [];
+  // Every level but F0 is the agent's.
+  const config = writeAgentConfig({
+    level: options.level as AgentLevel,
+    directory,
+    kafka: broker,
+    workers: options.workers,
+  });
+  const main = pathOf(options.dist ? '../dist/main.js' : '../src/main.ts');
+  if (!existsSync(main)) throw new Error(`${main} does not exist${options.dist ? ': npm run build' : ''}`);
+  return startNode(SERVER_CORE, [...NODE_FLAGS, ...profile, main, 'run', '--config', config]);
+}
+
+function loadArguments(options: SlotOptions, url: string): string[] {
+  const { workload, connections, seconds, warmup, batch } = options;
+  const given = { url, workload, connections, seconds, warmup, ...(batch === null ? {} : { batch }) };
+  return [
+    pathOf('load.ts'),
+    '--events',
+    ...Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)]),
+  ];
+}
+
+interface Running {
+  directory: string;
+  server: Child;
+  load: Child;
+  kafka: Child | null;
+  calibrationMs: number;
+}
+
+async function measureSlot(
+  options: SlotOptions,
+  { directory, server, load, kafka, calibrationMs }: Running,
+): Promise<Slot> {
+  await load.line(/"event":"begin"/);
+  const beginS = cpuSecondsOf(server.pid);
+  await load.line(/"event":"end"/);
+  const endS = cpuSecondsOf(server.pid);
+  const [reportLine] = await load.line(/^\{"workload".*/);
+  await load.exited;
+  const rssPeakMb = peakRssBytes(server.pid) / 1e6;
+  const endedBefore = cpuSecondsOfEnded();
+  const status = await server.stop(STOP_MS);
+  const drainedS = cpuSecondsOfEnded() - endedBefore - beginS;
+  const totals = kafka === null ? null : await totalsOf(kafka);
+  // load.ts prints a Report.
+  const report = JSON.parse(reportLine) as Report;
+  const archived = existsSync(join(directory, 'archive')) ? countArchive(join(directory, 'archive')) : null;
+  const { measured, total, seconds } = report;
+  const cpuS = endS - beginS;
+  const sampled = totals?.streams['sampled/traces']?.items ?? 0;
+  const slot: Slot = {
+    level: options.level,
+    calibrationMs,
+    cpuS,
+    cpuSPerMillion: (cpuS * 1e6) / measured.items,
+    mbPerCpuS: measured.plainBytes / 1e6 / cpuS,
+    drainedCpuSPerMillion: (drainedS * 1e6) / (total.items - report.warm.items),
+    utilisation: cpuS / seconds,
+    itemsPerS: measured.items / seconds,
+    rssPeakMb,
+    load: report,
+    kafka: totals,
+    archivedItems: archived === null ? null : archived.items.traces + archived.items.metrics + archived.items.logs,
+    sampledShare: totals === null || total.traces === 0 ? null : sampled / total.traces,
+    faults: [],
+  };
+  slot.faults = faultsOf(slot, options, status, archived?.unfinished ?? 0);
+  return slot;
+}
+
+async function totalsOf(kafka: Child): Promise<Totals> {
+  await kafka.stop(STOP_MS);
+  // lightKafka.ts prints Totals when it ends.
+  return JSON.parse(kafka.lines.at(-1) ?? '{}') as Totals;
+}
+
+/** What is wrong between what was acknowledged and what the sinks have. */
+function faultsOf(slot: Slot, { level }: SlotOptions, status: number | null, unfinished: number): string[] {
+  const { load, kafka, archivedItems, sampledShare } = slot;
+  const faults: string[] = [];
+  if (status !== 0) faults.push(`the server ended with ${status}`);
+  if (load.broken > 0) faults.push(`${load.broken} connections broke`);
+  for (const [code, count] of Object.entries(load.total.other)) faults.push(`${count} answers ${code}`);
+  if (level !== 'F0' && level !== 'F3') {
+    if (archivedItems !== load.total.items)
+      faults.push(`${load.total.items} items acknowledged, ${archivedItems} archived`);
+    if (unfinished > 0) faults.push(`${unfinished} files of the archive unfinished`);
+  }
+  if (kafka === null) return faults;
+  if (kafka.unreadable > 0) faults.push(`${kafka.unreadable} Kafka records unreadable: ${kafka.error}`);
+  if (kafka.duplicates > 0) faults.push(`${kafka.duplicates} Kafka records came twice`);
+  if (
+    load.total.traces >= LEAST_SPANS &&
+    sampledShare !== null &&
+    (sampledShare < LEAST_SAMPLED || sampledShare > MOST_SAMPLED)
+  ) {
+    faults.push(
+      `${(sampledShare * 100).toFixed(1)} % of the spans sampled, expected ${LEAST_SAMPLED * 100} to ${MOST_SAMPLED * 100} %`,
+    );
+  }
+  return faults;
+}

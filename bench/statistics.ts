@@ -1,0 +1,21 @@
+/** Median, spread and a bootstrap interval of the median. */
+import { createRandom } from './random.ts';
+
+const RESAMPLES = 2000;
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? Number.NaN)
+    : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
+}
+
+/** 95 % interval of the median, by resampling with a fixed seed. */
+export function interval(values: readonly number[]): [low: number, high: number] {
+  const random = createRandom(95);
+  const medians = Array.from({ length: RESAMPLES }, () => median(values.map(() => random.pick(values)))).sort(
+    (a, b) => a - b,
+  );
+  return [medians[Math.floor(RESAMPLES * 0.025)] ?? Number.NaN, medians[Math.floor(RESAMPLES * 0.975)] ?? Number.NaN];
+}

@@ -1,0 +1,35 @@
+/** What parts are built from, and the numbers behind the configuration's texts. Imported by agent.ts and its wiring alone. */
+import type { Logger } from 'pino';
+import type { AgentConfig } from '../config.ts';
+import type { BlockPool } from '../core/block.ts';
+import type { Telemetry } from '../core/telemetry.ts';
+import { parseBytes, parseDurationMs } from '../core/units.ts';
+import type { SampleConfig } from '../processors/sample/index.ts';
+
+/** What the parts below are built from, as far as it exists. */
+export interface Ground {
+  config: AgentConfig;
+  log: Logger;
+  telemetry: Telemetry;
+  pool: BlockPool;
+  now(): number;
+  /** Why no data can be taken, by cause; empty when it can. */
+  trouble: Map<string, string>;
+  fail(error: Error): void;
+  /** Undoes what was started, newest last. */
+  undo: (() => Promise<void> | void)[];
+}
+
+/** The section of `sample`, when it is configured; validated by its schema. */
+export function sampleOf(config: AgentConfig): SampleConfig | undefined {
+  return config.processors.find(({ type }) => type === 'sample') as unknown as SampleConfig | undefined;
+}
+
+/** The schema has let them pass. */
+export function bytesOf(text: string): number {
+  return parseBytes(text) ?? 0;
+}
+
+export function millisecondsOf(text: string): number {
+  return parseDurationMs(text) ?? 0;
+}

@@ -1,0 +1,63 @@
+/** Builds a delivery for every sink, each row at its own cursor. */
+import type { CursorRow, Row } from '../core/component.ts';
+import { AgentError } from '../core/errors.ts';
+import { createDelivery, type Delivery, SIGNALS_OF } from '../sinks/deliver.ts';
+import { sinks } from '../sinks/registry.ts';
+import { deliveryOf } from '../sinks/sink.ts';
+import type { WorkerPool } from '../worker/pool.ts';
+import type { Ground } from './ground.ts';
+import type { Store } from './store.ts';
+
+export interface Running {
+  name: string;
+  delivery: Delivery;
+  rows: { row: Row; cursor: CursorRow }[];
+}
+
+export function createDeliveries(ground: Ground, store: Store, workers: WorkerPool): Running[] {
+  const { config, pool, log, telemetry, now } = ground;
+  const { intake, derived, memory } = store;
+  const deliveries = config.sinks.map((sink, index) => {
+    const definition = sinks.find(({ type }) => type === sink.type);
+    if (definition === undefined) throw new AgentError('CONFIG_INVALID', `no sink of type ${sink.type}`);
+    const settings = deliveryOf(sink, `${config.agent.data_dir}/dead_letter/${sink.name}`);
+    const rows = settings.streams.flatMap((stream) => SIGNALS_OF[stream].map((signal) => ({ stream, signal })));
+    const cursors = new Map(rows.map((row) => [rowKey(sink.name, row), memory.cursor(rowKey(sink.name, row), row)]));
+    const delivery = createDelivery({
+      ...settings,
+      definition,
+      name: sink.name,
+      agent: store.agent,
+      config: sink,
+      pool,
+      source: (stream) => (stream === 'raw' ? intake : derived),
+      cursor: (row) => cursors.get(rowKey(sink.name, row)) as CursorRow,
+      encode: async (frames, stream, signal) => {
+        const result = await workers.run({ kind: 'encode', sink: index, frames: [...frames], stream, signal });
+        if (result.failed !== null)
+          throw new AgentError(result.failed.code, result.failed.message, {
+            retryable: result.failed.code === 'OVERLOADED',
+          });
+        const release = () => {
+          for (const block of result.blocks) pool.release(block);
+        };
+        return { parts: result.parts, release };
+      },
+      telemetry,
+      log: log.child({ sink: sink.name }),
+      now,
+    });
+    return {
+      name: sink.name,
+      delivery,
+      rows: rows.map((row) => ({ row, cursor: cursors.get(rowKey(sink.name, row)) as CursorRow })),
+    };
+  });
+  const keys = deliveries.flatMap(({ name, rows }) => rows.map(({ row }) => rowKey(name, row)));
+  for (const key of memory.forgetOthers(new Set(keys))) log.warn(`${key} is configured no longer: its cursor is gone`);
+  return deliveries;
+}
+
+function rowKey(sink: string, { stream, signal }: Row): string {
+  return `${sink}/${stream}/${signal}`;
+}

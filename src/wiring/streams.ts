@@ -1,0 +1,71 @@
+/** Builds what makes the derived streams, each where it stood before the restart: the selection and the observers. */
+import { SIGNALS } from '../core/block.ts';
+import { AgentError } from '../core/errors.ts';
+import { processors } from '../processors/registry.ts';
+import { type SampleConfig, waitMsOf } from '../processors/sample/index.ts';
+import { deliveryOf } from '../sinks/sink.ts';
+import { Observers } from '../worker/observers.ts';
+import type { WorkerPool } from '../worker/pool.ts';
+import { findTold, measureAgain, restoreProgress } from '../worker/restore.ts';
+import { Selection, type SelectionProgress } from '../worker/selection.ts';
+import type { Ground } from './ground.ts';
+import { readCheckpoint } from './memory.ts';
+import type { Store } from './store.ts';
+
+/** Null when no sink takes the sampled stream. Its progress is brought up to what the derived journal says. */
+export async function prepareSelection(
+  ground: Ground,
+  store: Store,
+  workers: WorkerPool,
+  sample: SampleConfig | undefined,
+) {
+  const { config, pool, log, now } = ground;
+  const { intake, derived, memory } = store;
+  if (!config.sinks.some((sink) => deliveryOf(sink, null).streams.includes('sampled'))) return null;
+  const read = (from: number, maxBytes: number) => intake.readAll(from, maxBytes);
+  const row = <Of>(of: (signal: (typeof SIGNALS)[number]) => Of) => SIGNALS.map(of);
+  const progress: SelectionProgress = await restoreProgress(pool, read, memory.savedProgress(), {
+    covers: row((signal) => derived.covers('sampled', signal)),
+    filtered: row((signal) => derived.filtered('sampled', signal)),
+    total: row((signal) => derived.total('sampled', signal)),
+  });
+  memory.followSelection(progress);
+  const selection = new Selection({
+    blocks: pool,
+    workers,
+    waitMs: sample === undefined ? 0 : waitMsOf(sample),
+    progress,
+    read,
+    moved: (from) => intake.moved(from),
+    append: (region) => derived.append(region),
+    now,
+    onError: (message) => log.warn(`selection waits: ${message}`),
+  });
+  return { selection, progress };
+}
+
+export async function restoreObservers(
+  ground: Ground,
+  store: Store,
+  workers: WorkerPool,
+  context: ConstructorParameters<typeof Observers>[1],
+): Promise<Observers> {
+  const { config, pool, log } = ground;
+  const { intake, derived, memory } = store;
+  const checkpoint = await readCheckpoint(store.root.path, log);
+  const told = await findTold(
+    pool,
+    (from, maxBytes) => derived.readAll(from, maxBytes),
+    checkpoint?.derivedHead ?? derived.first,
+  );
+  const placed = config.processors.map((one) => {
+    const definition = processors.find(({ type }) => type === one.type);
+    if (definition === undefined) throw new AgentError('CONFIG_INVALID', `no processor of type ${one.type}`);
+    return { definition, config: one };
+  });
+  const observers = new Observers(placed, context, checkpoint?.observers ?? null, told.flushed);
+  const from = Math.max(intake.first, Math.min(observers.position, memory.savedRebuildFrom));
+  const before = (receivedMs: number) => memory.speak(observers, receivedMs, false, told.lastEventMs);
+  await measureAgain(pool, workers, (next, maxBytes) => intake.readAll(next, maxBytes), from, observers, before);
+  return observers;
+}

@@ -1,0 +1,56 @@
+/** Builds the worker pool, and the intake that feeds it. */
+import { messageOf } from '../core/errors.ts';
+import { workerCount } from '../core/resources.ts';
+import type { TraceTableHandle } from '../processors/processor.ts';
+import { processors } from '../processors/registry.ts';
+import { Intake } from '../worker/intake.ts';
+import type { Observers } from '../worker/observers.ts';
+import { WorkerPool } from '../worker/pool.ts';
+import { bytesOf, type Ground } from './ground.ts';
+import type { Store } from './store.ts';
+
+export async function startWorkers(
+  ground: Ground,
+  traces: TraceTableHandle | null,
+  policy: SharedArrayBuffer,
+): Promise<WorkerPool> {
+  const { config, pool, telemetry, log } = ground;
+  const setup = {
+    pool: pool.handle,
+    policy,
+    traces,
+    processors: config.processors.map((one) => ({ type: one.type, config: one })),
+    sinks: config.sinks.map((one) => ({ type: one.type, config: one })),
+    maxBodyBytes: bytesOf(config.ingest.http.max_request_body_size),
+  };
+  const workers = new WorkerPool(workerCount(config.agent.workers), pool, setup, () => {
+    telemetry.workerRestarts.inc();
+    log.error('a worker thread died and was replaced; its requests run again one by one');
+  });
+  ground.undo.push(() => workers.close());
+  await workers.ready();
+  return workers;
+}
+
+export function createIntake(ground: Ground, store: Store, workers: WorkerPool, observers: Observers): Intake {
+  const { pool, log, trouble, now } = ground;
+  return new Intake({
+    blocks: pool,
+    workers,
+    editing: ground.config.processors.some(
+      ({ type }) => processors.find((one) => one.type === type)?.kind === 'editor',
+    ),
+    async append(region) {
+      try {
+        await store.intake.append(region);
+        trouble.delete('journal');
+      } catch (error) {
+        trouble.set('journal', messageOf(error));
+        throw error;
+      }
+    },
+    merge: (measured, receivedMs, first, next) => observers.merge(measured, receivedMs, first, next),
+    onPoison: (message) => log.error(`a request that no worker survives was refused: ${message}`),
+    now,
+  });
+}

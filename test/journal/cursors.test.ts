@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import type { CursorRow } from '../../src/core/component.ts';
+import { loadCheckpoint, saveCheckpoint } from '../../src/journal/checkpoint.ts';
+import { CursorTable } from '../../src/journal/cursors.ts';
+import { diskFiles } from '../../src/journal/files.ts';
+import { filesWith, temporaryDirectory } from './frames.ts';
+
+const ROW: CursorRow = {
+  next: 1,
+  offeredFrom: 0,
+  filteredFrom: 0,
+  sampledOutFrom: 0,
+  delivered: 0,
+  deadLettered: 0,
+  expired: 0,
+  damaged: 0,
+};
+
+test('a saved table is found again, rows and values', async () => {
+  const directory = temporaryDirectory();
+  const table = await CursorTable.open(directory);
+  assert.equal(table.found, 'none');
+  table.row('kafka/raw/traces', ROW).next = 7;
+  table.row('kafka/raw/logs', ROW);
+  table.setValue('ledger', { received: 5 });
+  await table.save();
+  table.delete('kafka/raw/logs');
+  await table.save();
+  const again = await CursorTable.open(directory);
+  assert.equal(again.found, 'whole');
+  assert.deepEqual([...again.rows()], [['kafka/raw/traces', { ...ROW, next: 7 }]]);
+  assert.deepEqual(again.value('ledger'), { received: 5 });
+  assert.equal(again.row('kafka/raw/traces', ROW).next, 7);
+  assert.equal(ROW.next, 1);
+});
+
+test('a save torn at any byte leaves the table as it was or as it should be', async () => {
+  const directory = temporaryDirectory();
+  const file = path.join(directory, 'cursors');
+  const table = await CursorTable.open(directory);
+  table.row('a', ROW).next = 1;
+  await table.save();
+  table.row('a', ROW).next = 2;
+  await table.save();
+  const before = fs.readFileSync(file);
+  table.row('a', ROW).next = 3;
+  await table.save();
+  const after = fs.readFileSync(file);
+  const differs = after.findIndex((byte, at) => byte !== before[at]);
+  for (let length = 0; length < 300; length++) {
+    const torn = Buffer.from(before);
+    after.copy(torn, differs, differs, differs + length);
+    fs.writeFileSync(file, torn);
+    const again = await CursorTable.open(directory);
+    assert.equal(again.found, 'whole');
+    const next = again.row('a', ROW).next;
+    assert.ok(next === 2 || next === 3, `${next} after ${length} bytes`);
+  }
+});
+
+test('saves requested while one runs become one', async () => {
+  let writes = 0;
+  const files = filesWith({
+    fdatasync: (fd) => {
+      writes += 1;
+      return diskFiles.fdatasync(fd);
+    },
+  });
+  const directory = temporaryDirectory();
+  const table = await CursorTable.open(directory, files);
+  await table.save();
+  const saves: Promise<void>[] = [];
+  for (let next = 1; next <= 10; next++) {
+    table.row('a', ROW).next = next;
+    saves.push(table.save());
+  }
+  await Promise.all(saves);
+  assert.equal(writes, 2);
+  assert.equal((await CursorTable.open(directory)).row('a', ROW).next, 10);
+});
+
+test('a refused save is told, keeps the old table and mends itself', async () => {
+  let fail = false;
+  const files = filesWith({
+    fdatasync: (fd) =>
+      fail ? Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO' })) : diskFiles.fdatasync(fd),
+  });
+  const directory = temporaryDirectory();
+  const table = await CursorTable.open(directory, files);
+  table.row('a', ROW);
+  await table.save();
+  fail = true;
+  table.row('a', ROW).next = 9;
+  await assert.rejects(table.save(), { code: 'JOURNAL_SYNC_FAILED', retryable: true });
+  await table.save();
+  assert.equal((await CursorTable.open(directory)).row('a', ROW).next, 9);
+});
+
+test('a table that has outgrown its slots is saved all the same', async () => {
+  const directory = temporaryDirectory();
+  const table = await CursorTable.open(directory);
+  await table.save();
+  for (let i = 0; i < 2000; i++) table.row(`sink ${i}`, ROW).next = i;
+  await table.save();
+  table.row('sink 5', ROW).next = 77;
+  await table.save();
+  const again = await CursorTable.open(directory);
+  assert.equal(again.rows().size, 2000);
+  assert.equal(again.row('sink 5', ROW).next, 77);
+});
+
+test('a table that is damaged in both slots says so', async () => {
+  const directory = temporaryDirectory();
+  const table = await CursorTable.open(directory);
+  await table.save();
+  fs.writeFileSync(path.join(directory, 'cursors'), Buffer.alloc(1000, 7));
+  const again = await CursorTable.open(directory);
+  assert.equal(again.found, 'damaged');
+  await again.save();
+  assert.equal((await CursorTable.open(directory)).found, 'whole');
+});
+
+test('a checkpoint is found as it was saved, and a damaged one is told from none', async () => {
+  const directory = temporaryDirectory();
+  assert.deepEqual(await loadCheckpoint(directory, 'checkpoint'), { kind: 'none' });
+  for (const bytes of [Buffer.alloc(0), Buffer.from('first'), Buffer.from('second')]) {
+    await saveCheckpoint(directory, 'checkpoint', bytes);
+    assert.deepEqual(await loadCheckpoint(directory, 'checkpoint'), { kind: 'found', bytes });
+  }
+  const file = path.join(directory, 'checkpoint');
+  const whole = fs.readFileSync(file);
+  for (let at = 0; at < whole.length; at++) {
+    const flipped = Buffer.from(whole);
+    flipped[at] = (flipped[at] as number) ^ 1;
+    fs.writeFileSync(file, flipped);
+    const { kind } = await loadCheckpoint(directory, 'checkpoint');
+    assert.equal(kind, at >= 14 && at < 16 ? 'found' : 'damaged', `byte ${at}`);
+    fs.writeFileSync(file, whole.subarray(0, at));
+    assert.equal((await loadCheckpoint(directory, 'checkpoint')).kind, 'damaged');
+  }
+});

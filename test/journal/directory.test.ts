@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { openDirectory } from '../../src/journal/directory.ts';
+import { temporaryDirectory } from './frames.ts';
+
+const DEEP = 'a-directory-whose-name-is-long/'.repeat(5);
+
+for (const below of ['', DEEP]) {
+  const kind = below === '' ? 'short' : 'long';
+  test(`a second agent is refused, told where and what to do (${kind} path)`, async () => {
+    const where = path.join(temporaryDirectory(), below);
+    const first = await openDirectory({ path: where, agent: 'one', lockWaitMs: 0 });
+    await assert.rejects(openDirectory({ path: where, agent: 'two', lockWaitMs: 0 }), (error: Error) => {
+      assert.equal((error as Error & { code: string }).code, 'JOURNAL_LOCKED');
+      assert.ok(error.message.includes(where) && error.message.includes('journal.directory'));
+      return true;
+    });
+    await first.close();
+    const second = await openDirectory({ path: where, agent: 'two', lockWaitMs: 0 });
+    await second.close();
+  });
+
+  test(`the lock of a dead agent is taken over (${kind} path)`, async () => {
+    const where = path.join(temporaryDirectory(), below);
+    fs.mkdirSync(where, { recursive: true });
+    const child = `
+      const { openDirectory } = await import(${JSON.stringify(path.resolve('src/journal/directory.ts'))});
+      await openDirectory({ path: ${JSON.stringify(where)}, agent: 'one', lockWaitMs: 0 });
+      process.kill(process.pid, 'SIGKILL');`;
+    const { signal } = spawnSync(process.execPath, ['--input-type=module', '-e', child]);
+    assert.equal(signal, 'SIGKILL');
+    assert.ok(fs.existsSync(path.join(where, 'lock')), 'the dead agent left its socket');
+    const next = await openDirectory({ path: where, agent: 'two', lockWaitMs: 0 });
+    assert.equal(next.identity.agent, 'one');
+    await next.close();
+  });
+}
+
+test('whoever waits for the lock gets it as soon as its owner ends', async () => {
+  const where = temporaryDirectory();
+  const first = await openDirectory({ path: where, agent: 'one', lockWaitMs: 0 });
+  const waiting = openDirectory({ path: where, agent: 'two', lockWaitMs: 30_000 });
+  await first.close();
+  await (await waiting).close();
+});
+
+test('of many that start over a stale lock exactly one gets it', async () => {
+  for (let round = 0; round < 20; round++) {
+    const where = temporaryDirectory();
+    fs.writeFileSync(path.join(where, 'lock'), '');
+    const starts = Array.from({ length: 8 }, () => openDirectory({ path: where, agent: 'x', lockWaitMs: 0 }));
+    const settled = await Promise.allSettled(starts);
+    const winners = settled.filter((result) => result.status === 'fulfilled');
+    assert.equal(winners.length, 1);
+    for (const { value } of winners) await value.close();
+  }
+});
+
+test('the identity of a directory never changes', async () => {
+  const where = temporaryDirectory();
+  const first = await openDirectory({ path: where, agent: 'one', lockWaitMs: 0 });
+  await first.close();
+  assert.match(first.identity.journal, /^[0-9a-f]{8}$/);
+  const second = await openDirectory({ path: where, agent: 'renamed', lockWaitMs: 0 });
+  await second.close();
+  assert.deepEqual(second.identity, first.identity);
+});
+
+test('a damaged identity is an error, not a new identity', async () => {
+  const where = temporaryDirectory();
+  fs.writeFileSync(path.join(where, 'identity'), '{"journal":"12');
+  await assert.rejects(openDirectory({ path: where, agent: 'one', lockWaitMs: 0 }), {
+    code: 'JOURNAL_UNWRITABLE',
+    message: /identity is damaged: restore it/,
+  });
+  // The lock is free again.
+  fs.rmSync(path.join(where, 'identity'));
+  await (await openDirectory({ path: where, agent: 'one', lockWaitMs: 0 })).close();
+});
+
+test('a directory that cannot be made is named, with the reason and the way out', async () => {
+  const file = path.join(temporaryDirectory(), 'file');
+  fs.writeFileSync(file, '');
+  await assert.rejects(openDirectory({ path: path.join(file, 'below'), agent: 'one' }), {
+    code: 'JOURNAL_UNWRITABLE',
+    message: /below.*ENOTDIR.*journal\.directory/,
+  });
+});
