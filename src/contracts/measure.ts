@@ -17,8 +17,12 @@ interface Signal {
   slowerThanNs: number;
 }
 
+interface Service {
+  name: Buffer;
+  contracts: Contract[];
+}
+
 interface Contract {
-  service: Buffer;
   lateAfterMs: number;
   signals: Signal[];
 }
@@ -77,7 +81,8 @@ export const MEASURE_ROW_BYTES = 24;
 export class ContractMeasure {
   /** Keys of all signals, by index. */
   readonly #keys: number[] = [];
-  readonly #byService = new Map<number, Contract[]>();
+  /** By the hash of the name; services that share one are told apart by their bytes. */
+  readonly #byService = new Map<number, Service[]>();
   readonly #items: Float64Array;
   readonly #bad: Float64Array;
   #active: Contract[] = NONE;
@@ -94,12 +99,15 @@ export class ContractMeasure {
     for (const plan of plans) {
       const service = Buffer.from(plan.service);
       const contract = {
-        service,
         lateAfterMs: plan.lateAfterMs,
         signals: plan.signals.map((signal) => this.#compile(signal)),
       };
       const hash = hashBytes(service, 0, service.length, HASH_SEED);
-      this.#byService.set(hash, [...(this.#byService.get(hash) ?? []), contract]);
+      const sharing = this.#byService.get(hash) ?? [];
+      const known = sharing.find((one) => one.name.equals(service));
+      if (known === undefined) sharing.push({ name: service, contracts: [contract] });
+      else known.contracts.push(contract);
+      this.#byService.set(hash, sharing);
     }
     this.#items = new Float64Array(this.#keys.length);
     this.#bad = new Float64Array(this.#keys.length);
@@ -124,14 +132,13 @@ export class ContractMeasure {
   /** Contracts are matched by service first: most items meet none. */
   enterResource(envelope: Envelope): void {
     this.#active = NONE;
-    const candidates = this.#byService.get(envelope.serviceHash);
-    if (candidates === undefined) return;
-    const same = candidates.filter(
-      ({ service }) =>
-        service.length === envelope.serviceLength &&
-        sameBytes(envelope.bytes, envelope.serviceAt, service, 0, service.length),
-    );
-    if (same.length > 0) this.#active = same;
+    const sharing = this.#byService.get(envelope.serviceHash);
+    if (sharing === undefined) return;
+    for (let i = 0; i < sharing.length; i++) {
+      const { name, contracts } = sharing[i]!;
+      if (name.length !== envelope.serviceLength) continue;
+      if (sameBytes(envelope.bytes, envelope.serviceAt, name, 0, name.length)) this.#active = contracts;
+    }
   }
 
   /** Counts the span and sets `span.slow`. */

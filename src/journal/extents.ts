@@ -1,7 +1,8 @@
 /** Pieces of segments in memory: what was just committed, and what was read and verified; the cache of both. */
 import { type BlockPool, Field, FRAME_HEADER_BYTES, nextFrame, PAGE_BYTES, readU64 } from '../core/block.ts';
-import { errnoOf, type Files, O_DIRECT, O_RDONLY, readFully, withFile } from './files.ts';
+import { errnoOf, type Files, readFully } from './files.ts';
 import { alignUp, checkFrame, Found, findMagic, isZero } from './format.ts';
+import type { OpenSegments } from './open.ts';
 import type { Segment } from './segments.ts';
 
 /** A piece of a segment in memory. Its frames are valid while its block is. */
@@ -36,6 +37,7 @@ export interface LoadOptions {
   pool: BlockPool;
   files: Files;
   direct: boolean;
+  open: OpenSegments;
   /** Called when the pool is empty, before waiting: give back what can be given back. */
   relieve(): void;
 }
@@ -87,10 +89,9 @@ export class ExtentCache {
 
 /** Reads and verifies about 1 MiB from `position` up to `limit` (file offset); the extent's block comes with one reference. */
 export async function loadExtent(options: LoadOptions, position: Position, limit: number): Promise<Extent> {
-  const { pool, files, direct } = options;
+  const { pool, files, open } = options;
   const start = position.offset - (position.offset % PAGE_BYTES);
-  const flags = O_RDONLY | (direct ? O_DIRECT : 0);
-  return withFile(files, position.segment.file, flags, async (fd) => {
+  return open.use(position.segment, async (fd) => {
     for (let wanted = CHUNK_BYTES; ; ) {
       const bytes = Math.min(wanted, alignUp(limit) - start);
       const block = await allocate(options, bytes);

@@ -8,6 +8,7 @@ import { type Extent, ExtentCache, type LoadOptions } from './extents.ts';
 import { diskFiles, type Files, O_WRONLY, withFile } from './files.ts';
 import { alignUp, ROWS, rowIndex } from './format.ts';
 import { countOpening, prepareDirectory } from './making.ts';
+import { OpenSegments } from './open.ts';
 import { Quarantine } from './quarantine.ts';
 import { ALL_ROWS, type Collected, Reader } from './reader.ts';
 import { type Recovered, recover } from './recovery.ts';
@@ -75,6 +76,7 @@ export class Journal implements FrameSource {
   readonly #writer: GroupWriter;
   readonly #quarantine: Quarantine;
   readonly #pool: BlockPool;
+  readonly #open: OpenSegments;
   readonly #holds = new Map<string, number>();
   readonly #syncMs: number[] = [];
   #syncs = 0;
@@ -96,7 +98,8 @@ export class Journal implements FrameSource {
     const wanted = options.durability === 'durable' && options.buffered !== true;
     const direct = await prepareDirectory(files, directory, wanted);
     const cache = new ExtentCache(options.pool, options.cacheBytes ?? CACHE_BYTES);
-    const load: LoadOptions = { pool: options.pool, files, direct, relieve: () => cache.clear() };
+    const open = new OpenSegments(files, direct);
+    const load: LoadOptions = { pool: options.pool, files, direct, open, relieve: () => cache.clear() };
     const recovered = await recover(directory, load);
     await syncNewest(files, recovered);
     recovered.epoch = await countOpening(files, directory, recovered.epoch);
@@ -111,7 +114,8 @@ export class Journal implements FrameSource {
     found: Recovered,
   ) {
     const { pool, durability, log } = options;
-    const { files, direct } = load;
+    const { files, direct, open } = load;
+    this.#open = open;
     this.directory = directory;
     this.durability = durability;
     this.mode = direct ? 'direct' : 'buffered';
@@ -239,6 +243,7 @@ export class Journal implements FrameSource {
     this.#wake();
     await this.#quarantine.close();
     await this.#store.close();
+    this.#open.close();
     this.#cache.clear();
   }
 

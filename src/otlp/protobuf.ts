@@ -186,12 +186,15 @@ export function hashBytes(bytes: Uint8Array, at: number, length: number, seed: n
 
 export const HASH_SEED = 0x811c_9dc5;
 
+/** Up to here copyWithin is cheaper; beyond, it goes byte by byte where source and target differ modulo 8, which they mostly do. */
+const SHORT_BYTES = 48;
+
 /**
- * Copies a range inside one shared memory, without overlap; returns the position after it. Measured on Node 24: copyWithin wins
- * below half a KiB (25 against 40 ns for 64 bytes), Buffer.copy above (81 against 109 ns for 2,000).
+ * Copies a range inside one shared memory, without overlap; returns the position after it. Measured on Node 24, 128 bytes, source and
+ * target at different residues: copyWithin 88 ns, Buffer.copy 45 ns; 32 bytes: 36 and 43.
  */
 export function copyRange(bytes: Buffer, from: number, to: number, target: number): number {
-  if (to - from < 512) bytes.copyWithin(target, from, to);
+  if (to - from <= SHORT_BYTES) bytes.copyWithin(target, from, to);
   else bytes.copy(bytes, target, from, to);
   return target + to - from;
 }

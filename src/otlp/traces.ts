@@ -71,7 +71,11 @@ export function readSpan(reader: Reader, at: number, end: number, span: SpanView
   reader.pos = at;
   while (reader.pos < end) {
     const tagAt = reader.pos;
-    const tag = readTag(reader, end);
+    const first = bytes[tagAt]!;
+    // Tags of fields up to 15 are one byte.
+    let tag = first;
+    if (first >= 8 && first < 0x80) reader.pos = tagAt + 1;
+    else tag = readTag(reader, end);
     switch (tag) {
       case 74: // attributes
         readKeyValue(reader, readEnd(reader, end), span.attributes, 1);

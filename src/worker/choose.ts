@@ -48,8 +48,9 @@ export class ItemChooser implements Chooser {
   readonly #tails: Tail[][];
   #isLogs = false;
   #hasTraceState = false;
-  /** Tail of each kept item, in order. */
-  #chosen: (Tail | null)[] = [];
+  /** Tail of each kept item, in order; a count of its own, because setting the length would drop the array's memory. */
+  readonly #chosen: (Tail | null)[] = [];
+  #chosenCount = 0;
   readonly #ot = new OtState();
   readonly #state = Buffer.alloc(1024);
 
@@ -62,7 +63,7 @@ export class ItemChooser implements Chooser {
   begin(isLogs: boolean, hasTraceState: boolean): void {
     this.#isLogs = isLogs;
     this.#hasTraceState = hasTraceState;
-    this.#chosen.length = 0;
+    this.#chosenCount = 0;
     for (const selector of this.#selectors) selector.begin(hasTraceState);
   }
 
@@ -76,12 +77,12 @@ export class ItemChooser implements Chooser {
       else this.sampledOut++;
       return DROP;
     }
-    this.#chosen.push(null);
+    this.#chosen[this.#chosenCount++] = null;
     return 0;
   }
 
   #keep(tail: Tail, at: number, end: number): number {
-    this.#chosen.push(tail);
+    this.#chosen[this.#chosenCount++] = tail;
     if (this.#isLogs) return tail.log.length;
     if (!this.#hasTraceState) return tail.span.length;
     const length = this.#newState(tail, at, end);

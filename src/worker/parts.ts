@@ -98,8 +98,12 @@ function combineEditors(setup: WorkerSetup): Edits | null {
       return 'keep';
     },
     addToResource(bytes, at, end) {
-      const added = editors.flatMap((editor) => editor.addToResource(bytes, at, end) ?? []);
-      return added.length === 0 ? null : Buffer.concat(added);
+      let added: Buffer | null = null;
+      for (let i = 0; i < editors.length; i++) {
+        const more = editors[i]!.addToResource(bytes, at, end);
+        if (more !== null) added = added === null ? more : Buffer.concat([added, more]);
+      }
+      return added;
     },
   };
 }

@@ -2,7 +2,7 @@
  * The worker pool: piscina, and what it cannot know: which kind of task goes first, and what a dead thread leaves behind.
  *
  * A task is handed out only when a worker is free, so that observe's open block keeps filling until then: batches grow with load and
- * no timer is needed. Observe goes first; select and encode get at least every fourth task.
+ * no timer is needed. Observe goes first; select and encode get at least every second task.
  */
 import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
@@ -19,7 +19,8 @@ interface Job {
 /** Gives the next observe task when a worker is free, or null when nothing waits. */
 export type ObserveSource = () => Job | null;
 
-const OTHERS_AT_LEAST_EVERY = 4;
+/** Every second task: a select costs a tenth of an observe, and what trails too far behind is read from the disk again. */
+const OTHERS_AT_LEAST_EVERY = 2;
 
 export class WorkerPool {
   restarts = 0;

@@ -14,7 +14,7 @@ import {
   writeU64,
 } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
-import { messageOf } from '../core/errors.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
 import { sealPayload } from '../journal/format.ts';
 import { copyRange } from '../otlp/protobuf.ts';
 import type { WorkerPool } from './pool.ts';
@@ -46,6 +46,7 @@ export interface SelectionOptions {
 const CUT_BYTES = 512 << 10;
 const CUT_MS = 200;
 const RETRY_MS = 500;
+const MOST_IN_FLIGHT = 4;
 
 export class Selection {
   readonly #options: SelectionOptions;
@@ -57,13 +58,17 @@ export class Selection {
   #pending: SelectResult[] = [];
   #pendingBytes = 0;
   #pendingSince = 0;
-  /** Where reading stands; `progress.next` follows when the decisions are safe. */
+  /** Runs of frames that workers are deciding, oldest first: while one is decided the next is read. */
+  readonly #flights: { result: Promise<SelectResult>; next: number }[] = [];
+  /** Where reading stands, and up to where decisions are pending; `progress.next` follows when they are safe. */
   #position: number;
+  #decided: number;
 
   constructor(options: SelectionOptions) {
     this.#options = options;
     this.#waitMs = options.waitMs;
     this.#position = Math.min(...options.progress.next);
+    this.#decided = this.#position;
   }
 
   /** `oldestInFlightMs`: oldest receive time of frames whose marks are not merged yet; Infinity when there are none. */
@@ -90,31 +95,73 @@ export class Selection {
       } catch (error) {
         // The journal is full or a worker died: nothing was marked as decided, so the same frames come again.
         this.#options.onError(messageOf(error));
-        this.#dropPending();
-        this.#position = Math.min(...this.#options.progress.next);
+        await this.#reset();
         await this.#sleep(RETRY_MS);
       }
     }
-    this.#dropPending();
+    await this.#reset();
   }
 
   async #step(): Promise<void> {
-    const { read, now } = this.#options;
-    if (this.#pending.length > 0 && (this.#pendingBytes >= CUT_BYTES || now() - this.#pendingSince >= CUT_MS))
-      await this.#flush();
+    const { now } = this.#options;
+    const late = this.#pending.length > 0 && now() - this.#pendingSince >= CUT_MS;
+    if (late || this.#pendingBytes >= CUT_BYTES) await this.#flush();
+    const waitMs = this.#flights.length < MOST_IN_FLIGHT ? await this.#launch() : 0;
+    if (waitMs === 0) {
+      if (this.#flights.length >= MOST_IN_FLIGHT) await this.#land();
+    } else if (this.#flights.length > 0) await this.#land();
+    else if (this.#pending.length > 0) await this.#sleep(Math.min(waitMs, CUT_MS - (now() - this.#pendingSince)));
+    else await this.#sleep(waitMs);
+  }
+
+  /** Hands the next frames that are due to a worker; returns 0, or how long there is nothing to hand out. */
+  async #launch(): Promise<number> {
+    const { read, workers, progress } = this.#options;
     const run = await read(this.#position, UNIT_BYTES);
     if (run === null) {
-      if (this.#pending.length > 0) await this.#sleep(CUT_MS - (now() - this.#pendingSince));
-      else await Promise.race([this.#options.moved(this.#position), this.#sleep(RETRY_MS)]);
-      return;
+      // Woken by the next append, unless something waits to be written.
+      if (this.#flights.length + this.#pending.length === 0)
+        await Promise.race([this.#options.moved(this.#position), this.#sleep(RETRY_MS)]);
+      return RETRY_MS;
     }
-    try {
-      const due = this.#dueEnd(run);
-      if (due.count > 0) await this.#select(run, due.count);
-      else await this.#sleep(Math.min(due.inMs, RETRY_MS, this.#pending.length > 0 ? CUT_MS : RETRY_MS));
-    } finally {
+    const { count, inMs } = this.#dueEnd(run);
+    if (count === 0) {
       run.release();
+      return Math.min(inMs, RETRY_MS);
     }
+    const whole = count === run.frames.length;
+    const frames = whole ? run.frames : run.frames.slice(0, count);
+    const next = whole ? run.next : readU64(this.#options.blocks, (run.frames[count] as number) + Field.sequence);
+    const result = workers.run({ kind: 'select', frames, from: progress.next }).finally(() => run.release());
+    // Awaited in order by #land; a rejection that comes before is kept for then.
+    result.catch(() => undefined);
+    this.#flights.push({ result, next });
+    this.#position = next;
+    return 0;
+  }
+
+  /** Takes the oldest result. */
+  async #land(): Promise<void> {
+    const flight = this.#flights.shift();
+    if (flight === undefined) return;
+    const result = await flight.result;
+    if (result.failed !== null) throw new AgentError(result.failed.code, result.failed.message, { retryable: true });
+    if (this.#pending.length === 0) this.#pendingSince = this.#options.now();
+    this.#pending.push(result);
+    for (const { length } of result.selected) this.#pendingBytes += length;
+    this.#decided = flight.next;
+  }
+
+  /** Forgets what is not safe; it is read again from `progress`. */
+  async #reset(): Promise<void> {
+    for (const { result } of this.#flights.splice(0)) {
+      // What failed has told its reason already, or will when it comes again.
+      const landed = await result.catch(() => null);
+      if (landed !== null && landed.block >= 0) this.#options.blocks.release(landed.block);
+    }
+    this.#dropPending();
+    this.#position = Math.min(...this.#options.progress.next);
+    this.#decided = this.#position;
   }
 
   /** How many frames from the front are due: everything that could mark their traces in time has been merged. */
@@ -131,25 +178,10 @@ export class Selection {
     return { count, inMs: 0 };
   }
 
-  async #select(run: FrameRun, count: number): Promise<void> {
-    const { workers, progress, now } = this.#options;
-    const whole = count === run.frames.length;
-    const result = await workers.run({
-      kind: 'select',
-      frames: whole ? run.frames : run.frames.slice(0, count),
-      from: progress.next,
-    });
-    if (result.failed !== null) throw new Error(result.failed.message);
-    if (this.#pending.length === 0) this.#pendingSince = now();
-    this.#pending.push(result);
-    for (const { length } of result.selected) this.#pendingBytes += length;
-    this.#position = whole ? run.next : readU64(this.#options.blocks, (run.frames[count] as number) + Field.sequence);
-  }
-
   /** Appends one frame for each signal; then, and only then, the decisions count. */
   async #flush(): Promise<void> {
     const { blocks, append, progress } = this.#options;
-    const covers = this.#position;
+    const covers = this.#decided;
     const filtered = progress.filtered.map((items, i) =>
       this.#pending.reduce((sum, result) => sum + (result.filtered[i] as number), items),
     );
@@ -163,7 +195,10 @@ export class Selection {
     if (frames.length > 0) {
       const bytes = frames.reduce((sum, parts) => sum + frameSpan(lengthOf(parts)), 0);
       const block = blocks.allocate(bytes);
-      if (block < 0) throw new Error('no free block for what was selected: raise agent.memory_limit');
+      if (block < 0)
+        throw new AgentError('OVERLOADED', 'no free block for what was selected: raise agent.memory_limit', {
+          retryable: true,
+        });
       try {
         let end = block;
         for (const parts of frames) end = this.#writeFrame(end, parts, covers, filtered);

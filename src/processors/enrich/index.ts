@@ -38,14 +38,21 @@ function createEditor(resource: Record<string, string>): Editor {
         .finish();
       return { key: Buffer.from(key), field: Buffer.from(field) };
     });
+  const everything = Buffer.concat(added.map(({ field }) => field));
   const reader = new Reader(Buffer.alloc(0));
   return {
     touchesItems: false,
     growth: added.reduce((bytes, { field }) => bytes + field.length, 8),
     attribute: () => 'keep',
     addToResource(bytes, at, end) {
-      const missing = added.filter(({ key }) => !hasAttribute(reader, bytes, at, end, key));
-      return missing.length === 0 ? null : Buffer.concat(missing.map(({ field }) => field));
+      let present = 0;
+      for (let i = 0; i < added.length; i++) if (hasAttribute(reader, bytes, at, end, added[i]!.key)) present++;
+      // A resource mostly has none of them, or all.
+      if (present === 0) return added.length === 0 ? null : everything;
+      if (present === added.length) return null;
+      return Buffer.concat(
+        added.filter(({ key }) => !hasAttribute(reader, bytes, at, end, key)).map(({ field }) => field),
+      );
     },
   };
 }

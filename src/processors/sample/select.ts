@@ -24,18 +24,19 @@ export function createSelector(additions: readonly Addition[], views: Views): Se
   const random: Bits56 = { high: 0, low: 0 };
   const ot = new OtState();
   let hasTraceState = false;
+  // Signed, as the bit operations give them: a uint32 in a closure would be boxed for each new trace.
   let lastLow = 0;
   let lastHigh = 0;
   let lastEntry = ABSENT;
 
   /** Runs of one trace are looked up once. */
   function entryOf(traceIdAt: number): number {
-    const low = readFixed32(bytes, traceIdAt + 8);
-    const high = readFixed32(bytes, traceIdAt + 12);
+    const low = readFixed32(bytes, traceIdAt + 8) | 0;
+    const high = readFixed32(bytes, traceIdAt + 12) | 0;
     if (low === lastLow && high === lastHigh) return lastEntry;
     lastLow = low;
     lastHigh = high;
-    lastEntry = table === null ? ABSENT : findTrace(table, low, high);
+    lastEntry = table === null ? ABSENT : findTrace(table, low >>> 0, high >>> 0);
     return lastEntry;
   }
 

@@ -10,7 +10,7 @@ const config = Type.Object(
     every: Type.String({ format: 'duration', default: '10s', description: 'How often a summary is sent' }),
     max_groups: Type.Integer({
       minimum: 1,
-      default: 2000,
+      default: 5000,
       description:
         'Most combinations of service, operation, kind and status in one summary; the rest is counted as otel.metric.overflow',
     }),

@@ -149,7 +149,8 @@ export function createMeasurer(views: Views): Measurer {
           Math.imul(hash + i, 0x0100_0193),
         );
       }
-      resourceHash = hash;
+      // Signed: a uint32 in a closure would be boxed for each resource.
+      resourceHash = hash | 0;
     },
     span(span, envelope) {
       const row = rowOf(envelope, span.nameAt, span.nameLength, span.kind & 0xff, span.status & 0xff);

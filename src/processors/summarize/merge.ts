@@ -7,21 +7,22 @@ import { ExponentialHistogram } from './histogram.ts';
 import { BUCKET_BIAS, HEADER_BYTES, LOG_ROW, ROW_BYTES, Row, SCALE, WEIGHTED, ZERO_BUCKET } from './measure.ts';
 
 /** One line of a summary. `kind` is the span kind, or the severity number when `status` is LOG_ROW. */
-export interface Group {
+export interface Group extends Identity {
+  histogram: ExponentialHistogram;
+}
+
+export interface Identity {
   resource: Record<string, string>;
   name: string;
   kind: number;
   status: number;
-  histogram: ExponentialHistogram;
 }
 
 /** What stands for all groups beyond the bound, as the metrics SDK specification has it. */
 export const OVERFLOW_NAME = 'otel.metric.overflow';
 
-export interface SummarizeConfig {
-  every: string;
-  max_groups: number;
-}
+/** Strings of groups that a flush has ended are kept for the next, up to so many for each group there may be. */
+const IDENTITIES_PER_GROUP = 2;
 
 interface Saved {
   startMs: number;
@@ -36,10 +37,12 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
     groups.set(key, { ...group, histogram: ExponentialHistogram.restore(histogram) });
   }
   let startMs = restored?.startMs ?? 0;
-  let rowGroups: Group[] = [];
+  /** Groups of the rows of the task being merged; used again. */
+  const rowGroups: Group[] = [];
   const resourceType = messageType('Resource');
+  const identities = new Map<number, Identity>();
 
-  /** The group of the row at byte `at`; strings are made once per group and flush. */
+  /** The group of the row at byte `at`; strings are made once per group and survive a flush. */
   function groupOf(at: number): Group {
     const words = pool.words;
     const word = at >>> 2;
@@ -47,19 +50,26 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
     const key = words[word]! + (words[word + 1]! & 0x1f_ffff) * 0x1_0000_0000;
     const known = groups.get(key);
     if (known !== undefined) return known;
-    const resource = readIdentity(words[word + Row.resourceAt / 4]!, words[word + Row.resourceEnd / 4]!);
-    const status = words[word + Row.status / 4]!;
-    if (groups.size >= maxGroups) return overflowOf(status === LOG_ROW ? LOG_ROW : 0, at);
-    const nameAt = words[word + Row.nameAt / 4]!;
-    const group = {
-      resource,
-      name: pool.bytes.toString('utf8', nameAt, nameAt + words[word + Row.nameLength / 4]!),
-      kind: words[word + Row.kind / 4]!,
-      status,
-      histogram: new ExponentialHistogram(SCALE),
-    };
+    if (groups.size >= maxGroups) return overflowOf(words[word + Row.status / 4] === LOG_ROW ? LOG_ROW : 0, at);
+    const group = { ...identityOf(key, word), histogram: new ExponentialHistogram(SCALE) };
     groups.set(key, group);
     return group;
+  }
+
+  function identityOf(key: number, word: number): Identity {
+    const known = identities.get(key);
+    if (known !== undefined) return known;
+    if (identities.size >= maxGroups * IDENTITIES_PER_GROUP) identities.clear();
+    const words = pool.words;
+    const nameAt = words[word + Row.nameAt / 4]!;
+    const identity = {
+      resource: readResource(words[word + Row.resourceAt / 4]!, words[word + Row.resourceEnd / 4]!),
+      name: pool.bytes.toString('utf8', nameAt, nameAt + words[word + Row.nameLength / 4]!),
+      kind: words[word + Row.kind / 4]!,
+      status: words[word + Row.status / 4]!,
+    };
+    identities.set(key, identity);
+    return identity;
   }
 
   function overflowOf(status: number, at: number): Group {
@@ -77,7 +87,7 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
   }
   const view = new DataView(pool.handle.memory);
 
-  function readIdentity(at: number, end: number): Record<string, string> {
+  function readResource(at: number, end: number): Record<string, string> {
     const identity: Record<string, string> = Object.create(null);
     if (end === at) return identity;
     const decoded = resourceType.toObject(resourceType.decode(pool.bytes.subarray(at, end))) as ResourceObject;
@@ -94,7 +104,6 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       const rowCount = out.getUint32(at, true);
       const entryCount = out.getUint32(at + 4, true);
       const rowsAt = at + HEADER_BYTES;
-      rowGroups = new Array<Group>(rowCount);
       for (let row = 0; row < rowCount; row++) {
         const rowAt = rowsAt + row * ROW_BYTES;
         const group = groupOf(rowAt);

@@ -16,7 +16,8 @@ port.on('message', (message: ToThread) => {
       void answer(message);
       return;
     case 'close':
-      void client.close().finally(() => process.exit());
+      // With its port closed and the client's sockets gone nothing keeps the thread.
+      void client.close().finally(() => port.close());
       return;
     default:
       message satisfies never;

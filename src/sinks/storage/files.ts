@@ -1,10 +1,9 @@
 /** Names and disk operations of the storage sink: where a file goes, how it gets its final name safely, what may be deleted. */
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import type { Row } from '../../core/component.ts';
 
 const DIRECTORY_MODE = 0o750;
-const FILE_MODE = 0o640;
 
 /** `{agent}_{first}-{last}`, the agent with nothing that a file system or an object store could take for a path. */
 export function safeName(agent: string): string {
@@ -19,25 +18,6 @@ export function rowDirectory(root: string, row: Row): string {
 export function hourPath(receivedMs: number): string {
   const [year, month, day, hour] = new Date(receivedMs).toISOString().split(/[-T:]/);
   return join(`year=${year}`, `month=${month}`, `day=${day}`, `hour=${hour}`);
-}
-
-/** Opens a file that does not exist yet, with the directories above it. */
-export async function create(path: string): Promise<FileHandle> {
-  await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
-  return open(path, 'w', FILE_MODE);
-}
-
-/** Writes all of it; a short write goes on where it stopped. */
-export async function writeAll(file: FileHandle, pieces: readonly Buffer[]): Promise<void> {
-  let left = pieces.filter((piece) => piece.length > 0);
-  while (left.length > 0) {
-    let { bytesWritten } = await file.writev(left);
-    left = left.flatMap((piece) => {
-      const taken = Math.min(bytesWritten, piece.length);
-      bytesWritten -= taken;
-      return taken === piece.length ? [] : [piece.subarray(taken)];
-    });
-  }
 }
 
 /** Gives a synced file its final name; returns when a power cut could not take back the name, nor the directories up to `top`. */

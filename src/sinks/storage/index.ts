@@ -47,7 +47,8 @@ export const storage: SinkDefinition = {
   config: Config,
   subscribe: 'list',
   concurrency: 1,
-  batchBytes: 1 << 20,
+  // Each batch waits for the one before it, so at full load they have to be large.
+  batchBytes: 4 << 20,
   // src/config.ts has validated both against Config.
   encoder: (config) => createEncoder(config as StorageConfig),
   open: async (config, context) => {

@@ -1,9 +1,9 @@
 /** The storage sink's I/O: one open .tmp per row, finished by size, age, hour or close. What cannot be written is read again. */
-import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Batch, Part, Row, SinkContext, WriteResult, Writer } from '../../core/component.ts';
 import { messageOf } from '../../core/errors.ts';
-import { create, hourPath, list, publish, remove, rowDirectory, safeName, writeAll } from './files.ts';
+import { hourPath, list, publish, remove, rowDirectory, safeName } from './files.ts';
+import { createOutput, type OutputFile } from './output.ts';
 import { Retention } from './retention.ts';
 
 /** Bounds what the deliverer must remember of a file that is not finished. */
@@ -46,7 +46,7 @@ function parseName(agent: string, name: string): { first: number; last: number }
 }
 
 interface OpenFile {
-  handle: FileHandle;
+  output: OutputFile;
   path: string;
   hour: string;
   first: number;
@@ -115,13 +115,9 @@ class RowFile {
     if (this.#open !== null && first.sequence <= this.#open.last) return { kind: 'held' };
     const hour = hourPath(batch.receivedMs);
     if (this.#open !== null && this.#open.hour !== hour) await this.#finish(this.#open);
-    this.#open ??= await this.#create(first.sequence, hour);
+    this.#open ??= await this.#create(first.sequence, hour, batch.bytes);
     const file = this.#open;
-    const { bytes } = this.#context.pool;
-    await writeAll(
-      file.handle,
-      batch.parts.map((part) => bytes.subarray(part.at, part.at + part.length)),
-    );
+    await file.output.write(this.#context.pool.bytes, batch.parts);
     file.last = last.lastSequence;
     file.bytes += batch.bytes;
     file.pieces++;
@@ -130,19 +126,19 @@ class RowFile {
     return { kind: 'delivered' };
   }
 
-  async #create(first: number, hour: string): Promise<OpenFile> {
+  async #create(first: number, hour: string, firstBytes: number): Promise<OpenFile> {
     await this.#sweep();
     const path = join(this.#directory, `${this.#agent}_${first}${this.#settings.extension}.tmp`);
-    const handle = await create(path);
+    const output = await createOutput(path, firstBytes);
     const timer = setTimeout(() => void this.#finishInTurn(file), this.#settings.rotateMs);
-    const file = { handle, path, hour, first, last: -1, bytes: 0, pieces: 0, timer };
+    const file = { output, path, hour, first, last: -1, bytes: 0, pieces: 0, timer };
     return file;
   }
 
   async #finish(file: OpenFile): Promise<void> {
     clearTimeout(file.timer);
-    await file.handle.sync();
-    await file.handle.close();
+    await file.output.complete();
+    await file.output.close();
     const name = `${this.#agent}_${file.first}-${file.last}${this.#settings.extension}`;
     const path = join(this.#directory, file.hour, name);
     // The directories above an hour's first file are new, too.
@@ -185,7 +181,7 @@ class RowFile {
     if (file === null) return;
     clearTimeout(file.timer);
     // Closed already when it was the rename that failed, and then close answers with an error of its own.
-    await file.handle.close().catch((cause) => this.#context.log.debug({ error: messageOf(cause) }, 'close'));
+    await file.output.close().catch((cause) => this.#context.log.debug({ error: messageOf(cause) }, 'close'));
     this.#context.rewind(this.#row, `${this.#directory}: ${messageOf(error)}`);
   }
 

@@ -1,0 +1,118 @@
+/**
+ * A file being written. Busy ones go past the page cache (O_DIRECT) through one aligned buffer: at full load the kernel's copying of
+ * every raw byte cost more than anything the agent itself does with it (900 ns a span of 664 bytes, against 90).
+ */
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Part } from '../../core/component.ts';
+
+// Declared here because it comes with the browser's type library alone.
+declare const WebAssembly: { Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer } };
+
+const DIRECTORY_MODE = 0o750;
+const FILE_MODE = 0o640;
+const PAGE_BYTES = 4096;
+const STAGE_BYTES = 2 << 20;
+/** A first batch of this size says that a file will be large. */
+const BUSY_BYTES = 256 << 10;
+
+export interface OutputFile {
+  /** Appends ranges of `bytes`; they are not needed any more when it resolves. */
+  write(bytes: Buffer, parts: readonly Part[]): Promise<void>;
+  /** Resolves when everything is on disk and the file has its true length. */
+  complete(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens a file that does not exist yet, with the directories above it. `firstBytes`: size of what comes first. */
+export async function createOutput(path: string, firstBytes: number): Promise<OutputFile> {
+  await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+  if (firstBytes < BUSY_BYTES) return new BufferedOutput(await open(path, 'w', FILE_MODE));
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_DIRECT } = constants;
+  try {
+    return new DirectOutput(await open(path, O_WRONLY | O_CREAT | O_TRUNC | O_DIRECT, FILE_MODE));
+  } catch (error) {
+    // Some file systems (tmpfs) know no O_DIRECT; whatever else is wrong shows again here.
+    if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
+    return new BufferedOutput(await open(path, 'w', FILE_MODE));
+  }
+}
+
+class BufferedOutput implements OutputFile {
+  readonly #file: FileHandle;
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  async write(bytes: Buffer, parts: readonly Part[]): Promise<void> {
+    let left = parts.filter(({ length }) => length > 0).map(({ at, length }) => bytes.subarray(at, at + length));
+    while (left.length > 0) {
+      let { bytesWritten } = await this.#file.writev(left);
+      // A short write goes on where it stopped.
+      left = left.flatMap((piece) => {
+        const taken = Math.min(bytesWritten, piece.length);
+        bytesWritten -= taken;
+        return taken === piece.length ? [] : [piece.subarray(taken)];
+      });
+    }
+  }
+
+  async complete(): Promise<void> {
+    await this.#file.sync();
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+}
+
+class DirectOutput implements OutputFile {
+  readonly #file: FileHandle;
+  /** Page-aligned, as O_DIRECT wants its memory. */
+  readonly #stage = Buffer.from(new WebAssembly.Memory({ initial: STAGE_BYTES / 65_536 }).buffer);
+  #staged = 0;
+  /** Bytes in the file; a multiple of a page. */
+  #written = 0;
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  async write(bytes: Buffer, parts: readonly Part[]): Promise<void> {
+    for (const { at, length } of parts) {
+      for (let done = 0; done < length; ) {
+        const take = Math.min(length - done, STAGE_BYTES - this.#staged);
+        bytes.copy(this.#stage, this.#staged, at + done, at + done + take);
+        this.#staged += take;
+        done += take;
+        if (this.#staged === STAGE_BYTES) await this.#flush(STAGE_BYTES);
+      }
+    }
+  }
+
+  async #flush(bytes: number): Promise<void> {
+    for (let done = 0; done < bytes; ) {
+      const { bytesWritten } = await this.#file.write(this.#stage, done, bytes - done, this.#written + done);
+      done += bytesWritten;
+    }
+    this.#written += bytes;
+    this.#staged = 0;
+  }
+
+  async complete(): Promise<void> {
+    const length = this.#written + this.#staged;
+    if (this.#staged > 0) {
+      const padded = Math.ceil(this.#staged / PAGE_BYTES) * PAGE_BYTES;
+      this.#stage.fill(0, this.#staged, padded);
+      await this.#flush(padded);
+    }
+    await this.#file.truncate(length);
+    await this.#file.sync();
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+}

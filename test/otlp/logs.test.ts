@@ -1,0 +1,39 @@
+/** Holds src/otlp/logs.ts: the walker sees of a log record what protobufjs sees. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { messageType } from '../../src/otlp/schema.ts';
+import { decoded, encodeRequest, itemsOf, placed, request, seeded } from './generate.ts';
+import { oracleAttributes, validId, walk } from './walked.ts';
+
+test('log records are seen as protobufjs decodes them: trace id, severity, time, body, attributes', (t) => {
+  const random = seeded(t, 2);
+  const value = messageType('AnyValue');
+  let records = 0;
+  for (let i = 0; i < 1500; i++) {
+    const bytes = encodeRequest('logs', request(random, 'logs'), random);
+    const { buffer, at, end } = placed(bytes, 0xff);
+    const wanted = itemsOf('logs', decoded('logs', bytes));
+    const seen = walk('logs', buffer, at, end);
+    assert.equal(seen.length, wanted.length, `case ${i}`);
+    for (const [j, { item, resource, scope }] of wanted.entries()) {
+      const own = item.timeUnixNano ?? '0';
+      const { body, ...rest } = seen[j]?.item ?? {};
+      assert.deepEqual(rest, {
+        traceId: validId(item.traceId, 16),
+        severity: item.severityNumber ?? 0,
+        // Without a time of its own a record has the one it was observed at.
+        time: own === '0' ? (item.observedTimeUnixNano ?? '0') : own,
+        attributes: oracleAttributes(item.attributes),
+      });
+      assert.equal(body === null, item.body === undefined || item.body === null);
+      if (typeof body === 'string') {
+        const shown = value.toObject(value.decode(Buffer.from(body, 'hex')), { longs: String, bytes: String, json: true, arrays: true });
+        assert.deepEqual(shown, item.body);
+      }
+      assert.deepEqual(seen[j]?.resource, oracleAttributes(resource?.attributes));
+      assert.deepEqual(seen[j]?.scope, oracleAttributes(scope?.attributes));
+      records++;
+    }
+  }
+  assert.ok(records > 1000, `only ${records} records were generated`);
+});

@@ -1,0 +1,183 @@
+/** Holds src/worker/intake.ts over a worker in this thread: who is answered what, when, and what is merged. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Encoding, Field, isVoid, nextFrame, readU64, UNIT_BYTES } from '../../src/core/block.ts';
+import { AgentError } from '../../src/core/errors.ts';
+import { checkFrame, Found, sealHeader } from '../../src/journal/format.ts';
+import { Intake, type Outcome } from '../../src/worker/intake.ts';
+import { observe } from '../../src/worker/observe.ts';
+import type { ObserveSource, WorkerPool } from '../../src/worker/pool.ts';
+import type { ObserveResult, ObserveTask } from '../../src/worker/tasks.ts';
+import { createWorld, gzipped, NOW_MS, type Sent, span, traces, plainly, type WorldOptions } from './world.ts';
+
+interface Faults {
+  append?: () => void;
+  /** Throws to play a worker that dies on the task. */
+  die?: (task: ObserveTask) => void;
+}
+
+function createBench(options: WorldOptions = {}, faults: Faults = {}) {
+  const world = createWorld(options);
+  const { pool, parts, walk } = world;
+  let source: ObserveSource = () => null;
+  const log: string[] = [];
+  const merged: { measured: ObserveResult['measured']; first: number; next: number }[] = [];
+  const poison: string[] = [];
+  const tasks: number[] = [];
+  let sequence = 100;
+  /** The records as a recovery would judge them. */
+  const found: number[] = [];
+  const workers = { setObserveSource: (given: ObserveSource) => void (source = given), kick() {} } as unknown as WorkerPool;
+  const intake = new Intake({
+    blocks: pool,
+    workers,
+    editing: (options.processors ?? []).length > 0,
+    async append({ first, end }) {
+      faults.append?.();
+      for (let at = first; at < end; at = nextFrame(pool, at)) {
+        const isHole = isVoid(pool, at);
+        sealHeader(pool, at, 1, 1, isHole ? 0 : ++sequence, 0);
+        found.push(checkFrame(pool, at, end, 1, 1, 0));
+      }
+      log.push('append');
+    },
+    merge(measured, _receivedMs, first, next) {
+      log.push('merge');
+      merged.push({ measured, first, next });
+    },
+    onPoison: (message) => void poison.push(message),
+    now: () => NOW_MS,
+  });
+  /** Runs everything that waits, as a free worker would; results are taken over as pool.ts does. */
+  function work(): void {
+    for (let job = source(); job !== null; job = source()) {
+      const task = job.task as ObserveTask;
+      tasks.push(task.frames.length);
+      try {
+        faults.die?.(task);
+      } catch (error) {
+        job.reject(error as AgentError);
+        continue;
+      }
+      const result = observe(parts, walk, task);
+      for (const block of new Set(result.moved.map((region) => region.block))) pool.adopt(block);
+      if (result.measured !== null) pool.adopt(result.measured.block);
+      job.resolve(result);
+    }
+  }
+  const submit = ({ signal, bytes, encoding }: Sent) =>
+    intake.submit({ signal, encoding: encoding ?? Encoding.protobuf, chunks: [bytes], bytes: bytes.length });
+  async function send(...sent: Sent[]): Promise<Outcome[]> {
+    const outcomes = sent.map(submit);
+    for (let round = 0; round < 3; round++) {
+      work();
+      await Promise.resolve();
+    }
+    const answers = await Promise.all(outcomes);
+    await intake.drained();
+    return answers;
+  }
+  return { ...world, intake, send, submit, work, log, merged, poison, tasks, found };
+}
+
+const good = (n: number) => plainly(traces(span(n)));
+const broken = plainly(Buffer.from('0aff', 'hex'));
+const badIds = (n: number) => traces(span(n), { name: 'no ids' });
+
+test('each request gets its own answer, in any mix of good, broken and partly good', async () => {
+  const bench = createBench();
+  const answers = await bench.send(good(1), plainly(badIds(2)), broken, good(3));
+  assert.deepEqual(answers.map(({ kind }) => kind), ['accepted', 'accepted', 'refused', 'accepted']);
+  assert.deepEqual(answers[0], { kind: 'accepted', items: 1, rejected: 0 });
+  assert.deepEqual(answers[1], { kind: 'accepted', items: 1, rejected: 1 });
+  assert.equal(answers[2]?.kind === 'refused' && answers[2].code, 'BODY_UNDECODABLE');
+  assert.deepEqual(bench.tasks, [4], 'one task for what came together');
+  assert.equal(bench.pool.unitsInUse, 0, 'memory was not given back');
+});
+
+test('a broken request before one that was inflated takes nothing from its answer', { todo: 'framesOf gives a refused frame the next moved one' }, async () => {
+  const bench = createBench();
+  const [refused, accepted] = await bench.send({ signal: 'traces', bytes: Buffer.from('no gzip'), encoding: Encoding.gzip }, gzipped(badIds(1)));
+  assert.equal(refused?.kind, 'refused');
+  assert.deepEqual(accepted, { kind: 'accepted', items: 1, rejected: 1 });
+  assert.deepEqual(bench.merged.map(({ first, next }) => [first, next]), [[101, 102]]);
+});
+
+test('a request that is inflated and then refused leaves no record behind', { todo: 'prepareBody throws after decode() moved the frame, which nobody voids' }, async () => {
+  const bench = createBench({ processors: [{ type: 'redact', attributes: [{ match: 'x', action: 'mask' }] }] });
+  const [refused, accepted] = await bench.send(gzipped(Buffer.from('0aff', 'hex')), gzipped(traces(span(1))));
+  assert.equal(refused?.kind, 'refused');
+  assert.deepEqual(accepted, { kind: 'accepted', items: 1, rejected: 0 });
+  assert.deepEqual(bench.found.filter((one) => one === Found.bad), [], 'a record with a wrong CRC was written');
+  assert.equal(bench.found.filter((one) => one === Found.whole).length, 1);
+});
+
+test('replies go out after the append, and merging waits for it too', async () => {
+  const bench = createBench();
+  let answered = false;
+  const outcome = bench.submit(good(1)).then((answer) => {
+    answered = true;
+    assert.deepEqual(bench.log, ['append', 'merge']);
+    return answer;
+  });
+  assert.equal(answered, false);
+  bench.work();
+  assert.equal((await outcome).kind, 'accepted');
+});
+
+test('when the journal refuses, everybody is told its code and nothing is merged', async () => {
+  const fail = () => {
+    throw new AgentError('JOURNAL_FULL', 'full', { retryable: true });
+  };
+  const bench = createBench({ processors: [{ type: 'summarize' }] }, { append: fail });
+  const answers = await bench.send(good(1), broken, good(2));
+  assert.deepEqual(answers.map((one) => one.kind === 'refused' && one.code), ['JOURNAL_FULL', 'BODY_UNDECODABLE', 'JOURNAL_FULL']);
+  assert.deepEqual(bench.merged, []);
+  assert.equal(bench.pool.unitsInUse, 0);
+});
+
+test('after a worker died its requests run again one by one; the one that kills again is refused alone', async () => {
+  const bench: ReturnType<typeof createBench> = createBench({}, {
+    die(task) {
+      for (const at of task.frames)
+        if (bench.pool.bytes.includes('poison', at) && bench.pool.bytes.indexOf('poison', at) < nextFrame(bench.pool, at))
+          throw new AgentError('WORKER_DIED', 'died');
+    },
+  });
+  const answers = await bench.send(good(1), plainly(traces(span(2, { name: 'poison' }))), good(3));
+  assert.deepEqual(answers.map((one) => (one.kind === 'refused' ? one.code : one.kind)), ['accepted', 'WORKER_DIED', 'accepted']);
+  assert.deepEqual(bench.tasks, [3, 1, 1, 1]);
+  assert.equal(bench.poison.length, 1);
+  assert.equal(bench.pool.unitsInUse, 0);
+});
+
+test('without a free block a request is refused for now', async () => {
+  const bench = createBench({ units: 4 });
+  const held = Array.from({ length: 4 }, () => bench.pool.allocate(UNIT_BYTES));
+  assert.equal(((await bench.submit(good(1))) as { code: string }).code, 'OVERLOADED');
+  for (const block of held) bench.pool.release(block);
+  assert.equal((await bench.send(good(1)))[0]?.kind, 'accepted');
+});
+
+test('a body larger than a block gets one of its own, and committed headers carry no notes between threads', async () => {
+  const bench = createBench({ maxBodyBytes: 8 << 20 });
+  const large = traces(span(1, { name: 'x'.repeat(UNIT_BYTES + 5) }));
+  const outcome = bench.submit({ signal: 'traces', bytes: large });
+  const source = bench.submit(good(2));
+  bench.work();
+  assert.deepEqual([(await outcome).kind, (await source).kind], ['accepted', 'accepted']);
+  await bench.intake.drained();
+  assert.deepEqual(bench.found, [Found.whole, Found.whole]);
+  assert.equal(readU64(bench.pool, Field.covers), 0);
+});
+
+test('the oldest receive time in flight is known until the merge', async () => {
+  const bench = createBench();
+  assert.equal(bench.intake.oldestInFlightMs, Infinity);
+  const outcome = bench.submit(good(1));
+  bench.work();
+  assert.equal(bench.intake.oldestInFlightMs, NOW_MS);
+  await outcome;
+  await bench.intake.drained();
+  assert.equal(bench.intake.oldestInFlightMs, Infinity);
+});

@@ -1,0 +1,140 @@
+/** Holds src/worker/observe.ts in this thread: what is kept, moved, refused and measured of a task. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { Encoding, Field, Flag, isVoid } from '../../src/core/block.ts';
+import { AgentError } from '../../src/core/errors.ts';
+import { hashBytes, HASH_SEED } from '../../src/otlp/protobuf.ts';
+import { itemsOf, list, type Plain } from '../otlp/generate.ts';
+import { contentOf, createWorld, gzipped, liveFrames, logs, measuredBytes, payload, plainly, service, span, traces } from './world.ts';
+
+const ALL = [{ type: 'summarize' }, { type: 'detect' }, { type: 'sample' }];
+const broken = (good: Uint8Array) => plainly(Buffer.concat([good, Buffer.from('0a05', 'hex')]));
+
+test('what needs no change stays where it is, byte for byte, with its items, service and flag', () => {
+  const world = createWorld({ processors: ALL });
+  const bytes = traces(span(1), span(2, { traceState: 'a=b' }));
+  const { result, frames } = world.observe([plainly(bytes), { signal: 'logs', bytes: logs({ severityNumber: 9 }) }]);
+  assert.deepEqual([result.moved, result.refused, result.failed], [[], [], null]);
+  const [at = 0] = frames;
+  assert.deepEqual(payload(world, at), Buffer.from(bytes));
+  const word = (field: number) => world.pool.words[(at + field) >>> 2];
+  assert.deepEqual([word(Field.items), word(Field.rejected)], [2, 0]);
+  assert.equal(word(Field.serviceKey), hashBytes(Buffer.from('shop'), 0, 4, HASH_SEED));
+  assert.equal(world.pool.bytes[at + Field.flags], Flag.traceState);
+});
+
+test('spans with bad ids are cut out and counted, the rest is kept', () => {
+  const world = createWorld();
+  const bad = [{ traceId: Buffer.alloc(16) }, { spanId: Buffer.alloc(7, 1) }, { traceId: Buffer.alloc(0) }].map((more) => span(9, more));
+  const { result, frames } = world.observe([plainly(traces(span(1), ...bad, span(2)))]);
+  const [at = 0] = liveFrames(world, frames, result.moved);
+  assert.deepEqual(itemsOf('traces', contentOf(world, at)).map(({ item }) => item.name), ['span 1', 'span 2']);
+  assert.deepEqual([world.pool.words[(at + Field.items) >>> 2], world.pool.words[(at + Field.rejected) >>> 2]], [2, 3]);
+});
+
+test('a request of bad spans alone is an empty frame', () => {
+  const world = createWorld();
+  const { result, frames } = world.observe([plainly(traces({ name: 'x' }))]);
+  const [at = 0] = liveFrames(world, frames, result.moved);
+  assert.equal(payload(world, at).length, 0);
+  assert.equal(world.pool.words[(at + Field.rejected) >>> 2], 1);
+});
+
+test('log records with a bad id are kept as records without a trace', () => {
+  const world = createWorld();
+  const { frames } = world.observe([{ signal: 'logs', bytes: logs({ traceId: Buffer.alloc(3, 1) }) }]);
+  assert.equal(world.pool.words[((frames[0] ?? 0) + Field.items) >>> 2], 1);
+});
+
+test('a frame that breaks half-way is measured as if it had not been there', () => {
+  const world = createWorld({ processors: ALL });
+  const body = [traces(span(1)), service('other', span(2), span(3)), traces(span(4, { status: { code: 2 } }))] as const;
+  const { result, frames } = world.observe([plainly(body[0]), broken(body[1]), plainly(body[2])]);
+  assert.deepEqual(result.refused.map(({ index, code }) => [index, code]), [[1, 'BODY_UNDECODABLE']]);
+  assert.equal(isVoid(world.pool, frames[1] as number), true);
+  const again = createWorld({ processors: ALL });
+  const alone = again.observe([plainly(body[0]), plainly(body[2])]);
+  // Rows hold addresses; but for those the sections are equal.
+  const sizes = (map: Map<number, string>) => [...map].map(([processor, hex]) => [processor, hex.length]);
+  assert.deepEqual(sizes(measuredBytes(world, result.measured)), sizes(measuredBytes(again, alone.result.measured)));
+  assert.equal(measuredBytes(world, result.measured).get(2), measuredBytes(again, alone.result.measured).get(2));
+});
+
+test('gzip and JSON become the protobuf they stand for', () => {
+  const world = createWorld();
+  const bytes = traces(span(1), span(2));
+  const json = Buffer.from('{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","name":"j"}]}]}]}');
+  const { result, frames } = world.observe([
+    gzipped(bytes),
+    { signal: 'traces', bytes: json, encoding: Encoding.json },
+    { signal: 'traces', bytes: gzipSync(json), encoding: Encoding.json | Encoding.gzip },
+    { signal: 'traces', bytes: Buffer.concat([gzipSync(bytes.subarray(0, 9)), gzipSync(bytes.subarray(9))]), encoding: Encoding.gzip },
+  ]);
+  assert.deepEqual(frames.map((at) => isVoid(world.pool, at)), [true, true, true, true]);
+  const live = liveFrames(world, frames, result.moved);
+  assert.deepEqual(live.map((at) => itemsOf('traces', contentOf(world, at)).map(({ item }) => item.name)), [['span 1', 'span 2'], ['j'], ['j'], ['span 1', 'span 2']]);
+  assert.deepEqual(payload(world, live[0] as number), Buffer.from(bytes));
+});
+
+test('what is no gzip, a cut one, one with junk behind, or one that inflates too far is refused', () => {
+  const world = createWorld({ maxBodyBytes: 4096 });
+  const packed = gzipSync(traces(span(1)));
+  const exactly = (bytes: number) => gzipSync(traces(span(1, { name: 'x'.repeat(bytes - traces(span(1, { name: 'x'.repeat(3000) })).length + 3000) })));
+  const bodies = [Buffer.from('plain'), Buffer.alloc(0), packed.subarray(0, -3), Buffer.concat([packed, Buffer.from('junk')]), gzipSync(Buffer.alloc(5 << 20)), exactly(4097), exactly(4096)];
+  const { result } = world.observe(bodies.map((bytes) => ({ signal: 'traces' as const, bytes, encoding: Encoding.gzip })));
+  assert.deepEqual(result.refused.map(({ index, code }) => [index, code]), [
+    [0, 'BODY_UNDECODABLE'],
+    [1, 'BODY_UNDECODABLE'],
+    [2, 'BODY_UNDECODABLE'],
+    [3, 'BODY_UNDECODABLE'],
+    [4, 'BODY_TOO_LARGE'],
+    [5, 'BODY_TOO_LARGE'],
+  ]);
+});
+
+test('editors change what is journalled and measured', () => {
+  const attributes = [{ key: 'user.id', value: { stringValue: 'ann' } }, { key: 'k', value: { intValue: 1 } }];
+  const world = createWorld({
+    processors: [{ type: 'redact', attributes: [{ match: 'user.*', action: 'mask' }] }, { type: 'enrich', resource: { node: 'n1' } }],
+  });
+  const { result, frames } = world.observe([plainly(traces(span(1, { attributes }))), gzipped(traces(span(2, { attributes })))]);
+  for (const at of liveFrames(world, frames, result.moved)) {
+    const [found] = itemsOf('traces', contentOf(world, at));
+    assert.deepEqual(found?.item.attributes, [{ key: 'user.id', value: { stringValue: '****' } }, { key: 'k', value: { intValue: '1' } }]);
+    assert.deepEqual(list(found?.resource?.attributes).at(-1), { key: 'node', value: { stringValue: 'n1' } });
+  }
+});
+
+test('a task that finds no memory for its result throws OVERLOADED as a whole', () => {
+  const world = createWorld({ units: 4 });
+  const { frames } = world.layOut([gzipped(traces(span(1)))]);
+  for (let i = 0; i < 3; i++) world.pool.allocate(1);
+  assert.equal(frames.length, 1);
+  assert.throws(() => world.observe.call(null, [gzipped(traces(span(1)))]), (error) => error instanceof Error);
+  const isOverload = (error: unknown) => error instanceof AgentError && error.code === 'OVERLOADED' && error.retryable;
+  const tight = createWorld({ units: 4 });
+  const held = [tight.pool.allocate(1), tight.pool.allocate(1), tight.pool.allocate(1)];
+  assert.equal(held.length, 3);
+  assert.throws(() => tight.observe([gzipped(traces(span(1)))]), isOverload);
+});
+
+test('a resource that stands after its scopes is the resource of their spans', () => {
+  const world = createWorld();
+  const bytes = Buffer.from(traces(span(1)));
+  // ResourceSpans: resource first, scopes second; turned around.
+  const head = bytes.length > 129 ? 3 : 2;
+  const cut = head + 2 + (bytes[head + 1] as number);
+  const turned = Buffer.concat([bytes.subarray(0, head), bytes.subarray(cut), bytes.subarray(head, cut)]);
+  const { frames } = world.observe([plainly(turned)]);
+  assert.equal(world.pool.words[((frames[0] ?? 0) + Field.serviceKey) >>> 2], hashBytes(Buffer.from('shop'), 0, 4, HASH_SEED));
+});
+
+test('frames from the journal are measured and left as they are', () => {
+  const world = createWorld({ processors: ALL });
+  const bytes = traces(span(1), { name: 'bad ids' } as Plain);
+  const { result, frames } = world.observe([plainly(bytes)], true);
+  assert.deepEqual(result.moved, []);
+  assert.deepEqual(payload(world, frames[0] as number), Buffer.from(bytes));
+  assert.notEqual(result.measured, null);
+});

@@ -1,0 +1,144 @@
+/** A worker's parts in this thread, and bodies as frames of a block, as intake lays them out. */
+import { gzipSync } from 'node:zlib';
+import { BlockPool, copyInto, Encoding, Field, FRAME_HEADER_BYTES, frameSpan, isVoid, nextFrame, payloadLength, type Signal, startFrame, UNIT_BYTES, Uncommitted, writeU64 } from '../../src/core/block.ts';
+import type { ContractPlan } from '../../src/contracts/contract.ts';
+import { inspectConfig } from '../../src/config.ts';
+import { processors } from '../../src/processors/registry.ts';
+import type { TraceTableHandle } from '../../src/processors/processor.ts';
+import { requestType } from '../../src/otlp/schema.ts';
+import { ItemChooser } from '../../src/worker/choose.ts';
+import { observe } from '../../src/worker/observe.ts';
+import { createParts } from '../../src/worker/parts.ts';
+import { createPolicy } from '../../src/worker/policy.ts';
+import { select } from '../../src/worker/select.ts';
+import type { ObserveResult, WorkerSetup } from '../../src/worker/tasks.ts';
+import { ItemWalk } from '../../src/worker/walk.ts';
+import { decoded, type Plain } from '../otlp/generate.ts';
+
+export const NOW_MS = 1_750_000_000_000;
+export const WORKER = 2;
+
+/** The `processors` of a file, checked and with their defaults. JSON is YAML. */
+export function configured(list: object[]): { type: string; config: unknown }[] {
+  const { config, faults } = inspectConfig({ text: JSON.stringify({ processors: list }), file: 'agent.yaml', env: {}, processors, sinks: [] });
+  if (config === null) throw new Error(faults.join('\n'));
+  return config.processors.map((one) => ({ type: one.type, config: one }));
+}
+
+export interface Sent {
+  signal: Signal;
+  bytes: Uint8Array;
+  encoding?: number;
+}
+
+export function traces(...spans: Plain[]): Uint8Array {
+  return service('shop', ...spans);
+}
+
+export function service(name: string, ...spans: Plain[]): Uint8Array {
+  const type = requestType('traces');
+  const resource = { attributes: [{ key: 'service.name', value: { stringValue: name } }] };
+  return type.encode(type.fromObject({ resourceSpans: [{ resource, scopeSpans: [{ spans }] }] })).finish();
+}
+
+export function logs(...logRecords: Plain[]): Uint8Array {
+  const type = requestType('logs');
+  const resource = { attributes: [{ key: 'service.name', value: { stringValue: 'shop' } }] };
+  return type.encode(type.fromObject({ resourceLogs: [{ resource, scopeLogs: [{ logRecords }] }] })).finish();
+}
+
+/** A valid span of trace `n`, lasting `ms`, that just ended. */
+export function span(n: number, more: Plain = {}, ms = 10): Plain {
+  const end = BigInt(NOW_MS) * 1_000_000n;
+  return {
+    traceId: idOf(n, 16),
+    spanId: idOf(n + 1, 8),
+    name: `span ${n}`,
+    startTimeUnixNano: String(end - BigInt(Math.round(ms * 1e6))),
+    endTimeUnixNano: String(end),
+    ...more,
+  };
+}
+
+export function idOf(n: number, bytes: number): Buffer {
+  const id = Buffer.alloc(bytes, 1);
+  id.writeUInt32BE(n + 1, bytes - 4);
+  return id;
+}
+
+export const gzipped = (bytes: Uint8Array): Sent => ({ signal: 'traces', bytes: gzipSync(bytes), encoding: Encoding.gzip });
+export const plainly = (bytes: Uint8Array): Sent => ({ signal: 'traces', bytes });
+
+export interface WorldOptions {
+  processors?: object[];
+  contracts?: ContractPlan[];
+  table?: TraceTableHandle;
+  maxBodyBytes?: number;
+  units?: number;
+}
+
+export function createWorld({ processors: list = [], contracts = [], table, maxBodyBytes = 1 << 20, units = 32 }: WorldOptions = {}) {
+  const pool = BlockPool.create(units * UNIT_BYTES);
+  const setup: WorkerSetup = {
+    pool: pool.handle,
+    policy: createPolicy({ contracts }),
+    traces: table ?? null,
+    processors: configured(list),
+    sinks: [],
+    maxBodyBytes,
+  };
+  const parts = createParts(setup, WORKER);
+  const walk = new ItemWalk();
+  const layOut = (sent: readonly Sent[]) => {
+    const frames: number[] = [];
+    const block = pool.allocate(sent.reduce((sum, { bytes }) => sum + frameSpan(bytes.length), 0));
+    let at = block;
+    for (const { signal, bytes, encoding } of sent) {
+      startFrame(pool, at, 'raw', signal, NOW_MS, bytes.length);
+      pool.words[(at + Uncommitted.encoding) >>> 2] = encoding ?? Encoding.protobuf;
+      copyInto(pool.bytes, at + FRAME_HEADER_BYTES, bytes);
+      frames.push(at);
+      at += frameSpan(bytes.length);
+    }
+    return { block, frames };
+  };
+  return {
+    pool,
+    parts,
+    setup,
+    walk,
+    layOut,
+    observe: (sent: readonly Sent[], measureOnly = false) => {
+      const { frames, block } = layOut(sent);
+      const result = observe(parts, walk, { kind: 'observe', frames, receivedMs: NOW_MS, measureOnly });
+      return { result, frames, block };
+    },
+    select: (frames: number[], from = [0, 0, 0]) => {
+      frames.forEach((at, i) => {
+        writeU64(pool, at + Field.sequence, i);
+      });
+      return select(parts, new ItemChooser(parts.views, parts.selectors), { kind: 'select', frames, from });
+    },
+  };
+}
+export type World = ReturnType<typeof createWorld>;
+
+/** Frames that are not void, of the input and then of what was moved. */
+export function liveFrames({ pool }: { pool: BlockPool }, frames: readonly number[], moved: ObserveResult['moved']): number[] {
+  const live = frames.filter((at) => !isVoid(pool, at));
+  for (const { first, end } of moved) for (let at = first; at < end; at = nextFrame(pool, at)) if (!isVoid(pool, at)) live.push(at);
+  return live;
+}
+
+export function payload({ pool }: { pool: BlockPool }, at: number): Buffer {
+  return Buffer.from(pool.bytes.subarray(at + FRAME_HEADER_BYTES, at + FRAME_HEADER_BYTES + payloadLength(pool, at)));
+}
+
+export function contentOf(world: { pool: BlockPool }, at: number, signal: Signal = 'traces'): Plain {
+  return decoded(signal, payload(world, at));
+}
+
+/** What the measurers wrote, without addresses' meaning: bytes by processor. */
+export function measuredBytes({ pool }: { pool: BlockPool }, measured: ObserveResult['measured']): Map<number, string> {
+  return new Map((measured?.sections ?? []).map(({ processor, at, end }) => [processor, pool.bytes.toString('hex', at, end)]));
+}
