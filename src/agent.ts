@@ -75,6 +75,7 @@ async function build(ground: Ground): Promise<Omit<Agent, 'failed'>> {
   store.memory.start(observers, () => intake.oldestInFlightMs);
   selection?.selection.start(() => intake.oldestInFlightMs);
   for (const { delivery } of deliveries) delivery.start();
+  let ingest: IngestServer | null = null;
   const status = await serveStatus({
     ...ground,
     ...store,
@@ -82,12 +83,13 @@ async function build(ground: Ground): Promise<Omit<Agent, 'failed'>> {
     startedAt: new Date(ground.now()),
     rejected: store.memory.rejected,
     selection: selection?.progress ?? null,
-    sinks: deliveries.map(({ name, delivery, rows }) => ({ name, rows: () => rows, state: () => delivery.state() })),
+    sinks: deliveries.map((sink) => sinkView(sink, store)),
     workers,
     contracts: () => detect?.report() ?? [],
+    bytesInFlight: () => ingest?.admission.used ?? 0,
   });
   ground.undo.push(() => status.stop());
-  const ingest = await serveIngest(ground, store, intake);
+  ingest = await serveIngest(ground, store, intake);
   telemetry.info.set({ version: agentVersion(), durability: store.intake.durability }, 1);
   log.info(
     {
@@ -100,6 +102,17 @@ async function build(ground: Ground): Promise<Omit<Agent, 'failed'>> {
   );
   const parts = { store, workers, intake, selection: selection?.selection ?? null, deliveries, status, ingest };
   return { ingestUrl: ingest.url, adminUrl: status.url, stop: () => stop(ground, parts) };
+}
+
+function sinkView({ name, delivery, rows }: Running, { intake, derived }: Store) {
+  const oldest = (raw: boolean) =>
+    Math.min(...rows.filter(({ row }) => (row.stream === 'raw') === raw).map(({ cursor }) => cursor.next));
+  return {
+    name,
+    rows: () => rows,
+    state: () => delivery.state(),
+    lagBytes: () => intake.bytesFrom(oldest(true)) + derived.bytesFrom(oldest(false)),
+  };
 }
 
 interface Parts {

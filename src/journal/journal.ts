@@ -169,6 +169,17 @@ export class Journal implements FrameSource {
     return this.#store.list.length;
   }
 
+  /** About how many bytes lie from `sequence` on; within a segment by the share of its sequences. */
+  bytesFrom(sequence: number): number {
+    const { list } = this.#store;
+    let bytes = 0;
+    for (const [i, { first, used }] of list.entries()) {
+      const end = list[i + 1]?.first ?? this.#state.head;
+      if (sequence < end) bytes += sequence <= first ? used : (used * (end - sequence)) / (end - first);
+    }
+    return Math.round(bytes);
+  }
+
   /** Receive time of the oldest record kept, Unix milliseconds, or 0. */
   get oldestMs(): number {
     return this.#store.list[0]?.startMs ?? 0;

@@ -23,6 +23,8 @@ export interface SinkView {
   name: string;
   rows(): { row: Row; cursor: CursorRow }[];
   state(): { state: string; error: string | null; lagItems: number; lagMs: number };
+  /** Journal bytes from its oldest cursor on. */
+  lagBytes(): number;
 }
 
 export interface StatusParts {
@@ -37,6 +39,8 @@ export interface StatusParts {
   sinks: SinkView[];
   workers: { size: number; busy: number; restarts: number };
   contracts(): ContractView[];
+  /** Bytes of requests admitted and not yet answered. */
+  bytesInFlight(): number;
   /** Why no data can be taken; empty when it can. */
   trouble: ReadonlyMap<string, string>;
   now(): number;
@@ -48,6 +52,7 @@ export function serveStatus(parts: StatusParts): Promise<StatusServer> {
     endpoint: parts.endpoint,
     telemetry,
     refresh() {
+      telemetry.ingestBytesInFlight.set(parts.bytesInFlight());
       telemetry.journalBytes.set({ journal: 'intake' }, parts.intake.bytes);
       telemetry.journalBytes.set({ journal: 'derived' }, parts.derived.bytes);
       for (const sink of parts.sinks) sink.state();
@@ -97,5 +102,5 @@ function sinkOf(sink: SinkView, ledger: LedgerSources): object {
     const signals = streams[row.stream] as Record<string, object>;
     if (SIGNALS.includes(row.signal)) signals[row.signal] = sinkLedger(ledger, row, cursor);
   }
-  return { state, error, streams, lag_items: lagItems, lag_s: lagMs / 1000 };
+  return { state, error, streams, lag_items: lagItems, lag_bytes: sink.lagBytes(), lag_s: lagMs / 1000 };
 }

@@ -1,0 +1,252 @@
+/** Holds src/ingest/server.ts over real HTTP and a submit of the test's own: every status with its body, and what is refused unread. */
+import assert from 'node:assert/strict';
+import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { Encoding } from '../../src/core/block.ts';
+import type { ErrorCode } from '../../src/core/errors.ts';
+import { createTelemetry } from '../../src/core/telemetry.ts';
+import type { Outcome, Submit } from '../../src/ingest/accept.ts';
+import { httpStatusOf, type IngestOptions, startIngest } from '../../src/ingest/server.ts';
+import { messageType } from '../../src/otlp/schema.ts';
+
+const PROTOBUF = 'application/x-protobuf';
+const JSON_TYPE = 'application/json';
+const ACCEPTED: Outcome = { kind: 'accepted', items: 1, rejected: 0 };
+
+async function start(t: TestContext, changes: Partial<IngestOptions> = {}) {
+  const bodies: { signal: string; encoding: number; text: string }[] = [];
+  const submit: Submit = async ({ signal, encoding, chunks }) => {
+    bodies.push({ signal, encoding, text: Buffer.concat(chunks).toString('latin1') });
+    return ACCEPTED;
+  };
+  const server = await startIngest({
+    endpoint: '127.0.0.1:0',
+    paths: { traces: '/v1/traces', metrics: '/v1/metrics', logs: '/v1/logs' },
+    maxBodyBytes: 1000,
+    inFlightBytes: 10_000,
+    submit,
+    refusing: () => null,
+    telemetry: createTelemetry(),
+    now: () => 0,
+    ...changes,
+  });
+  t.after(() => server.close());
+  return { ...server, bodies };
+}
+
+interface Reply {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  body: Buffer;
+}
+
+/** By node:http, which sends what it is told; `chunks` go without Content-Length. */
+function send(url: string, headers: Record<string, string>, body: Uint8Array | Uint8Array[], method = 'POST'): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const call = httpRequest(url, { method, headers, agent: false }, (reply) => {
+      const parts: Buffer[] = [];
+      reply.on('data', (part: Buffer) => parts.push(part));
+      reply.on('end', () => resolve({ status: reply.statusCode ?? 0, headers: reply.headers, body: Buffer.concat(parts) }));
+    });
+    call.on('error', reject);
+    if (Array.isArray(body)) for (const chunk of body) call.write(chunk);
+    else if (body.length > 0) call.setHeader('content-length', body.length);
+    call.end(Array.isArray(body) ? undefined : body);
+  });
+}
+
+/** The message of a google.rpc.Status in the encoding that was asked for. */
+function statusOf({ headers, body }: Reply, type: string): string {
+  assert.equal(headers['content-type'], type);
+  const status = messageType('Status');
+  const { message, code } = type === PROTOBUF ? status.toObject(status.decode(body)) : JSON.parse(body.toString());
+  assert.equal(typeof message, 'string');
+  assert.ok(message.length > 0 && !/ {4}at |node_modules|\.ts:/.test(message), message);
+  assert.ok(code === undefined || typeof code === 'number');
+  return message;
+}
+
+const ONE = Buffer.from('{}');
+
+test('a body is handed on as it came, with its signal and encoding, and answered in its encoding', async (t) => {
+  const { url, bodies } = await start(t);
+  const cases: [path: string, type: string, coding: string | null, reply: string, encoding: number][] = [
+    ['/v1/traces', PROTOBUF, null, PROTOBUF, Encoding.protobuf],
+    ['/v1/metrics', JSON_TYPE, null, JSON_TYPE, Encoding.json],
+    ['/v1/logs', 'application/json; charset=utf-8', 'gzip', JSON_TYPE, Encoding.json | Encoding.gzip],
+    ['/v1/traces', 'Application/JSON', 'GZIP', JSON_TYPE, Encoding.json | Encoding.gzip],
+    ['/v1/traces', PROTOBUF, 'x-gzip', PROTOBUF, Encoding.gzip],
+    ['/v1/traces?x=1', PROTOBUF, 'identity', PROTOBUF, Encoding.protobuf],
+  ];
+  for (const [path, type, coding, replyType, encoding] of cases) {
+    const body = coding?.includes('zip') || coding === 'GZIP' ? gzipSync(ONE) : ONE;
+    const reply = await send(url + path, { 'content-type': type, ...(coding === null ? {} : { 'content-encoding': coding }) }, body);
+    assert.equal(reply.status, 200, type);
+    assert.equal(reply.headers['content-type'], replyType);
+    assert.equal(reply.body.toString(), replyType === PROTOBUF ? '' : '{}');
+    assert.equal(reply.headers['content-length'], String(reply.body.length));
+    assert.deepEqual(bodies.pop(), { signal: path.replace(/\?.*/, '').slice(4), encoding, text: body.toString('latin1') });
+  }
+});
+
+test('an empty body is the empty message, chunked ones are taken', async (t) => {
+  const { url, bodies } = await start(t);
+  for (const type of [PROTOBUF, JSON_TYPE]) assert.equal((await send(`${url}/v1/traces`, { 'content-type': type }, Buffer.alloc(0))).status, 200);
+  assert.deepEqual(bodies.map(({ text }) => text), ['', '']);
+  assert.equal((await send(`${url}/v1/traces`, { 'content-type': JSON_TYPE }, [Buffer.from('{'), Buffer.from('}')])).status, 200);
+  assert.equal(bodies.at(-1)?.text, '{}');
+});
+
+test('partial success says how many, in JSON as a decimal string', async (t) => {
+  const { url } = await start(t, { submit: async () => ({ kind: 'accepted', items: 1, rejected: 3 }) });
+  const json = await send(`${url}/v1/logs`, { 'content-type': JSON_TYPE }, ONE);
+  assert.deepEqual([json.status, JSON.parse(json.body.toString()).partialSuccess.rejectedLogRecords], [200, '3']);
+  const type = messageType('ExportMetricsServiceResponse');
+  const protobuf = await send(`${url}/v1/metrics`, { 'content-type': PROTOBUF }, ONE);
+  assert.equal(type.toObject(type.decode(protobuf.body), { longs: String }).partialSuccess.rejectedDataPoints, '3');
+});
+
+test('other methods are 405 with Allow, unknown paths 404, both with a Status', async (t) => {
+  const { url } = await start(t);
+  for (const method of ['GET', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'HEAD']) {
+    const reply = await send(`${url}/v1/traces`, { 'content-type': PROTOBUF }, Buffer.alloc(0), method);
+    assert.deepEqual([reply.status, reply.headers.allow], [405, 'POST'], method);
+    if (method !== 'HEAD') statusOf(reply, PROTOBUF);
+  }
+  for (const path of ['/', '/v1/trace', '/v1development/profiles', '/v1/traces/']) {
+    const reply = await send(url + path, { 'content-type': JSON_TYPE }, ONE);
+    assert.equal(reply.status, 404, path);
+    statusOf(reply, JSON_TYPE);
+  }
+});
+
+test('other content types are 415, their bodies never handed on', async (t) => {
+  const { url, bodies } = await start(t);
+  for (const type of ['text/plain', 'application/grpc', 'application/octet-stream', 'application/jsonx', 'application/x-protobuf2']) {
+    const reply = await send(`${url}/v1/traces`, { 'content-type': type }, ONE);
+    assert.equal(reply.status, 415, type);
+    statusOf(reply, JSON_TYPE);
+  }
+  const none = await send(`${url}/v1/traces`, {}, ONE);
+  assert.equal(none.status, 415);
+  statusOf(none, JSON_TYPE);
+  assert.deepEqual(bodies, []);
+});
+
+for (const type of ['application/json garbage', 'application/json\tgarbage', 'application/json,', 'application/x-protobuf x', 'json', ' ']) {
+  test(`content type "${type}" is 415`, async (t) => {
+    const { url, bodies } = await start(t);
+    const reply = await send(`${url}/v1/traces`, { 'content-type': type }, ONE);
+    assert.equal(reply.status, 415);
+    assert.ok(statusOf(reply, String(reply.headers['content-type'])).length > 0);
+    assert.deepEqual(bodies, []);
+  });
+}
+
+test('other content encodings are 415 with the one that is taken', async (t) => {
+  const { url } = await start(t);
+  for (const coding of ['br', 'deflate', 'zstd', 'gzip, gzip', 'nonsense']) {
+    const reply = await send(`${url}/v1/traces`, { 'content-type': PROTOBUF, 'content-encoding': coding }, ONE);
+    assert.deepEqual([reply.status, reply.headers['accept-encoding']], [415, 'gzip'], coding);
+    statusOf(reply, PROTOBUF);
+  }
+});
+
+test('a path that is no URL is answered with a Status', { todo: "fastify's own reply to FST_ERR_BAD_URL: frameworkErrors is not set" }, async (t) => {
+  const { url } = await start(t);
+  const reply = await send(`${url}/%ff`, { 'content-type': JSON_TYPE }, ONE);
+  assert.ok(reply.status === 400 || reply.status === 404);
+  statusOf(reply, JSON_TYPE);
+});
+
+test('exactly the limit is taken, one byte more is 413, announced or chunked', async (t) => {
+  const { url, bodies } = await start(t);
+  const headers = { 'content-type': PROTOBUF };
+  assert.equal((await send(`${url}/v1/traces`, headers, Buffer.alloc(1000))).status, 200);
+  assert.equal((await send(`${url}/v1/traces`, headers, [Buffer.alloc(500), Buffer.alloc(500)])).status, 200);
+  assert.equal(bodies.length, 2);
+  for (const body of [Buffer.alloc(1001), [Buffer.alloc(500), Buffer.alloc(501)]]) {
+    const reply = await send(`${url}/v1/traces`, headers, body);
+    assert.equal(reply.status, 413);
+    assert.match(statusOf(reply, PROTOBUF), /over 1000 bytes: raise ingest\.http\.max_request_body_size/);
+  }
+  assert.equal(bodies.length, 2);
+});
+
+test('an announced body over the limit is refused before a byte of it is sent', async (t) => {
+  const { url, admission } = await start(t);
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  t.after(() => socket.destroy());
+  socket.write(`POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: ${PROTOBUF}\r\nContent-Length: 100000000\r\n\r\n`);
+  const [head] = await new Promise<Buffer[]>((resolve, reject) => {
+    socket.once('data', (bytes: Buffer) => resolve([bytes]));
+    socket.once('error', reject);
+  });
+  assert.match(head?.toString() ?? '', /^HTTP\/1\.1 413 [^]*connection: close/i);
+  assert.equal(admission.used, 0);
+});
+
+const CODES: [ErrorCode, number][] = [
+  ['BODY_UNDECODABLE', 400], ['BODY_TOO_LARGE', 413], ['OVERLOADED', 503], ['DRAINING', 503], ['JOURNAL_FULL', 503],
+  ['JOURNAL_SYNC_FAILED', 503], ['JOURNAL_CLOSED', 503], ['WORKER_DIED', 500],
+];
+for (const [code, status] of CODES) {
+  test(`${code} is ${status}, with Retry-After if and only if it is for now`, async (t) => {
+    assert.equal(httpStatusOf(code), status);
+    const { url, admission } = await start(t, { submit: async () => ({ kind: 'refused', code, message: 'why' }) });
+    for (const type of [PROTOBUF, JSON_TYPE]) {
+      const reply = await send(`${url}/v1/traces`, { 'content-type': type }, ONE);
+      assert.equal(reply.status, status);
+      assert.equal(statusOf(reply, type), 'why');
+      if (status === 503) assert.ok(Number.isInteger(Number(reply.headers['retry-after'])) && Number(reply.headers['retry-after']) >= 1);
+      else assert.equal(reply.headers['retry-after'], undefined);
+      if (status === 400 && type === JSON_TYPE) assert.match(reply.body.toString(), /google\.rpc\.BadRequest/);
+    }
+    assert.equal(admission.used, 0);
+  });
+}
+
+test('what does not fit the byte budget is 503 unread, and fits again when the others are answered', async (t) => {
+  const waiting: ((outcome: Outcome) => void)[] = [];
+  let arrived: () => void = () => {};
+  const first = new Promise<void>((resolve) => {
+    arrived = resolve;
+  });
+  const submit: Submit = () => {
+    arrived();
+    return new Promise((resolve) => waiting.push(resolve));
+  };
+  const { url, admission } = await start(t, { inFlightBytes: 1500, submit });
+  const headers = { 'content-type': PROTOBUF };
+  const held = send(`${url}/v1/traces`, headers, Buffer.alloc(1000));
+  await first;
+  assert.equal(admission.used, 1000);
+  for (const body of [Buffer.alloc(501), [Buffer.alloc(300), Buffer.alloc(300)]]) {
+    const refused = await send(`${url}/v1/traces`, headers, body);
+    assert.equal(refused.status, 503);
+    assert.ok(Number(refused.headers['retry-after']) >= 1);
+    assert.match(statusOf(refused, PROTOBUF), /bytes in flight, limit 1500/);
+  }
+  waiting.pop()?.(ACCEPTED);
+  assert.equal((await held).status, 200);
+  assert.equal(admission.used, 0);
+});
+
+test('while it drains every reply closes its connection, and a refusal says to come back', async (t) => {
+  let refusing: string | null = null;
+  const server = await start(t, { refusing: () => refusing });
+  const headers = { 'content-type': PROTOBUF, connection: 'keep-alive' };
+  assert.notEqual((await send(`${server.url}/v1/traces`, headers, ONE)).headers.connection, 'close');
+  server.startDraining();
+  assert.equal((await send(`${server.url}/v1/traces`, headers, ONE)).headers.connection, 'close');
+  refusing = 'shutting down';
+  const reply = await send(`${server.url}/v1/traces`, headers, ONE);
+  assert.deepEqual([reply.status, reply.headers.connection, statusOf(reply, PROTOBUF)], [503, 'close', 'shutting down']);
+});
+
+test('a port that is taken is named with the way out', async (t) => {
+  const { url } = await start(t);
+  await assert.rejects(start(t, { endpoint: new URL(url).host }), { code: 'ADDRESS_IN_USE' });
+});
