@@ -1,7 +1,7 @@
-/** Holds the docs to the program: YAML in them is valid, and commands they name exist. */
+/** Holds the docs to the program: YAML in them is valid, commands, keys, metrics and files they name exist, and none is missing. */
 import assert from 'node:assert/strict';
-import { globSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
@@ -11,10 +11,13 @@ import { inspectConfig, schemaOfAgent } from '../src/config.ts';
 import { contractSchema, planContract } from '../src/contracts/contract.ts';
 import { compileSchema } from '../src/core/schema.ts';
 import { SETTINGS } from '../src/core/settings.ts';
+import { createTelemetry } from '../src/core/telemetry.ts';
 import { fakeWorld } from './cli/context.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const SECTIONS = [...Object.keys(SETTINGS), 'processors', 'sinks'];
+/** Programs that shell blocks may call beside those of the project. */
+const PROGRAMS = ['npm', 'curl', 'find', 'export', 'for', 'done', '.ci/run', 'node_modules/.bin/node'];
 const components = await processContext().components();
 const documents = globSync(['*.md', 'docs/**/*.md', 'deploy/**/*.md'], { cwd: ROOT }).sort();
 
@@ -33,11 +36,21 @@ const blocks: Block[] = documents.flatMap((file) => {
   }));
 });
 
-test('every YAML block of the docs that is configuration is valid', () => {
-  const faults = yamlBlocks(isConfiguration).flatMap(({ where, text }) => {
-    const report = inspectConfig({ text, file: where, env: everyVariable(text), ...components });
-    return report.faults;
-  });
+test('every YAML block of the docs is configuration, a contract or a manifest', () => {
+  const known = yamlBlocks((value) => isConfiguration(value) || 'contract' in value);
+  const others = blocks.filter((block) => block.language === 'yaml' && !known.includes(block));
+  assert.deepEqual(
+    others.filter(({ text }) => !text.includes('apiVersion:')).map(({ where }) => where),
+    [],
+  );
+});
+
+test('every YAML block of the docs that is configuration is valid, optional sinks included', () => {
+  const faults = yamlBlocks(isConfiguration).flatMap(({ where, text }) =>
+    [everyVariable(text), { ...everyVariable(text), ...emptyVariables(text) }].flatMap(
+      (env) => inspectConfig({ text, file: where, env, ...components }).faults,
+    ),
+  );
   assert.deepEqual(faults, []);
 });
 
@@ -75,7 +88,69 @@ test('the defaults that docs/configuration.md shows are the defaults', () => {
     (text) => inspectConfig({ text, file: 'agent.yaml', env: {}, ...components }).config,
   );
   assert.deepEqual(written, empty);
-  assert.deepEqual(Object.keys(parse(shown?.text ?? '')), SECTIONS);
+  const sections = parse(shown?.text ?? '') as Record<string, unknown>;
+  assert.deepEqual(Object.keys(sections), SECTIONS);
+  const missing = Object.entries(SETTINGS).flatMap(([name, schema]) => missingKeys(schema, sections[name], name));
+  assert.deepEqual(missing, []);
+});
+
+test('docs/configuration.md has every key of every processor and sink, and no other default than the real one', () => {
+  const text = readFileSync(join(ROOT, 'docs/configuration.md'), 'utf8');
+  const everySink = Object.keys(components.sinks[0]?.config.properties ?? {}).filter((key) =>
+    components.sinks.every(({ config }) => key in config.properties),
+  );
+  const faults: string[] = [];
+  for (const kind of ['processors', 'sinks'] as const) {
+    const shown = blocks
+      .filter(({ where, text }) => where.startsWith('docs/configuration.md') && text.startsWith(`${kind}:`))
+      .flatMap((block) => (parse(block.text) as Record<string, { type: string }[]>)[kind] ?? []);
+    for (const { type, config } of components[kind]) {
+      const example = shown.find((one) => one.type === type);
+      const missing = missingKeys(config, example, `${kind}.${type}`);
+      // Keys of every sink stand in a table.
+      const inTable = (path: string) =>
+        everySink.includes(path.split('.')[2] ?? '') && text.includes(`\`${path.split('.').slice(2).join('.')}\``);
+      faults.push(...missing.filter((path) => kind === 'processors' || !inTable(path)).map((path) => `no ${path}`));
+      faults.push(...otherDefaults(config, example, `${kind}.${type}`));
+    }
+  }
+  assert.deepEqual(faults, []);
+});
+
+test('docs/operations.md has every metric of the agent, and no other', async () => {
+  const rows = [
+    ...readFileSync(join(ROOT, 'docs/operations.md'), 'utf8').matchAll(/^\| `(plumbline_\w+)` \| ([^|]*)\|/gm),
+  ];
+  const documented = Object.fromEntries(rows.map(([, name, labels]) => [name, (labels ?? '').trim()]));
+  const metrics = Object.values(createTelemetry()).filter((one) => 'labelNames' in one);
+  const real = metrics.map((metric) => {
+    // prom-client keeps both on the metric; its types do not say so.
+    const { name, labelNames } = metric as unknown as { name: string; labelNames: string[] };
+    return [name, labelNames.join(', ')];
+  });
+  assert.deepEqual(documented, Object.fromEntries(real));
+  const named = new Set(
+    everyMatch(/\b(plumbline_[a-z_]+_(?:total|seconds|items|bytes|state|flight))\b/g).map(({ name }) => name),
+  );
+  assert.deepEqual(
+    [...named].filter((name) => !(name in documented)),
+    [],
+  );
+});
+
+test('links between the documents lead somewhere', () => {
+  const faults: string[] = [];
+  for (const file of documents) {
+    const text = readFileSync(join(ROOT, file), 'utf8');
+    for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)]+)\)/g)) {
+      const [path = '', anchor] = target.split('#');
+      const found = path === '' ? join(ROOT, file) : join(ROOT, dirname(file), path);
+      const leads =
+        existsSync(found) && (anchor === undefined || anchorsOf(readFileSync(found, 'utf8')).includes(anchor));
+      if (!leads) faults.push(`${file}: ${target}`);
+    }
+  }
+  assert.deepEqual(faults, []);
 });
 
 test('config/schema.json is what `npm run schema` writes', () => {
@@ -106,15 +181,41 @@ test('every npm script that the docs name exists', () => {
   );
 });
 
-test('every plumbline command that the docs name exists', async () => {
-  const named = everyMatch(/^\s*(?:npx |npm run (?:--silent )?)?plumbline (?:-- )?([a-z]+)/gm, true);
-  const unknown: string[] = [];
+test('every plumbline command that the docs name exists, with the options they give it', async () => {
+  const named = [
+    ...everyMatch(/^\s*(?:npx |npm run (?:--silent )?)?plumbline (?:-- )?([a-z]+.*)/gm, true),
+    ...everyMatch(/`(?:npm run (?:--silent )?)?plumbline (?:-- )?([a-z]+[^`]*)`/g),
+    ...everyMatch(/\bnpm start -- ([^`\n]+)/g).map(({ name, where }) => ({ name: `run ${name}`, where })),
+  ];
+  assert.ok(named.length > 10);
+  const faults: string[] = [];
   for (const { name, where } of named) {
+    const [command = '', ...words] = name.replace(/#.*/, '').trim().split(/\s+/);
     const world = fakeWorld();
-    await runCommand([name, '--help'], world.context);
-    if (world.stderr() !== '') unknown.push(`${where}: plumbline ${name}`);
+    await runCommand([command, '--help'], world.context);
+    if (world.stderr() !== '') faults.push(`${where}: plumbline ${command}`);
+    const unknown = words.filter((word) => word.startsWith('--') && !world.stdout().includes(word));
+    faults.push(...unknown.map((word) => `${where}: plumbline ${command} ${word}`));
   }
-  assert.deepEqual(unknown, []);
+  assert.deepEqual(faults, []);
+});
+
+test('shell blocks call programs that are known, and files that exist', () => {
+  const faults: string[] = [];
+  for (const { where, text } of blocks.filter(({ language }) => language === 'sh')) {
+    // What is quoted or bound to a variable is data.
+    const lines = text.replaceAll(/'[^']*'/g, "''").split('\n');
+    for (const line of lines.map((one) => one.replace(/#.*/, '').trim())) {
+      const [program = '', ...words] = line.split(/\s+/).filter((word) => !/^\w+=/.test(word));
+      const continues = /^[$'"-]|^\d|^tr$|^\|/.test(program) || words.length === 0;
+      if (program !== '' && !continues && !PROGRAMS.includes(program)) faults.push(`${where}: ${line}`);
+      for (const word of words) {
+        if (/^(test|config|docs|bench|demo)\/[\w./-]+\.\w+$/.test(word) && !existsSync(join(ROOT, word)))
+          faults.push(`${where}: ${word}`);
+      }
+    }
+  }
+  assert.deepEqual(faults, []);
 });
 
 function yamlBlocks(wanted: (value: object) => boolean): Block[] {
@@ -134,6 +235,56 @@ function isConfiguration(value: object): boolean {
 /** Examples name variables that are not set here. */
 function everyVariable(text: string): Record<string, string> {
   return Object.fromEntries([...text.matchAll(/\$\{env:(\w+)\}/g)].map(([, name]) => [name ?? '', '1']));
+}
+
+/** Variables whose default is empty, set to something that a broker or a password could be. */
+function emptyVariables(text: string): Record<string, string> {
+  return Object.fromEntries([...text.matchAll(/\$\{env:(\w+):-\}/g)].map(([, name]) => [name ?? '', 'localhost:9092']));
+}
+
+interface SchemaNode {
+  properties?: Record<string, SchemaNode>;
+  anyOf?: SchemaNode[];
+  items?: SchemaNode;
+  default?: unknown;
+}
+
+/** Properties of an object's schema, or of the branch of a union that is one. */
+function propertiesOf(schema: SchemaNode): Record<string, SchemaNode> {
+  return schema.properties ?? schema.anyOf?.find(({ properties }) => properties !== undefined)?.properties ?? {};
+}
+
+/** Paths of keys that the schema has and the value has not. Keys of a list's maps and of `subscribe` are examples. */
+function missingKeys(schema: object, value: unknown, path: string): string[] {
+  return Object.entries(propertiesOf(schema as SchemaNode)).flatMap(([key, part]) => {
+    const inner: unknown = Reflect.get(Object(value), key);
+    const here = `${path}.${key}`;
+    if (key === 'subscribe' || typeof inner === 'boolean') return inner === undefined ? [here] : [];
+    const below = Object.keys(part.properties ?? {});
+    if (inner === undefined) return below.length === 0 ? [here] : below.map((one) => `${here}.${one}`);
+    return part.properties === undefined ? [] : missingKeys(part, inner, here);
+  });
+}
+
+/** What an example says about keys that have another default; those that are there to show something are left out. */
+function otherDefaults(schema: object, value: unknown, path: string): string[] {
+  return Object.entries(propertiesOf(schema as SchemaNode)).flatMap(([key, part]) => {
+    const inner: unknown = Reflect.get(Object(value), key);
+    if (inner === undefined || part.default === undefined || key === 'tls') return [];
+    if (part.properties !== undefined) return otherDefaults(part, inner, `${path}.${key}`);
+    const same = JSON.stringify(inner) === JSON.stringify(part.default);
+    return same ? [] : [`${path}.${key} is ${JSON.stringify(inner)}, its default ${JSON.stringify(part.default)}`];
+  });
+}
+
+/** Anchors that headings get: lower case, spaces to dashes, punctuation gone. */
+function anchorsOf(text: string): string[] {
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    (heading ?? '')
+      .toLowerCase()
+      .replaceAll(/[^\w\s-]/g, '')
+      .replaceAll(' ', '-'),
+  );
 }
 
 /** First groups that matched, in shell blocks alone or everywhere. */

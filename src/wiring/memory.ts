@@ -24,6 +24,8 @@ const TICKS_PER_CHECKPOINT = 100;
 const TRACE_MEMORY_MS = 60_000;
 /** Seconds for which it is known where the journal stood. */
 const MOST_MOMENTS = 4096;
+/** Beyond this share of the intake journal's quota only what somebody still has to read is kept. */
+const PRESSED_SHARE = 0.5;
 
 export interface SavedCheckpoint {
   observers: SavedObservers;
@@ -38,6 +40,8 @@ export interface MemoryOptions {
   intake: Journal;
   derived: Journal;
   log: Logger;
+  /** The intake journal's quota. */
+  maxBytes: number;
   /** How far back intake segments are kept for contracts. */
   lookBackMs: number;
   /** The sampler's wait. */
@@ -71,16 +75,24 @@ export class Memory {
 
   constructor(options: MemoryOptions) {
     this.#options = options;
-    const { table, intake } = options;
+    const { table, intake, derived } = options;
     const saved = table.value('rejected') as Record<Signal, number> | undefined;
     this.rejected = saved ?? { traces: 0, metrics: 0, logs: 0 };
-    this.#keep('look_back', () => this.sequenceAt(options.now() - options.lookBackMs));
-    this.#keep('checkpoint', () => this.#checkpointed);
-    this.#checkpointed = intake.first;
+    this.#checkpointed = { intake: intake.first, derived: derived.first };
+    this.#keep('look_back', () =>
+      this.#isPressed() ? intake.head : this.sequenceAt(options.now() - options.lookBackMs),
+    );
+    this.#keep('checkpoint', () => this.#checkpointed.intake);
+    this.#keep('checkpoint', () => this.#checkpointed.derived, derived);
   }
 
-  /** Below this, the last checkpoint needs nothing. */
-  #checkpointed: number;
+  /** Below these, the last checkpoint needs nothing. */
+  #checkpointed: { intake: number; derived: number };
+
+  /** What is kept for convenience is given up long before anything has to be refused. */
+  #isPressed(): boolean {
+    return this.#options.intake.bytes > this.#options.maxBytes * PRESSED_SHARE;
+  }
 
   /** Keeps intake frames from `position` on; it is asked before each save and applied after it. */
   #keep(name: string, position: () => number, journal: Journal = this.#options.intake): void {
@@ -208,7 +220,7 @@ export class Memory {
     if (this.#observers === null || this.#unsaid.length > 0) return;
     const saved: SavedCheckpoint = { observers: this.#observers.save(), derivedHead: derived.head };
     await saveCheckpoint(directory, CHECKPOINT, Buffer.from(JSON.stringify(saved)));
-    this.#checkpointed = saved.observers.position;
+    this.#checkpointed = { intake: saved.observers.position, derived: saved.derivedHead };
   }
 
   async saveCursors(): Promise<void> {
@@ -231,6 +243,7 @@ export class Memory {
 
   #rebuildFrom(): number {
     const next = this.#progress === null ? this.#options.intake.head : Math.min(...this.#progress.next);
+    if (this.#isPressed()) return next;
     const moment = this.#moments.findLast(({ sequence }) => sequence <= next);
     return moment === undefined
       ? Math.min(this.savedRebuildFrom, next)

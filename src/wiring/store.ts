@@ -50,6 +50,7 @@ export async function openStore(ground: Ground): Promise<Store> {
     intake,
     derived,
     log,
+    maxBytes,
     lookBackMs: millisecondsOf(config.journal.look_back),
     waitMs,
     now,

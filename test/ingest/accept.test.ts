@@ -23,13 +23,20 @@ test('a body without an announced length reserves as it comes', async () => {
 
 test('a client that goes away rejects the body', async () => {
   const source = stream();
-  const body = readBody(source, 1000, createAdmission(100, () => 0), { bytes: 0 });
+  const body = readBody(
+    source,
+    1000,
+    createAdmission(100, () => 0),
+    { bytes: 0 },
+  );
   source.write(Buffer.alloc(3));
   source.destroy();
   await assert.rejects(body, (error) => error instanceof AgentError && error.code === 'BODY_UNDECODABLE');
 });
 
-test('after a refusal nothing more is reserved for that body', { todo: "the 'data' listener goes on reserving after the reject: the budget leaks for good" }, async () => {
+test('after a refusal nothing more is reserved for that body', {
+  todo: "the 'data' listener goes on reserving after the reject: the budget leaks for good",
+}, async () => {
   const admission = createAdmission(100, () => 0);
   admission.reserve(90);
   const source = stream();

@@ -45,7 +45,9 @@ test('99 and 100 values inside one another are read, 101 are refused, in arrays 
 test('a key that stands twice is found at its last place, a missing one nowhere', () => {
   const type = messageType('KeyValue');
   const table = new AttributeTable();
-  const parts = ['a', 'b', 'a', 'ab'].map((key, i) => Buffer.from(type.encode(type.fromObject({ key, value: { intValue: i } })).finish()));
+  const parts = ['a', 'b', 'a', 'ab'].map((key, i) =>
+    Buffer.from(type.encode(type.fromObject({ key, value: { intValue: i } })).finish()),
+  );
   const bytes = Buffer.concat(parts);
   const reader = new Reader(bytes);
   for (const part of parts) readKeyValue(reader, reader.pos + part.length, table, 1);

@@ -8,7 +8,11 @@ import { messageType } from '../../src/otlp/schema.ts';
 import { decoded, encodeRequest, type Plain, placed, request, SEED, seeded } from './generate.ts';
 
 const resourceType = messageType('Resource');
-const ADDED = Buffer.from(resourceType.encode(resourceType.fromObject({ attributes: [{ key: 'node', value: { stringValue: 'n1' } }] })).finish());
+const ADDED = Buffer.from(
+  resourceType
+    .encode(resourceType.fromObject({ attributes: [{ key: 'node', value: { stringValue: 'n1' } }] }))
+    .finish(),
+);
 
 /** `password` goes, `password.old` gets `value`, everything else stays; resources get `node` when `adding`. */
 function rules(value: Buffer, adding: boolean, touchesItems = true): Edits {
@@ -60,7 +64,9 @@ test('the edited request is the edited object, for all signals, with values that
     const signal = SIGNALS[i % 3] as Signal;
     const text = random.pick(['****', '', 'x'.repeat(130), 'y'.repeat(300)]);
     const adding = random.below(2) === 1;
-    const value = messageType('AnyValue').encode(messageType('AnyValue').fromObject({ stringValue: text })).finish();
+    const value = messageType('AnyValue')
+      .encode(messageType('AnyValue').fromObject({ stringValue: text }))
+      .finish();
     const bytes = encodeRequest(signal, request(random, signal), random);
     const before = decoded(signal, bytes);
     const { bytes: after, survey } = apply(signal, bytes, rules(Buffer.from(value), adding));
@@ -87,7 +93,9 @@ test('edits of resources alone leave items unread and untouched', (t) => {
   }
 });
 
-test('a tag in more bytes than it needs is replaced like any other', { todo: "writeAttribute copies the tag's first byte alone" }, () => {
+test('a tag in more bytes than it needs is replaced like any other', {
+  todo: "writeAttribute copies the tag's first byte alone",
+}, () => {
   // Span { attributes = 9 } whose tag 74 is written ca 00.
   const attribute = 'ca0010' + '0a0c70617373776f72642e6f6c641200';
   const bytes = Buffer.from(`0a17${'1215'}${'1213'}${attribute}`, 'hex');

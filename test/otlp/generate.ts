@@ -24,7 +24,18 @@ function decimal(random: Random, signed: boolean): string {
   return String(signed ? BigInt.asIntN(64, bits) : bits);
 }
 
-const KEYS = ['a', 'http.route', 'service.name', 'password', 'password.old', 'user.id', '', '__proto__', 'schlüssel', 'k'];
+const KEYS = [
+  'a',
+  'http.route',
+  'service.name',
+  'password',
+  'password.old',
+  'user.id',
+  '',
+  '__proto__',
+  'schlüssel',
+  'k',
+];
 const DOUBLES = [0, 1.5, -2.25, Number.MAX_VALUE, Number.MIN_VALUE, Number.NaN, Infinity, -Infinity];
 
 export function anyValue(random: Random, depth = 0): Plain {
@@ -68,8 +79,16 @@ export function span(random: Random): Plain {
     ...maybe(random, 'endTimeUnixNano', () => time(random)),
     attributes: attributes(random),
     ...maybe(random, 'droppedAttributesCount', () => random.below(9)),
-    events: some(random, 2, () => ({ name: random.text(4), timeUnixNano: time(random), attributes: attributes(random) })),
-    links: some(random, 2, () => ({ traceId: hex(random, 16), attributes: attributes(random), flags: random.below(300) })),
+    events: some(random, 2, () => ({
+      name: random.text(4),
+      timeUnixNano: time(random),
+      attributes: attributes(random),
+    })),
+    links: some(random, 2, () => ({
+      traceId: hex(random, 16),
+      attributes: attributes(random),
+      flags: random.below(300),
+    })),
     ...maybe(random, 'status', () => ({
       ...maybe(random, 'code', () => random.below(4)),
       ...maybe(random, 'message', () => random.text(5)),
@@ -144,7 +163,11 @@ export function metric(random: Random): Plain {
   };
 }
 
-const ITEMS = { traces: ['Spans', 'spans', span], logs: ['Logs', 'logRecords', logRecord], metrics: ['Metrics', 'metrics', metric] } as const;
+const ITEMS = {
+  traces: ['Spans', 'spans', span],
+  logs: ['Logs', 'logRecords', logRecord],
+  metrics: ['Metrics', 'metrics', metric],
+} as const;
 
 /** Several resources and scopes, some without any item. */
 export function request(random: Random, signal: Signal, most = 3): Plain {
@@ -170,11 +193,17 @@ export function encode(type: protobuf.Type, value: Plain, random: Random, noise:
   const queues = type.fieldsArray.flatMap((field) => {
     const content = value[field.name];
     if (content === undefined) return [];
-    return [Array.isArray(content) ? listBytes(field, content, random, noise) : [fieldBytes(field, content, random, noise)]];
+    return [
+      Array.isArray(content) ? listBytes(field, content, random, noise) : [fieldBytes(field, content, random, noise)],
+    ];
   });
   if (noise) queues.push(some(random, 2, () => unknownField(random, 0)));
   const pieces: Uint8Array[] = [];
-  for (let left = queues.filter(({ length }) => length > 0); left.length > 0; left = left.filter(({ length }) => length > 0)) {
+  for (
+    let left = queues.filter(({ length }) => length > 0);
+    left.length > 0;
+    left = left.filter(({ length }) => length > 0)
+  ) {
     // Fields in any order, elements of one field in theirs.
     pieces.push((noise ? random.pick(left) : left[0])?.shift() as Uint8Array);
   }
@@ -188,7 +217,8 @@ export function encodeRequest(signal: Signal, plain: Plain, random: Random, nois
 
 function listBytes(field: protobuf.Field, list: unknown[], random: Random, noise: boolean): Uint8Array[] {
   const packable = field.resolvedType === null && field.type !== 'string' && field.type !== 'bytes';
-  if (!packable || list.length === 0 || random.below(2) === 0) return list.map((entry) => fieldBytes(field, entry, random, noise));
+  if (!packable || list.length === 0 || random.below(2) === 0)
+    return list.map((entry) => fieldBytes(field, entry, random, noise));
   const writer = protobuf.Writer.create()
     .uint32((field.id << 3) | 2)
     .fork();
@@ -202,7 +232,10 @@ function fieldBytes(field: protobuf.Field, value: unknown, random: Random, noise
   const writer = protobuf.Writer.create();
   if (field.resolvedType instanceof protobuf.Type) {
     const content = encode(field.resolvedType, value as Plain, random, noise);
-    return writer.uint32((field.id << 3) | 2).bytes(content).finish();
+    return writer
+      .uint32((field.id << 3) | 2)
+      .bytes(content)
+      .finish();
   }
   writeScalar(writer.uint32((field.id << 3) | (WIRE[field.type] ?? 0)), field.type, value);
   return writer.finish();
@@ -224,18 +257,32 @@ export function unknownField(random: Random, depth: number): Uint8Array {
   else if (wire === 5) writer.fixed32(random.below(2 ** 32));
   if (wire !== 3) return writer.finish();
   const inside = some(random, 3, () => unknownField(random, depth + 1));
-  return Buffer.concat([writer.finish(), ...inside, protobuf.Writer.create().uint32((number << 3) | 4).finish()]);
+  return Buffer.concat([
+    writer.finish(),
+    ...inside,
+    protobuf.Writer.create()
+      .uint32((number << 3) | 4)
+      .finish(),
+  ]);
 }
 
 /** What protobufjs reads, as plain data that can be compared: 64-bit integers as text, bytes as hex, NaN as text. */
 export function decoded(signal: Signal, bytes: Uint8Array): Plain {
   const type = requestType(signal);
   // Copied: protobufjs would keep views.
-  return type.toObject(type.decode(Uint8Array.from(bytes)), { longs: String, bytes: String, json: true, arrays: true }) as Plain;
+  return type.toObject(type.decode(Uint8Array.from(bytes)), {
+    longs: String,
+    bytes: String,
+    json: true,
+    arrays: true,
+  }) as Plain;
 }
 
 /** Items of a decoded request with their resource and scope, in order. */
-export function itemsOf(signal: Signal, plain: Plain): { item: Plain; resource: Plain | undefined; scope: Plain | undefined }[] {
+export function itemsOf(
+  signal: Signal,
+  plain: Plain,
+): { item: Plain; resource: Plain | undefined; scope: Plain | undefined }[] {
   const [suffix, items] = ITEMS[signal];
   return list(plain[`resource${suffix}`]).flatMap((resource) =>
     list(resource[`scope${suffix}`]).flatMap((scope) =>

@@ -14,7 +14,8 @@ function spanOf(span: string): Plain {
   const [found] = itemsOf('traces', decoded('traces', requestFromJson('traces', wrapSpan(span))));
   return found?.item ?? {};
 }
-const valueOf = (json: string) => ((spanOf(`{"attributes":[{"key":"k","value":${json}}]}`).attributes as Plain[])[0] as Plain).value;
+const anyValueOf = (json: string) =>
+  ((spanOf(`{"attributes":[{"key":"k","value":${json}}]}`).attributes as Plain[])[0] as Plain).value;
 const refusesSpan = (span: string) => assert.throws(() => requestFromJson('traces', wrapSpan(span)), refused, span);
 
 test('what is written as JSON and read again is what protobufjs decoded', (t) => {
@@ -35,33 +36,46 @@ test('ids are hex in any case; base64, odd lengths and other digits are refused'
   for (const text of ['AAAAAAAAAAAAAAAAAAAAAA==', '012', 'zz', '0x12']) refusesSpan(`{"traceId":"${text}"}`);
   refusesSpan('{"spanId":12}');
   assert.equal(spanOf('{"traceId":"","parentSpanId":""}').traceId, undefined);
-  assert.match(toOtlpJson('traces', requestFromJson('traces', wrapSpan(`{"traceId":"${id}"}`))), new RegExp(`"traceId":"${id.toLowerCase()}"`));
+  assert.match(
+    toOtlpJson('traces', requestFromJson('traces', wrapSpan(`{"traceId":"${id}"}`))),
+    new RegExp(`"traceId":"${id.toLowerCase()}"`),
+  );
 });
 
 test('64-bit integers are exact as numbers and as text, and refused out of range', () => {
   for (const text of ['0', '1544712660300000001', '18446744073709551615']) {
-    for (const json of [text, `"${text}"`]) assert.equal(spanOf(`{"startTimeUnixNano":${json}}`).startTimeUnixNano ?? '0', text);
+    for (const json of [text, `"${text}"`])
+      assert.equal(spanOf(`{"startTimeUnixNano":${json}}`).startTimeUnixNano ?? '0', text);
   }
   for (const text of ['0', '-9223372036854775808', '9223372036854775807', '-1']) {
-    for (const json of [text, `"${text}"`]) assert.deepEqual(valueOf(`{"intValue":${json}}`), { intValue: text });
+    for (const json of [text, `"${text}"`]) assert.deepEqual(anyValueOf(`{"intValue":${json}}`), { intValue: text });
   }
-  for (const json of ['18446744073709551616', '-1', '1.5', '"x"', '""', 'true', '[]', '{}']) refusesSpan(`{"startTimeUnixNano":${json}}`);
-  for (const json of ['9223372036854775808', '"-9223372036854775809"']) refusesSpan(`{"attributes":[{"value":{"intValue":${json}}}]}`);
+  for (const json of ['18446744073709551616', '-1', '1.5', '"x"', '""', 'true', '[]', '{}'])
+    refusesSpan(`{"startTimeUnixNano":${json}}`);
+  for (const json of ['9223372036854775808', '"-9223372036854775809"'])
+    refusesSpan(`{"attributes":[{"value":{"intValue":${json}}}]}`);
 });
 
 test('integers may be written as 1e3, "1e3" and 1.0', () => {
-  for (const json of ['1e3', '"1e3"', '1000.0', '"1000.0"']) assert.deepEqual(valueOf(`{"intValue":${json}}`), { intValue: '1000' });
+  for (const json of ['1e3', '"1e3"', '1000.0', '"1000.0"'])
+    assert.deepEqual(anyValueOf(`{"intValue":${json}}`), { intValue: '1000' });
 });
 
-test('integers with a fraction of zeros are exact or refused, never rounded', { todo: 'integerFrom goes through a double' }, () => {
-  assert.deepEqual(valueOf('{"intValue":"9007199254740993.0"}'), { intValue: '9007199254740993' });
+test('integers with a fraction of zeros are exact or refused, never rounded', {
+  todo: 'integerFrom goes through a double',
+}, () => {
+  assert.deepEqual(anyValueOf('{"intValue":"9007199254740993.0"}'), { intValue: '9007199254740993' });
 });
 
-test('text that ProtoJSON does not know as a number is refused', { todo: 'Number() reads hex digits and blanks' }, () => {
+test('text that ProtoJSON does not know as a number is refused', {
+  todo: 'Number() reads hex digits and blanks',
+}, () => {
   for (const json of ['"0x10"', '" 5 "']) refusesSpan(`{"attributes":[{"value":{"intValue":${json}}}]}`);
 });
 
-test('a number is no text, however large', { todo: 'keepLargeIntegers turns it into text before the type is known' }, () => {
+test('a number is no text, however large', {
+  todo: 'keepLargeIntegers turns it into text before the type is known',
+}, () => {
   refusesSpan('{"name":12345}');
   refusesSpan('{"name":12345678901234567890}');
 });
@@ -77,40 +91,63 @@ test('unknown fields are ignored at every level and of every type, dangerous nam
   const unknown = ['1', '"x"', 'null', 'true', '[[{}]]', '{"a":[1]}'];
   for (const json of unknown) {
     for (const key of ['x', 'trace_id', 'name_', '__proto__', 'constructor', 'toString', 'hasOwnProperty']) {
-      const span = spanOf(`{"name":"n","${key}":${json},"attributes":[{"key":"k","${key}":${json},"value":{"intValue":1,"${key}":${json}}}]}`);
-      assert.deepEqual(span, { name: 'n', attributes: [{ key: 'k', value: { intValue: '1' } }], events: [], links: [] });
+      const span = spanOf(
+        `{"name":"n","${key}":${json},"attributes":[{"key":"k","${key}":${json},"value":{"intValue":1,"${key}":${json}}}]}`,
+      );
+      assert.deepEqual(span, {
+        name: 'n',
+        attributes: [{ key: 'k', value: { intValue: '1' } }],
+        events: [],
+        links: [],
+      });
     }
   }
   assert.equal(({} as Plain).polluted, undefined);
-  assert.deepEqual(spanOf('{"traceId":null,"name":null,"status":null,"attributes":null,"kind":null,"endTimeUnixNano":null}'), { attributes: [], events: [], links: [] });
+  assert.deepEqual(
+    spanOf('{"traceId":null,"name":null,"status":null,"attributes":null,"kind":null,"endTimeUnixNano":null}'),
+    { attributes: [], events: [], links: [] },
+  );
   refusesSpan('{"attributes":[null]}');
 });
 
 test('every kind of value, empty, mixed and nested, is kept', () => {
   const kinds = [
-    '{}', '{"stringValue":""}', '{"boolValue":false}', '{"intValue":"0"}', '{"doubleValue":0}', '{"bytesValue":""}',
+    '{}',
+    '{"stringValue":""}',
+    '{"boolValue":false}',
+    '{"intValue":"0"}',
+    '{"doubleValue":0}',
+    '{"bytesValue":""}',
     '{"arrayValue":{"values":[{},{"stringValue":"x"},{"doubleValue":1.5}]}}',
-    '{"kvlistValue":{"values":[{"key":"a","value":{"kvlistValue":{"values":[]}}}]}}', '{"arrayValue":{"values":[]}}',
+    '{"kvlistValue":{"values":[{"key":"a","value":{"kvlistValue":{"values":[]}}}]}}',
+    '{"arrayValue":{"values":[]}}',
   ];
-  for (const json of kinds) assert.deepEqual(valueOf(json), json === '{}' ? {} : JSON.parse(json.replace('"bytesValue":""', '"bytesValue":""')), json);
+  for (const json of kinds)
+    assert.deepEqual(
+      anyValueOf(json),
+      json === '{}' ? {} : JSON.parse(json.replace('"bytesValue":""', '"bytesValue":""')),
+      json,
+    );
 });
 
 test('bytes are base64 or base64url, padded or not', () => {
-  for (const text of ['-_-_', '+/+/']) assert.deepEqual(valueOf(`{"bytesValue":"${text}"}`), { bytesValue: '+/+/' });
-  for (const text of ['AQ==', 'AQ=', 'AQ']) assert.deepEqual(valueOf(`{"bytesValue":"${text}"}`), { bytesValue: 'AQ==' });
+  for (const text of ['-_-_', '+/+/']) assert.deepEqual(anyValueOf(`{"bytesValue":"${text}"}`), { bytesValue: '+/+/' });
+  for (const text of ['AQ==', 'AQ=', 'AQ'])
+    assert.deepEqual(anyValueOf(`{"bytesValue":"${text}"}`), { bytesValue: 'AQ==' });
   refusesSpan('{"attributes":[{"value":{"bytesValue":"a b"}}]}');
 });
 
 test('doubles are numbers, or the names of those that JSON lacks', () => {
-  for (const text of ['NaN', 'Infinity', '-Infinity']) assert.deepEqual(valueOf(`{"doubleValue":"${text}"}`), { doubleValue: text });
-  assert.deepEqual(valueOf('{"doubleValue":"1.5"}'), { doubleValue: 1.5 });
-  assert.deepEqual(valueOf('{"doubleValue":12345678901234567890}'), { doubleValue: 12345678901234567890 });
+  for (const text of ['NaN', 'Infinity', '-Infinity'])
+    assert.deepEqual(anyValueOf(`{"doubleValue":"${text}"}`), { doubleValue: text });
+  assert.deepEqual(anyValueOf('{"doubleValue":"1.5"}'), { doubleValue: 1.5 });
+  assert.deepEqual(anyValueOf('{"doubleValue":12345678901234567890}'), { doubleValue: Number('12345678901234567890') });
   for (const json of ['"x"', '""', 'true', '"nan"']) refusesSpan(`{"attributes":[{"value":{"doubleValue":${json}}}]}`);
 });
 
 function nested(depth: number): string {
   const open = '{"arrayValue":{"values":[';
-  return open.repeat(depth - 1) + '{"stringValue":"x"}' + ']}}'.repeat(depth - 1);
+  return `${open.repeat(depth - 1)}{"stringValue":"x"}${']}}'.repeat(depth - 1)}`;
 }
 
 test('45 values inside one another are taken and 101 refused', () => {
@@ -118,15 +155,20 @@ test('45 values inside one another are taken and 101 refused', () => {
   for (const depth of [101, 400]) refusesSpan(`{"attributes":[{"key":"k","value":${nested(depth)}}]}`);
 });
 
-test('99 values inside one another are taken', { todo: "protobufjs's own limit of 100 messages ends encode() with a plain Error at 47" }, () => {
+test('99 values inside one another are taken', {
+  todo: "protobufjs's own limit of 100 messages ends encode() with a plain Error at 47",
+}, () => {
   const bytes = requestFromJson('traces', wrapSpan(`{"attributes":[{"key":"k","value":${nested(99)}}]}`));
   assert.match(toOtlpJson('traces', bytes), /"x"/);
 });
 
 test('nesting of any depth, where anything stands, is refused and not overflowed', () => {
   for (const depth of [500, 1000, 1500, 2000, 2500, 3000, 5000, 20_000, 200_000]) {
-    for (const [open, close] of [['{"a":', '}'], ['[', ']']] as const) {
-      const deep = open.repeat(depth) + '1' + close.repeat(depth);
+    for (const [open, close] of [
+      ['{"a":', '}'],
+      ['[', ']'],
+    ] as const) {
+      const deep = `${open.repeat(depth)}1${close.repeat(depth)}`;
       for (const text of [`{"resourceSpans":${open === '[' ? `{"a":${deep}}` : deep}}`, wrapSpan(`{"name":${deep}}`)])
         assert.throws(() => requestFromJson('traces', text), refused, `${depth} of ${open}`);
     }
@@ -134,19 +176,34 @@ test('nesting of any depth, where anything stands, is refused and not overflowed
 });
 
 test('what is no JSON object is refused: junk behind, two values, NaN, comments, a list, nothing', () => {
-  for (const text of ['', ' ', '{} x', '{}{}', '{"a":NaN}', '/* */{}', '[]', '1', 'null', '"x"', '{"a":1,}', '\ufeff{}'])
+  for (const text of [
+    '',
+    ' ',
+    '{} x',
+    '{}{}',
+    '{"a":NaN}',
+    '/* */{}',
+    '[]',
+    '1',
+    'null',
+    '"x"',
+    '{"a":1,}',
+    '\ufeff{}',
+  ])
     assert.throws(() => requestFromJson('traces', text), refused, text);
   for (const signal of SIGNALS) assert.equal(requestFromJson(signal, '{}').length, 0);
 });
 
 test('two kinds in one value and keys that stand twice give one result, the same each time', () => {
   const two = '{"intValue":1,"stringValue":"x"}';
-  assert.deepEqual(valueOf(two), valueOf(two));
+  assert.deepEqual(anyValueOf(two), anyValueOf(two));
   assert.equal(spanOf('{"name":"a","name":"b"}').name, 'b');
   assert.equal((spanOf('{"attributes":[{"key":"k"},{"key":"k"}]}').attributes as Plain[]).length, 2);
 });
 
-test('lone surrogates become U+FFFD or are refused', { todo: 'they become invalid UTF-8, which protobufjs then refuses to decode' }, () => {
+test('lone surrogates become U+FFFD or are refused', {
+  todo: 'they become invalid UTF-8, which protobufjs then refuses to decode',
+}, () => {
   try {
     assert.equal(spanOf('{"name":"a\\ud800b"}').name, 'a\ufffdb');
   } catch (error) {
@@ -155,8 +212,11 @@ test('lone surrogates become U+FFFD or are refused', { todo: 'they become invali
 });
 
 test('a fault names its place and shows little of what was found', () => {
-  assert.throws(() => requestFromJson('traces', wrapSpan(`{"kind":"${'x'.repeat(5000)}"}`)), (error: Error) => {
-    assert.match(error.message, /^resourceSpans\[0\]\.scopeSpans\[0\]\.spans\[0\]\.kind: expected an integer/);
-    return error.message.length < 300;
-  });
+  assert.throws(
+    () => requestFromJson('traces', wrapSpan(`{"kind":"${'x'.repeat(5000)}"}`)),
+    (error: Error) => {
+      assert.match(error.message, /^resourceSpans\[0\]\.scopeSpans\[0\]\.spans\[0\]\.kind: expected an integer/);
+      return error.message.length < 300;
+    },
+  );
 });

@@ -27,7 +27,12 @@ test('log records are seen as protobufjs decodes them: trace id, severity, time,
       });
       assert.equal(body === null, item.body === undefined || item.body === null);
       if (typeof body === 'string') {
-        const shown = value.toObject(value.decode(Buffer.from(body, 'hex')), { longs: String, bytes: String, json: true, arrays: true });
+        const shown = value.toObject(value.decode(Buffer.from(body, 'hex')), {
+          longs: String,
+          bytes: String,
+          json: true,
+          arrays: true,
+        });
         assert.deepEqual(shown, item.body);
       }
       assert.deepEqual(seen[j]?.resource, oracleAttributes(resource?.attributes));

@@ -22,7 +22,11 @@ test('every kind of metric is seen with its name and its number of data points',
       if (kind !== undefined) points.set(kind, (points.get(kind) ?? 0) + count);
       return { name: item.name ?? '', points: count };
     });
-    assert.deepEqual(walk('metrics', buffer, at, end).map(({ item }) => item), wanted, `case ${i}`);
+    assert.deepEqual(
+      walk('metrics', buffer, at, end).map(({ item }) => item),
+      wanted,
+      `case ${i}`,
+    );
   }
   for (const kind of KINDS) assert.ok((points.get(kind) ?? 0) > 50, `too few points of ${kind}`);
 });

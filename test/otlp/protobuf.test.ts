@@ -3,10 +3,26 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import protobuf from 'protobufjs';
 import { AgentError } from '../../src/core/errors.ts';
-import { copyRange, HASH_SEED, hashBytes, Reader, readDouble, readEnd, readFixed32, readInt64, readTag, readVarint, sameBytes, skipField, varintBytes, writeVarint } from '../../src/otlp/protobuf.ts';
+import {
+  copyRange,
+  HASH_SEED,
+  hashBytes,
+  Reader,
+  readDouble,
+  readEnd,
+  readFixed32,
+  readInt64,
+  readTag,
+  readVarint,
+  sameBytes,
+  skipField,
+  varintBytes,
+  writeVarint,
+} from '../../src/otlp/protobuf.ts';
 import { placed, seeded, unknownField } from './generate.ts';
 
-const refused = (error: unknown) => error instanceof AgentError && error.code === 'BODY_UNDECODABLE' && !error.retryable;
+const refused = (error: unknown) =>
+  error instanceof AgentError && error.code === 'BODY_UNDECODABLE' && !error.retryable;
 const group = (open: number) => Buffer.concat([Buffer.alloc(open, 0x0b), Buffer.alloc(open, 0x0c)]);
 
 test('varints are written and read alike, at every size', (t) => {
@@ -24,8 +40,19 @@ test('varints are written and read alike, at every size', (t) => {
 });
 
 test('int64 is exact to 2^53 and the nearest double beyond, negative numbers too', () => {
-  for (const text of ['0', '1', '-1', '300', '9007199254740991', '-9007199254740991', '9223372036854775807', '-9223372036854775808']) {
-    const bytes = protobuf.Writer.create().int64(text as never).finish();
+  for (const text of [
+    '0',
+    '1',
+    '-1',
+    '300',
+    '9007199254740991',
+    '-9007199254740991',
+    '9223372036854775807',
+    '-9223372036854775808',
+  ]) {
+    const bytes = protobuf.Writer.create()
+      .int64(text as never)
+      .finish();
     assert.equal(readInt64(new Reader(bytes), bytes.length), Number(text), text);
   }
 });
@@ -46,7 +73,7 @@ test('doubles and fixed words are little-endian', () => {
 });
 
 test('a varint of eleven bytes is refused, and one that is cut off', () => {
-  const long = Buffer.from('ff'.repeat(10) + '01', 'hex');
+  const long = Buffer.from(`${'ff'.repeat(10)}01`, 'hex');
   for (const read of [readVarint, readInt64, readTag, readEnd]) {
     assert.throws(() => read(new Reader(long), long.length), refused);
     for (let length = 0; length < 10; length++) assert.throws(() => read(new Reader(long), length), refused);
@@ -63,7 +90,8 @@ test('a length that leads beyond the end is refused at once, also one of 2^31 an
 });
 
 test('field 0, fields over 2^29 - 1 and wire types 6 and 7 are refused', () => {
-  for (const hex of ['00', '07', '8080808010', 'ffffffff1f']) assert.throws(() => readTag(new Reader(Buffer.from(hex, 'hex')), hex.length / 2), refused, hex);
+  for (const hex of ['00', '07', '8080808010', 'ffffffff1f'])
+    assert.throws(() => readTag(new Reader(Buffer.from(hex, 'hex')), hex.length / 2), refused, hex);
   assert.equal(readTag(new Reader(Buffer.from('f8ffffff0f', 'hex')), 5) >>> 3, 2 ** 29 - 1);
   for (const tag of [14, 15, 12]) assert.throws(() => skipField(new Reader(Buffer.alloc(8)), tag, 8), refused);
 });

@@ -6,7 +6,10 @@ import { type Chooser, DROP, Reslicer } from '../../src/otlp/reslice.ts';
 import { Envelope } from '../../src/otlp/resource.ts';
 import { decoded, encodeRequest, list, type Plain, placed, request, SEED, seeded } from './generate.ts';
 
-const NAMES = { traces: ['resourceSpans', 'scopeSpans', 'spans'], logs: ['resourceLogs', 'scopeLogs', 'logRecords'] } as const;
+const NAMES = {
+  traces: ['resourceSpans', 'scopeSpans', 'spans'],
+  logs: ['resourceLogs', 'scopeLogs', 'logRecords'],
+} as const;
 
 /** Cuts the request; `keep` is asked with the item's number. `tail` is appended to each kept item. */
 function cut(bytes: Uint8Array, keep: (index: number) => boolean, tail = Buffer.alloc(0), reslicer = new Reslicer()) {
@@ -24,7 +27,11 @@ function cut(bytes: Uint8Array, keep: (index: number) => boolean, tail = Buffer.
   const planned = reslicer.plan(reader, at, end, new Envelope(memory), chooser);
   if (planned === 0) return { bytes: Buffer.alloc(0), reslicer };
   const to = buffer.length;
-  assert.equal(reslicer.write(reader, at, end, memory, to, chooser), to + planned, 'write must write what plan promised');
+  assert.equal(
+    reslicer.write(reader, at, end, memory, to, chooser),
+    to + planned,
+    'write must write what plan promised',
+  );
   assert.equal(memory[to + planned], 0xee, 'a byte was written behind the end');
   assert.deepEqual(memory.subarray(at, end), Buffer.from(bytes), 'the input was touched');
   return { bytes: memory.subarray(to, to + planned), reslicer };
@@ -55,7 +62,11 @@ test('the chosen items are left with their envelopes, empty envelopes are gone, 
     const salt = random.below(1e6);
     const keep = (index: number) => (Math.imul(index + salt, 0x9e37_79b1) >>> 0) / 2 ** 32 < share;
     const result = cut(bytes, keep, undefined, reslicer);
-    assert.deepEqual(decoded(signal, result.bytes), cutPlain(signal, decoded(signal, bytes), keep), `case ${i} of seed ${SEED}`);
+    assert.deepEqual(
+      decoded(signal, result.bytes),
+      cutPlain(signal, decoded(signal, bytes), keep),
+      `case ${i} of seed ${SEED}`,
+    );
     kept += reslicer.kept;
   }
   assert.ok(kept > 2000, `only ${kept} items were kept`);
@@ -77,14 +88,21 @@ test('all kept is all the bytes, in any order of fields', (t) => {
   for (let i = 0; i < 300; i++) {
     const bytes = encodeRequest('traces', request(random, 'traces', 4), random);
     const plain = decoded('traces', bytes);
-    assert.deepEqual(decoded('traces', cut(bytes, () => true).bytes), cutPlain('traces', plain, () => true));
+    assert.deepEqual(
+      decoded('traces', cut(bytes, () => true).bytes),
+      cutPlain('traces', plain, () => true),
+    );
   }
 });
 
 test('a kept item grows by what its chooser adds, and enclosing lengths grow with it', (t) => {
   const random = seeded(t, 22);
   const tail = Buffer.from('4a160a0a706c756d626c696e6512080a0662617365', 'hex').subarray(0, 0);
-  for (const [length, text] of [[1, 'x'], [40, 'y'.repeat(40)], [300, 'z'.repeat(300)]] as const) {
+  for (const [length, text] of [
+    [1, 'x'],
+    [40, 'y'.repeat(40)],
+    [300, 'z'.repeat(300)],
+  ] as const) {
     // Field 5 of a span: the name that stands last wins.
     const head = length < 128 ? [0x2a, length] : [0x2a, (length & 127) | 128, length >> 7];
     const name = Buffer.concat([tail, Buffer.from(head), Buffer.from(text)]);
@@ -92,7 +110,8 @@ test('a kept item grows by what its chooser adds, and enclosing lengths grow wit
       const bytes = encodeRequest('traces', request(random, 'traces', 4), random);
       const after = decoded('traces', cut(bytes, () => true, name).bytes);
       for (const resource of list(after.resourceSpans))
-        for (const scope of list(resource.scopeSpans)) for (const span of list(scope.spans)) assert.equal(span.name, text);
+        for (const scope of list(resource.scopeSpans))
+          for (const span of list(scope.spans)) assert.equal(span.name, text);
     }
   }
 });

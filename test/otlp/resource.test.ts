@@ -67,10 +67,18 @@ test('what the walk refuses without a change of bytes protobufjs refuses too: no
 
 test('the service is found in any position, and a request without one has an empty name', () => {
   const type = requestType('traces');
-  const resource = { attributes: [{ key: 'a', value: { intValue: 1 } }, { key: 'service.name', value: { stringValue: 'shop' } }] };
+  const resource = {
+    attributes: [
+      { key: 'a', value: { intValue: 1 } },
+      { key: 'service.name', value: { stringValue: 'shop' } },
+    ],
+  };
   const plain = { resourceSpans: [{ resource, scopeSpans: [{ spans: [{}] }] }, { scopeSpans: [{ spans: [{}] }] }] };
   const bytes = Buffer.from(type.encode(type.fromObject(plain)).finish());
-  assert.deepEqual(walk('traces', bytes, 0, bytes.length).map(({ service }) => service), ['shop', '']);
+  assert.deepEqual(
+    walk('traces', bytes, 0, bytes.length).map(({ service }) => service),
+    ['shop', ''],
+  );
 });
 
 test('an envelope that was noted is read once, when it is asked for', () => {

@@ -53,12 +53,20 @@ test('a view that is used again forgets the span before', () => {
   span.slow = true;
   readSpan(reader, 0, 0, span);
   const { traceIdAt, spanIdAt, traceStateTagAt, nameLength, kind, status, slow } = span;
-  assert.deepEqual([traceIdAt, spanIdAt, traceStateTagAt, nameLength, kind, status, slow], [-1, -1, -1, 0, 0, 0, false]);
+  assert.deepEqual(
+    [traceIdAt, spanIdAt, traceStateTagAt, nameLength, kind, status, slow],
+    [-1, -1, -1, 0, 0, 0, false],
+  );
 });
 
 test('a trace id is found wherever it stands in the span', () => {
   const id = `0a10${'ab'.repeat(16)}`;
-  for (const [text, at] of [[`${id}30 02`, 2], [`3002${id}`, 4], [`2a0161${id}`, 5], ['3002', -1]] as const) {
+  for (const [text, at] of [
+    [`${id}30 02`, 2],
+    [`3002${id}`, 4],
+    [`2a0161${id}`, 5],
+    ['3002', -1],
+  ] as const) {
     const bytes = Buffer.from(text.replaceAll(' ', ''), 'hex');
     assert.equal(findTraceId(new Reader(bytes), 0, bytes.length), at, text);
   }

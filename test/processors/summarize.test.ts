@@ -7,12 +7,30 @@ import type { Observer } from '../../src/processors/processor.ts';
 import { ExponentialHistogram, MAX_BUCKETS } from '../../src/processors/summarize/histogram.ts';
 import { summarize } from '../../src/processors/summarize/index.ts';
 import { decoded, list, type Plain, SEED, seeded } from '../otlp/generate.ts';
-import { configured, createWorld, logs, NOW_MS, plainly, type Sent, service, span, traces, type World } from '../worker/world.ts';
+import {
+  configured,
+  createWorld,
+  logs,
+  NOW_MS,
+  plainly,
+  type Sent,
+  service,
+  span,
+  traces,
+  type World,
+} from '../worker/world.ts';
 
 function createBench(options: Plain = {}, saved: unknown = null) {
   const world = createWorld({ processors: [{ type: 'summarize', ...options }], units: 160 });
   const telemetry = createTelemetry();
-  const context = { pool: world.pool, agent: 'a-1', contracts: [], traces: null, telemetry, log: pino({ level: 'silent' }) };
+  const context = {
+    pool: world.pool,
+    agent: 'a-1',
+    contracts: [],
+    traces: null,
+    telemetry,
+    log: pino({ level: 'silent' }),
+  };
   const [config] = configured([{ type: 'summarize', ...options }]);
   const observer = summarize.observer?.(config?.config, context, saved) as Observer;
   return { world, observer, telemetry, context };
@@ -35,7 +53,11 @@ function flush(observer: Observer): Plain {
 
 /** Points by metric name, with service and attributes flattened. */
 function pointsOf(request: Plain): { metric: string; key: string; point: Plain }[] {
-  const text = (attributes: unknown) => list(attributes).map(({ key, value }) => `${key}=${Object.values(value as Plain)[0]}`).sort().join(' ');
+  const text = (attributes: unknown) =>
+    list(attributes)
+      .map(({ key, value }) => `${key}=${Object.values(value as Plain)[0]}`)
+      .sort()
+      .join(' ');
   return list(request.resourceMetrics).flatMap(({ resource, scopeMetrics }) =>
     list(scopeMetrics).flatMap(({ metrics }) =>
       list(metrics).flatMap((metric) => {
@@ -51,7 +73,9 @@ function pointsOf(request: Plain): { metric: string; key: string; point: Plain }
 }
 
 const count = (points: ReturnType<typeof pointsOf>, metric: string) =>
-  points.filter((one) => one.metric === metric).reduce((sum, { point }) => sum + Number(point.asInt ?? point.asDouble ?? point.count), 0);
+  points
+    .filter((one) => one.metric === metric)
+    .reduce((sum, { point }) => sum + Number(point.asInt ?? point.asDouble ?? point.count), 0);
 
 test('calls, sums, smallest and largest are those of the spans, in groups of service, name, kind and status', (t) => {
   const random = seeded(t, 70);
@@ -61,10 +85,19 @@ test('calls, sums, smallest and largest are those of the spans, in groups of ser
     const name = random.pick(['shop', 'stock']);
     const spans = Array.from({ length: 40 }, (_, j) => {
       const ms = random.below(4) === 0 ? 0 : Math.round(random.logNormal(20, 2) * 1000) / 1000;
-      const made = { name: random.pick(['GET /', 'POST /']), kind: random.pick([2, 3]), status: { code: random.pick([0, 2]) } };
+      const made = {
+        name: random.pick(['GET /', 'POST /']),
+        kind: random.pick([2, 3]),
+        status: { code: random.pick([0, 2]) },
+      };
       const key = `plumbline.agent=a-1 service.name=${name} span.kind=SPAN_KIND_${made.kind === 2 ? 'SERVER' : 'CLIENT'} span.name=${made.name} status.code=STATUS_CODE_${made.status.code === 0 ? 'UNSET' : 'ERROR'}`;
       const before = wanted.get(key) ?? { count: 0, sum: 0, min: Infinity, max: 0 };
-      wanted.set(key, { count: before.count + 1, sum: before.sum + ms, min: Math.min(before.min, ms), max: Math.max(before.max, ms) });
+      wanted.set(key, {
+        count: before.count + 1,
+        sum: before.sum + ms,
+        min: Math.min(before.min, ms),
+        max: Math.max(before.max, ms),
+      });
       return span(i * 40 + j, made, ms);
     });
     feed(world, observer, plainly(service(name, ...spans)));
@@ -76,7 +109,9 @@ test('calls, sums, smallest and largest are those of the spans, in groups of ser
     const one = wanted.get(key);
     assert.equal(Number(point.count), one?.count);
     assert.ok(Math.abs(Number(point.sum) - (one?.sum ?? 0)) < 1e-3, `sum of ${key}`);
-    assert.ok(Math.abs(Number(point.min) - (one?.min ?? 0)) < 1e-3 && Math.abs(Number(point.max) - (one?.max ?? 0)) < 1e-3);
+    assert.ok(
+      Math.abs(Number(point.min) - (one?.min ?? 0)) < 1e-3 && Math.abs(Number(point.max) - (one?.max ?? 0)) < 1e-3,
+    );
     const buckets = ((point.positive as Plain).bucketCounts as string[]).reduce((sum, text) => sum + Number(text), 0);
     assert.equal(buckets + Number(point.zeroCount ?? 0), one?.count, 'buckets and zeros are all values');
   }
@@ -86,10 +121,22 @@ test('calls, sums, smallest and largest are those of the spans, in groups of ser
 
 test('a span sampled upstream counts for those it stands for, rounded so that the sum stays true', () => {
   const { world, observer } = createBench();
-  feed(world, observer, plainly(traces(...Array.from({ length: 50 }, (_, i) => span(i, { traceState: 'ot=th:c', name: 'x' })))));
-  feed(world, observer, plainly(traces(...Array.from({ length: 3000 }, (_, i) => span(i, { traceState: 'ot=th:6', name: 'y' })))));
+  feed(
+    world,
+    observer,
+    plainly(traces(...Array.from({ length: 50 }, (_, i) => span(i, { traceState: 'ot=th:c', name: 'x' })))),
+  );
+  feed(
+    world,
+    observer,
+    plainly(traces(...Array.from({ length: 3000 }, (_, i) => span(i, { traceState: 'ot=th:6', name: 'y' })))),
+  );
   const points = pointsOf(flush(observer));
-  const calls = (name: string) => count(points.filter(({ key }) => key.includes(`span.name=${name}`)), 'traces.span.metrics.calls');
+  const calls = (name: string) =>
+    count(
+      points.filter(({ key }) => key.includes(`span.name=${name}`)),
+      'traces.span.metrics.calls',
+    );
   assert.equal(calls('x'), 200);
   // 3000 * 1.6, each rounded to 1 or 2: standard deviation 27.
   assert.ok(Math.abs(calls('y') - 4800) < 4 * 27, `found ${calls('y')}`);
@@ -97,7 +144,10 @@ test('a span sampled upstream counts for those it stands for, rounded so that th
 
 test('log records are counted by severity', () => {
   const { world, observer } = createBench();
-  feed(world, observer, { signal: 'logs', bytes: logs({ severityNumber: 9 }, { severityNumber: 17 }, { severityNumber: 9 }) });
+  feed(world, observer, {
+    signal: 'logs',
+    bytes: logs({ severityNumber: 9 }, { severityNumber: 17 }, { severityNumber: 9 }),
+  });
   const points = pointsOf(flush(observer)).map(({ metric, key, point }) => [metric, key, point.asInt]);
   assert.deepEqual(points.sort(), [
     ['plumbline.log.records', 'plumbline.agent=a-1 service.name=shop severity.number=17', '1'],
@@ -134,14 +184,20 @@ test('a measurer that is reset measures the same again', () => {
   assert.equal(frames.length, 1);
 });
 
-test('names of one length that collide in 32 bits are groups of their own', { todo: 'hash2 is a function of hash and length: 32 bits of identity, not 64' }, (t) => {
+test('names of one length that collide in 32 bits are groups of their own', {
+  todo: 'hash2 is a function of hash and length: 32 bits of identity, not 64',
+}, (t) => {
   const random = seeded(t, 72);
   const { world, observer } = createBench({ max_groups: 400_000 });
   const names = new Set<string>();
   while (names.size < 200_000) names.add(random.text(8));
   const all = [...names];
   for (let batch = 0; batch < 10; batch++) {
-    const spans = Array.from({ length: 20_000 }, (_, i) => ({ traceId: Buffer.alloc(16, 1), spanId: Buffer.alloc(8, 1), name: all[batch * 20_000 + i] }));
+    const spans = Array.from({ length: 20_000 }, (_, i) => ({
+      traceId: Buffer.alloc(16, 1),
+      spanId: Buffer.alloc(8, 1),
+      name: all[batch * 20_000 + i],
+    }));
     feed(world, observer, plainly(traces(...spans)));
   }
   assert.equal((observer.save() as { groups: unknown[] }).groups.length, all.length);
@@ -156,19 +212,27 @@ const POISON = {
 function nestedResource(depth: number): string {
   let value = Buffer.from('0a0178', 'hex');
   const wrap = (tag: number, inner: Buffer) =>
-    Buffer.concat([Buffer.from(inner.length < 128 ? [tag, inner.length] : [tag, (inner.length & 127) | 128, inner.length >> 7]), inner]);
+    Buffer.concat([
+      Buffer.from(inner.length < 128 ? [tag, inner.length] : [tag, (inner.length & 127) | 128, inner.length >> 7]),
+      inner,
+    ]);
   for (let i = 1; i < depth; i++) value = wrap(42, wrap(10, value));
   return wrap(10, Buffer.concat([Buffer.from('0a0161', 'hex'), wrap(18, value)])).toString('hex');
 }
 
 for (const [name, hex] of Object.entries(POISON)) {
-  test(`what a worker accepts main can merge: ${name}`, { todo: 'readIdentity decodes the whole Resource with protobufjs, which throws' }, () => {
+  test(`what a worker accepts main can merge: ${name}`, {
+    todo: 'readIdentity decodes the whole Resource with protobufjs, which throws',
+  }, () => {
     const { world, observer } = createBench();
     const bytes = Buffer.from(hex, 'hex');
     const spans = Buffer.from(traces(span(1)));
     const scope = spans.subarray(spans.indexOf(Buffer.from('shop')) + 4);
     const sized = (tag: number, inner: Buffer) =>
-      Buffer.concat([Buffer.from(inner.length < 128 ? [tag, inner.length] : [tag, (inner.length & 127) | 128, inner.length >> 7]), inner]);
+      Buffer.concat([
+        Buffer.from(inner.length < 128 ? [tag, inner.length] : [tag, (inner.length & 127) | 128, inner.length >> 7]),
+        inner,
+      ]);
     feed(world, observer, plainly(sized(10, Buffer.concat([sized(10, bytes), scope]))));
     assert.equal(count(pointsOf(flush(observer)), 'traces.span.metrics.calls'), 1);
   });
@@ -196,7 +260,11 @@ test('a histogram is the naive one at the scale it ended with, and never has mor
     for (let i = 0; i < histogram.length; i++)
       if (histogram.counts[i] !== 0) counts.set(histogram.offset + i, histogram.counts[i] as number);
     const wanted = naive(values, histogram.scale);
-    assert.deepEqual([...counts].sort(([a], [b]) => a - b), [...wanted].sort(([a], [b]) => a - b), `round ${round} of seed ${SEED}`);
+    assert.deepEqual(
+      [...counts].sort(([a], [b]) => a - b),
+      [...wanted].sort(([a], [b]) => a - b),
+      `round ${round} of seed ${SEED}`,
+    );
     // One scale finer would not have fitted, or it is the first.
     const fine = [...naive(values, histogram.scale + 1).keys()];
     if (histogram.scale < 5) assert.ok(Math.max(...fine) - Math.min(...fine) >= MAX_BUCKETS);
@@ -205,7 +273,11 @@ test('a histogram is the naive one at the scale it ended with, and never has mor
 
 test('a power of two belongs to the bucket that ends with it, and a saved histogram is the same', () => {
   const { world, observer } = createBench();
-  feed(world, observer, plainly(traces(span(1, { name: 'x' }, 8), span(2, { name: 'x' }, 1), span(3, { name: 'x' }, 0.25))));
+  feed(
+    world,
+    observer,
+    plainly(traces(span(1, { name: 'x' }, 8), span(2, { name: 'x' }, 1), span(3, { name: 'x' }, 0.25))),
+  );
   const [, [, , saved] = []] = [0, (observer.save() as { groups: [number, Plain, unknown[]][] }).groups[0] ?? []];
   const histogram = ExponentialHistogram.restore(saved as unknown[]);
   const indexes = Array.from(histogram.counts).flatMap((n, i) => (n > 0 ? [histogram.offset + i] : []));

@@ -4,9 +4,21 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { Encoding, Field, Flag, isVoid } from '../../src/core/block.ts';
 import { AgentError } from '../../src/core/errors.ts';
-import { hashBytes, HASH_SEED } from '../../src/otlp/protobuf.ts';
+import { HASH_SEED, hashBytes } from '../../src/otlp/protobuf.ts';
 import { itemsOf, list, type Plain } from '../otlp/generate.ts';
-import { contentOf, createWorld, gzipped, liveFrames, logs, measuredBytes, payload, plainly, service, span, traces } from './world.ts';
+import {
+  contentOf,
+  createWorld,
+  gzipped,
+  liveFrames,
+  logs,
+  measuredBytes,
+  payload,
+  plainly,
+  service,
+  span,
+  traces,
+} from './world.ts';
 
 const ALL = [{ type: 'summarize' }, { type: 'detect' }, { type: 'sample' }];
 const broken = (good: Uint8Array) => plainly(Buffer.concat([good, Buffer.from('0a05', 'hex')]));
@@ -26,10 +38,15 @@ test('what needs no change stays where it is, byte for byte, with its items, ser
 
 test('spans with bad ids are cut out and counted, the rest is kept', () => {
   const world = createWorld();
-  const bad = [{ traceId: Buffer.alloc(16) }, { spanId: Buffer.alloc(7, 1) }, { traceId: Buffer.alloc(0) }].map((more) => span(9, more));
+  const bad = [{ traceId: Buffer.alloc(16) }, { spanId: Buffer.alloc(7, 1) }, { traceId: Buffer.alloc(0) }].map(
+    (more) => span(9, more),
+  );
   const { result, frames } = world.observe([plainly(traces(span(1), ...bad, span(2)))]);
   const [at = 0] = liveFrames(world, frames, result.moved);
-  assert.deepEqual(itemsOf('traces', contentOf(world, at)).map(({ item }) => item.name), ['span 1', 'span 2']);
+  assert.deepEqual(
+    itemsOf('traces', contentOf(world, at)).map(({ item }) => item.name),
+    ['span 1', 'span 2'],
+  );
   assert.deepEqual([world.pool.words[(at + Field.items) >>> 2], world.pool.words[(at + Field.rejected) >>> 2]], [2, 3]);
 });
 
@@ -51,7 +68,10 @@ test('a frame that breaks half-way is measured as if it had not been there', () 
   const world = createWorld({ processors: ALL });
   const body = [traces(span(1)), service('other', span(2), span(3)), traces(span(4, { status: { code: 2 } }))] as const;
   const { result, frames } = world.observe([plainly(body[0]), broken(body[1]), plainly(body[2])]);
-  assert.deepEqual(result.refused.map(({ index, code }) => [index, code]), [[1, 'BODY_UNDECODABLE']]);
+  assert.deepEqual(
+    result.refused.map(({ index, code }) => [index, code]),
+    [[1, 'BODY_UNDECODABLE']],
+  );
   assert.equal(isVoid(world.pool, frames[1] as number), true);
   const again = createWorld({ processors: ALL });
   const alone = again.observe([plainly(body[0]), plainly(body[2])]);
@@ -64,44 +84,82 @@ test('a frame that breaks half-way is measured as if it had not been there', () 
 test('gzip and JSON become the protobuf they stand for', () => {
   const world = createWorld();
   const bytes = traces(span(1), span(2));
-  const json = Buffer.from('{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","name":"j"}]}]}]}');
+  const json = Buffer.from(
+    '{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","name":"j"}]}]}]}',
+  );
   const { result, frames } = world.observe([
     gzipped(bytes),
     { signal: 'traces', bytes: json, encoding: Encoding.json },
     { signal: 'traces', bytes: gzipSync(json), encoding: Encoding.json | Encoding.gzip },
-    { signal: 'traces', bytes: Buffer.concat([gzipSync(bytes.subarray(0, 9)), gzipSync(bytes.subarray(9))]), encoding: Encoding.gzip },
+    {
+      signal: 'traces',
+      bytes: Buffer.concat([gzipSync(bytes.subarray(0, 9)), gzipSync(bytes.subarray(9))]),
+      encoding: Encoding.gzip,
+    },
   ]);
-  assert.deepEqual(frames.map((at) => isVoid(world.pool, at)), [true, true, true, true]);
+  assert.deepEqual(
+    frames.map((at) => isVoid(world.pool, at)),
+    [true, true, true, true],
+  );
   const live = liveFrames(world, frames, result.moved);
-  assert.deepEqual(live.map((at) => itemsOf('traces', contentOf(world, at)).map(({ item }) => item.name)), [['span 1', 'span 2'], ['j'], ['j'], ['span 1', 'span 2']]);
+  assert.deepEqual(
+    live.map((at) => itemsOf('traces', contentOf(world, at)).map(({ item }) => item.name)),
+    [['span 1', 'span 2'], ['j'], ['j'], ['span 1', 'span 2']],
+  );
   assert.deepEqual(payload(world, live[0] as number), Buffer.from(bytes));
 });
 
 test('what is no gzip, a cut one, one with junk behind, or one that inflates too far is refused', () => {
   const world = createWorld({ maxBodyBytes: 4096 });
   const packed = gzipSync(traces(span(1)));
-  const exactly = (bytes: number) => gzipSync(traces(span(1, { name: 'x'.repeat(bytes - traces(span(1, { name: 'x'.repeat(3000) })).length + 3000) })));
-  const bodies = [Buffer.from('plain'), Buffer.alloc(0), packed.subarray(0, -3), Buffer.concat([packed, Buffer.from('junk')]), gzipSync(Buffer.alloc(5 << 20)), exactly(4097), exactly(4096)];
-  const { result } = world.observe(bodies.map((bytes) => ({ signal: 'traces' as const, bytes, encoding: Encoding.gzip })));
-  assert.deepEqual(result.refused.map(({ index, code }) => [index, code]), [
-    [0, 'BODY_UNDECODABLE'],
-    [1, 'BODY_UNDECODABLE'],
-    [2, 'BODY_UNDECODABLE'],
-    [3, 'BODY_UNDECODABLE'],
-    [4, 'BODY_TOO_LARGE'],
-    [5, 'BODY_TOO_LARGE'],
-  ]);
+  const exactly = (bytes: number) =>
+    gzipSync(traces(span(1, { name: 'x'.repeat(bytes - traces(span(1, { name: 'x'.repeat(3000) })).length + 3000) })));
+  const bodies = [
+    Buffer.from('plain'),
+    Buffer.alloc(0),
+    packed.subarray(0, -3),
+    Buffer.concat([packed, Buffer.from('junk')]),
+    gzipSync(Buffer.alloc(5 << 20)),
+    exactly(4097),
+    exactly(4096),
+  ];
+  const { result } = world.observe(
+    bodies.map((bytes) => ({ signal: 'traces' as const, bytes, encoding: Encoding.gzip })),
+  );
+  assert.deepEqual(
+    result.refused.map(({ index, code }) => [index, code]),
+    [
+      [0, 'BODY_UNDECODABLE'],
+      [1, 'BODY_UNDECODABLE'],
+      [2, 'BODY_UNDECODABLE'],
+      [3, 'BODY_UNDECODABLE'],
+      [4, 'BODY_TOO_LARGE'],
+      [5, 'BODY_TOO_LARGE'],
+    ],
+  );
 });
 
 test('editors change what is journalled and measured', () => {
-  const attributes = [{ key: 'user.id', value: { stringValue: 'ann' } }, { key: 'k', value: { intValue: 1 } }];
+  const attributes = [
+    { key: 'user.id', value: { stringValue: 'ann' } },
+    { key: 'k', value: { intValue: 1 } },
+  ];
   const world = createWorld({
-    processors: [{ type: 'redact', attributes: [{ match: 'user.*', action: 'mask' }] }, { type: 'enrich', resource: { node: 'n1' } }],
+    processors: [
+      { type: 'redact', attributes: [{ match: 'user.*', action: 'mask' }] },
+      { type: 'enrich', resource: { node: 'n1' } },
+    ],
   });
-  const { result, frames } = world.observe([plainly(traces(span(1, { attributes }))), gzipped(traces(span(2, { attributes })))]);
+  const { result, frames } = world.observe([
+    plainly(traces(span(1, { attributes }))),
+    gzipped(traces(span(2, { attributes }))),
+  ]);
   for (const at of liveFrames(world, frames, result.moved)) {
     const [found] = itemsOf('traces', contentOf(world, at));
-    assert.deepEqual(found?.item.attributes, [{ key: 'user.id', value: { stringValue: '****' } }, { key: 'k', value: { intValue: '1' } }]);
+    assert.deepEqual(found?.item.attributes, [
+      { key: 'user.id', value: { stringValue: '****' } },
+      { key: 'k', value: { intValue: '1' } },
+    ]);
     assert.deepEqual(list(found?.resource?.attributes).at(-1), { key: 'node', value: { stringValue: 'n1' } });
   }
 });
@@ -111,7 +169,10 @@ test('a task that finds no memory for its result throws OVERLOADED as a whole', 
   const { frames } = world.layOut([gzipped(traces(span(1)))]);
   for (let i = 0; i < 3; i++) world.pool.allocate(1);
   assert.equal(frames.length, 1);
-  assert.throws(() => world.observe.call(null, [gzipped(traces(span(1)))]), (error) => error instanceof Error);
+  assert.throws(
+    () => world.observe.call(null, [gzipped(traces(span(1)))]),
+    (error) => error instanceof Error,
+  );
   const isOverload = (error: unknown) => error instanceof AgentError && error.code === 'OVERLOADED' && error.retryable;
   const tight = createWorld({ units: 4 });
   const held = [tight.pool.allocate(1), tight.pool.allocate(1), tight.pool.allocate(1)];
@@ -127,7 +188,10 @@ test('a resource that stands after its scopes is the resource of their spans', (
   const cut = head + 2 + (bytes[head + 1] as number);
   const turned = Buffer.concat([bytes.subarray(0, head), bytes.subarray(cut), bytes.subarray(head, cut)]);
   const { frames } = world.observe([plainly(turned)]);
-  assert.equal(world.pool.words[((frames[0] ?? 0) + Field.serviceKey) >>> 2], hashBytes(Buffer.from('shop'), 0, 4, HASH_SEED));
+  assert.equal(
+    world.pool.words[((frames[0] ?? 0) + Field.serviceKey) >>> 2],
+    hashBytes(Buffer.from('shop'), 0, 4, HASH_SEED),
+  );
 });
 
 test('frames from the journal are measured and left as they are', () => {

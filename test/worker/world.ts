@@ -1,11 +1,26 @@
 /** A worker's parts in this thread, and bodies as frames of a block, as intake lays them out. */
 import { gzipSync } from 'node:zlib';
-import { BlockPool, copyInto, Encoding, Field, FRAME_HEADER_BYTES, frameSpan, isVoid, nextFrame, payloadLength, type Signal, startFrame, UNIT_BYTES, Uncommitted, writeU64 } from '../../src/core/block.ts';
-import type { ContractPlan } from '../../src/contracts/contract.ts';
 import { inspectConfig } from '../../src/config.ts';
-import { processors } from '../../src/processors/registry.ts';
-import type { TraceTableHandle } from '../../src/processors/processor.ts';
+import type { ContractPlan } from '../../src/contracts/contract.ts';
+import {
+  BlockPool,
+  copyInto,
+  Encoding,
+  Field,
+  FRAME_HEADER_BYTES,
+  frameSpan,
+  isVoid,
+  nextFrame,
+  payloadLength,
+  type Signal,
+  startFrame,
+  UNIT_BYTES,
+  Uncommitted,
+  writeU64,
+} from '../../src/core/block.ts';
 import { requestType } from '../../src/otlp/schema.ts';
+import type { TraceTableHandle } from '../../src/processors/processor.ts';
+import { processors } from '../../src/processors/registry.ts';
 import { ItemChooser } from '../../src/worker/choose.ts';
 import { observe } from '../../src/worker/observe.ts';
 import { createParts } from '../../src/worker/parts.ts';
@@ -20,7 +35,13 @@ export const WORKER = 2;
 
 /** The `processors` of a file, checked and with their defaults. JSON is YAML. */
 export function configured(list: object[]): { type: string; config: unknown }[] {
-  const { config, faults } = inspectConfig({ text: JSON.stringify({ processors: list }), file: 'agent.yaml', env: {}, processors, sinks: [] });
+  const { config, faults } = inspectConfig({
+    text: JSON.stringify({ processors: list }),
+    file: 'agent.yaml',
+    env: {},
+    processors,
+    sinks: [],
+  });
   if (config === null) throw new Error(faults.join('\n'));
   return config.processors.map((one) => ({ type: one.type, config: one }));
 }
@@ -66,7 +87,11 @@ export function idOf(n: number, bytes: number): Buffer {
   return id;
 }
 
-export const gzipped = (bytes: Uint8Array): Sent => ({ signal: 'traces', bytes: gzipSync(bytes), encoding: Encoding.gzip });
+export const gzipped = (bytes: Uint8Array): Sent => ({
+  signal: 'traces',
+  bytes: gzipSync(bytes),
+  encoding: Encoding.gzip,
+});
 export const plainly = (bytes: Uint8Array): Sent => ({ signal: 'traces', bytes });
 
 export interface WorldOptions {
@@ -77,7 +102,13 @@ export interface WorldOptions {
   units?: number;
 }
 
-export function createWorld({ processors: list = [], contracts = [], table, maxBodyBytes = 1 << 20, units = 32 }: WorldOptions = {}) {
+export function createWorld({
+  processors: list = [],
+  contracts = [],
+  table,
+  maxBodyBytes = 1 << 20,
+  units = 32,
+}: WorldOptions = {}) {
   const pool = BlockPool.create(units * UNIT_BYTES);
   const setup: WorkerSetup = {
     pool: pool.handle,
@@ -124,9 +155,14 @@ export function createWorld({ processors: list = [], contracts = [], table, maxB
 export type World = ReturnType<typeof createWorld>;
 
 /** Frames that are not void, of the input and then of what was moved. */
-export function liveFrames({ pool }: { pool: BlockPool }, frames: readonly number[], moved: ObserveResult['moved']): number[] {
+export function liveFrames(
+  { pool }: { pool: BlockPool },
+  frames: readonly number[],
+  moved: ObserveResult['moved'],
+): number[] {
   const live = frames.filter((at) => !isVoid(pool, at));
-  for (const { first, end } of moved) for (let at = first; at < end; at = nextFrame(pool, at)) if (!isVoid(pool, at)) live.push(at);
+  for (const { first, end } of moved)
+    for (let at = first; at < end; at = nextFrame(pool, at)) if (!isVoid(pool, at)) live.push(at);
   return live;
 }
 
@@ -140,5 +176,7 @@ export function contentOf(world: { pool: BlockPool }, at: number, signal: Signal
 
 /** What the measurers wrote, without addresses' meaning: bytes by processor. */
 export function measuredBytes({ pool }: { pool: BlockPool }, measured: ObserveResult['measured']): Map<number, string> {
-  return new Map((measured?.sections ?? []).map(({ processor, at, end }) => [processor, pool.bytes.toString('hex', at, end)]));
+  return new Map(
+    (measured?.sections ?? []).map(({ processor, at, end }) => [processor, pool.bytes.toString('hex', at, end)]),
+  );
 }

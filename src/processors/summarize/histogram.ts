@@ -26,6 +26,11 @@ export class ExponentialHistogram {
   /** Adds `weight` values that fall into bucket `index` of scale `scaleOfIndex` (at least this histogram's). */
   add(index: number, scaleOfIndex: number, weight: number): void {
     let at = index >> (scaleOfIndex - this.scale);
+    const known = at - this.offset;
+    if (known >= 0 && known < this.length) {
+      this.counts[known] = this.counts[known]! + weight;
+      return;
+    }
     if (this.length === 0) {
       this.offset = at;
       this.length = 1;

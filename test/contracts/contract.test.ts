@@ -1,0 +1,250 @@
+/** Holds src/contracts/contract.ts, read.ts, match.ts and measure.ts from a file's text to what is counted. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import type { ContractPlan } from '../../src/contracts/contract.ts';
+import { readContracts } from '../../src/contracts/read.ts';
+import type { Plain } from '../otlp/generate.ts';
+import { createWorld, logs, NOW_MS, plainly, type Sent, span, traces } from '../worker/world.ts';
+
+function read(t: TestContext, text: string) {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-contract-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'shop.yaml');
+  writeFileSync(file, text);
+  const { plans, faults } = readContracts([file]);
+  return { plans, faults: faults.map((fault) => fault.replace(folder, '')) };
+}
+
+const contract = (signal: object, more: object = {}) =>
+  JSON.stringify({
+    contract: 'v1',
+    service: 'shop',
+    signals: [{ name: 's', of: 'spans', breached: 'above 5%', ...signal }],
+    ...more,
+  });
+
+function plan(t: TestContext, signal: object, more: object = {}): ContractPlan {
+  const { plans, faults } = read(t, contract(signal, more));
+  assert.deepEqual(faults, []);
+  return plans[0] as ContractPlan;
+}
+
+/** Items and bad items of the contract's first signal over the requests. */
+function measure(plans: ContractPlan[], ...sent: Sent[]): [items: number, bad: number] {
+  const world = createWorld({ processors: [{ type: 'detect' }], contracts: plans });
+  const { result } = world.observe(sent);
+  const [section] = result.measured?.sections ?? [];
+  if (section === undefined || section.at === section.end) return [0, 0];
+  const view = new DataView(world.pool.handle.memory);
+  assert.equal(view.getUint32(section.at, true), plans[0]?.signals[0]?.key);
+  return [view.getFloat64(section.at + 8, true), view.getFloat64(section.at + 16, true)];
+}
+
+test('every fault is said with file, line and column', (t) => {
+  const lines = [
+    'contract: v1',
+    'service: shop',
+    'signals:',
+    '  - name: a',
+    '    of: spans',
+    '    bad: { status: error }',
+    '    breached: 5%',
+    '    degraded: above 9%',
+    '  - name: a',
+    '    of: logs',
+    '    slower_than: 3ms',
+    '    breached: above 2%',
+    '    degraded: above 3%',
+  ];
+  assert.deepEqual(
+    read(t, lines.join('\n')).faults.map((fault) => fault.split(': ')[0]),
+    ['/shop.yaml:7:15', '/shop.yaml:9:11', '/shop.yaml:11:18', '/shop.yaml:13:15'],
+  );
+  const [unknown] = read(t, `${lines.slice(0, 6).join('\n')}\n    breached: above 5%\n    breeched: above 5%`).faults;
+  assert.match(unknown ?? '', /^\/shop\.yaml:8:5: unknown key "breeched".*"breached"/);
+  assert.match(read(t, contract({})).faults[0] ?? '', /exactly one of bad, slower_than/);
+  assert.match(read(t, contract({ bad: { status: 'error' }, slower_than: '1s' })).faults[0] ?? '', /exactly one of/);
+  assert.match(readContracts(['/nowhere/x.yaml']).faults[0] ?? '', /^\/nowhere\/x\.yaml cannot be read/);
+  assert.deepEqual(readContracts(['/nowhere/*.yaml']), { plans: [], faults: [] });
+});
+
+test('thresholds, windows and defaults are what was written', (t) => {
+  const made = plan(
+    t,
+    { bad: { status: 'error' }, breached: '> 5%', degraded: 'above 0.5%', window: '2m' },
+    { for: '3s' },
+  );
+  const { degradedAbove, breachedAbove, windowMs, minItems } = made.signals[0] ?? {};
+  assert.deepEqual([degradedAbove, breachedAbove, windowMs, minItems], [0.005, 0.05, 120_000, 50]);
+  assert.deepEqual([made.forMs, made.recoverAfterMs, made.noData, made.lateAfterMs], [3000, 60_000, 'freeze', 120_000]);
+  assert.equal(plan(t, { slower_than: '300ms' }).signals[0]?.slowerThanNs, 3e8);
+});
+
+test('a signal keeps its key while what it measures is the same', (t) => {
+  const key = (signal: object, more: object = {}) =>
+    plan(t, { bad: { status: 'error' }, ...signal }, more).signals[0]?.key;
+  const first = key({});
+  for (const [signal, more] of [
+    [{ breached: 'above 9%' }, {}],
+    [{ min_items: 3 }, {}],
+    [{}, { for: '1s', owner: 'x' }],
+  ] as const)
+    assert.equal(key(signal, more), first);
+  const others = [
+    key({ name: 'x' }),
+    key({ of: 'logs' }),
+    key({ bad: { status: 'ok' } }),
+    key({ where: { a: 1 } }),
+    key({}, { service: 'x' }),
+    key({}, { where: { b: 1 } }),
+  ];
+  assert.equal(new Set([first, ...others]).size, 7);
+});
+
+const attribute = (key: string, value: Plain) => ({ key, value });
+const ITEM = span(1, {
+  kind: 2,
+  status: { code: 2 },
+  name: 'GET /api/x',
+  attributes: [
+    attribute('text', { stringValue: 'hello' }),
+    attribute('n', { intValue: '500' }),
+    attribute('d', { doubleValue: 2.5 }),
+    attribute('yes', { boolValue: true }),
+    attribute('both', { stringValue: 'item' }),
+    attribute('none', {}),
+  ],
+});
+
+/** [condition, whether it holds for ITEM] */
+const CONDITIONS: [Plain, boolean][] = [
+  [{ text: 'hello' }, true],
+  [{ text: 'hell' }, false],
+  [{ n: 500 }, true],
+  [{ n: 501 }, false],
+  [{ d: 2.5 }, true],
+  [{ yes: true }, true],
+  [{ yes: false }, false],
+  [{ text: ['a', 'hello'] }, true],
+  [{ n: [1, 2] }, false],
+  [{ text: [] }, false],
+  [{ n: { gt: 499 } }, true],
+  [{ n: { gt: 500 } }, false],
+  [{ n: { gte: 500 } }, true],
+  [{ n: { lt: 500 } }, false],
+  [{ n: { lte: 500 } }, true],
+  [{ n: { gt: 1, lt: 600 } }, true],
+  [{ n: { gt: 1, lt: 5 } }, false],
+  [{ text: { gt: 1 } }, false],
+  [{ text: { like: 'h*o' } }, true],
+  [{ text: { like: '*ell*' } }, true],
+  [{ text: { like: 'h*l' } }, false],
+  [{ text: { like: 'hello*' } }, true],
+  [{ text: { like: 'hel*lo*o' } }, false],
+  [{ n: { like: '5*' } }, false],
+  [{ text: { exists: true } }, true],
+  [{ gone: { exists: true } }, false],
+  [{ gone: { exists: false } }, true],
+  [{ none: { exists: true } }, false],
+  [{ text: { not: 'hello' } }, false],
+  [{ text: { not: ['a', 'b'] } }, true],
+  [{ gone: { not: 'x' } }, true],
+  [{ n: { gte: 400, not: [404, 500] } }, false],
+  [{ 'span.kind': 'server' }, true],
+  [{ 'span.kind': 'SERVER' }, true],
+  [{ 'span.kind': 2 }, true],
+  [{ 'span.kind': 'client' }, false],
+  [{ 'span.kind': { not: ['client', 'internal'] } }, true],
+  [{ status: 'error' }, true],
+  [{ status: { not: 'error' } }, false],
+  [{ 'span.name': { like: 'GET *' } }, true],
+  [{ body: { exists: true } }, false],
+  [{ 'service.name': 'shop' }, true],
+  [{ 'resource.service.name': 'shop' }, true],
+  [{ 'attr.service.name': 'shop' }, false],
+  [{ both: 'item' }, true],
+  [{ 'attr.both': 'item' }, true],
+  [{ 'resource.both': 'item' }, false],
+  [{ text: 'hello', n: 1 }, false],
+];
+
+test('every operator, list, place and intrinsic means what the contract says', (t) => {
+  for (const [condition, holds] of CONDITIONS) {
+    const made = plan(t, { bad: condition });
+    assert.deepEqual(measure([made], plainly(traces(ITEM))), [1, Number(holds)], JSON.stringify(condition));
+  }
+});
+
+test('a key with the name of something every object has is a key like any other', {
+  todo: 'NAMES[written] finds Object.prototype',
+}, (t) => {
+  for (const key of ['constructor', 'toString', 'valueOf'])
+    assert.deepEqual(measure([plan(t, { bad: { [key]: 'x' } })], plainly(traces(ITEM))), [1, 0]);
+});
+
+test('a kind or status that does not exist is a fault of the file', {
+  todo: 'a misspelt name compiles to NaN and never matches',
+}, (t) => {
+  assert.notDeepEqual(read(t, contract({ bad: { status: 'eror' } })).faults, []);
+});
+
+test('items are counted by service and where, bad ones when any of the conditions holds', (t) => {
+  const made = plan(
+    t,
+    { bad: [{ status: 'error' }, { n: { gte: 500 } }], where: { 'span.kind': 'server' } },
+    { where: { 'span.name': { like: 'GET *' } } },
+  );
+  const server = { kind: 2, name: 'GET /' };
+  const spans = [
+    span(1, server),
+    span(2, { ...server, status: { code: 2 } }),
+    span(3, { ...server, attributes: [attribute('n', { intValue: 501 })] }),
+    span(4, { kind: 3, name: 'GET /' }),
+    span(5, { kind: 2, name: 'POST /' }),
+  ];
+  assert.deepEqual(measure([made], plainly(traces(...spans))), [3, 2]);
+  assert.deepEqual(measure([{ ...made, service: 'other' }], plainly(traces(...spans))), [0, 0]);
+});
+
+test('slow is slower than, not as slow as; late items are not judged; a th counts for those it stands for', (t) => {
+  const slow = plan(t, { slower_than: '300ms' });
+  assert.deepEqual(measure([slow], plainly(traces(span(1, {}, 300), span(2, {}, 301), span(3, {}, 10)))), [3, 1]);
+  const at = (ms: number) => ({
+    startTimeUnixNano: String(BigInt(NOW_MS - ms) * 1_000_000n),
+    endTimeUnixNano: String(BigInt(NOW_MS - ms) * 1_000_000n),
+  });
+  assert.deepEqual(measure([slow], plainly(traces(span(1, at(120_000)), span(2, at(121_000))))), [1, 0]);
+  const errors = plan(t, { bad: { status: 'error' } });
+  assert.deepEqual(
+    measure(
+      [errors],
+      plainly(traces(span(1, { traceState: 'ot=th:c' }), span(2, { status: { code: 2 }, traceState: 'ot=th:8' }))),
+    ),
+    [6, 2],
+  );
+});
+
+test('logs are judged by severity and body', (t) => {
+  const made = plan(t, { of: 'logs', bad: [{ severity: { gte: 17 } }, { body: { like: '*timeout*' } }] });
+  const body = (stringValue: string) => ({ body: { stringValue } });
+  const sent = {
+    signal: 'logs' as const,
+    bytes: logs({ severityNumber: 17 }, { severityNumber: 9, ...body('x timeout y') }, body('ok'), {
+      ...body('z'.repeat(200)),
+    }),
+  };
+  assert.deepEqual(measure([made], sent), [4, 2]);
+});
+
+test('one span with the largest threshold does not make a window infinite', {
+  todo: 'adjustedCount is Infinity: the value becomes NaN, which is over no threshold',
+}, (t) => {
+  const [items] = measure(
+    [plan(t, { bad: { status: 'error' } })],
+    plainly(traces(span(1, { traceState: 'ot=th:ffffffffffffff' }))),
+  );
+  assert.ok(Number.isFinite(items), `counted ${items}`);
+});

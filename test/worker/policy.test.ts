@@ -1,0 +1,53 @@
+/** Holds src/worker/policy.ts: an epoch for each publication, and everything a worker needs of it, infinities too. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ContractPlan } from '../../src/contracts/contract.ts';
+import { AgentError } from '../../src/core/errors.ts';
+import { createPolicy, publishPolicy, readPolicy } from '../../src/worker/policy.ts';
+
+const contract = (service: string): ContractPlan => ({
+  service,
+  owner: null,
+  version: '1',
+  signals: [
+    {
+      name: 's',
+      key: 1,
+      of: 'spans',
+      where: [],
+      bad: [],
+      slowerThanNs: Infinity,
+      degradedAbove: Infinity,
+      breachedAbove: 0.05,
+      thresholds: { degraded: null, breached: 'above 5%' },
+      windowMs: 1000,
+      minItems: 1,
+    },
+  ],
+  forMs: 1,
+  recoverAfterMs: 1,
+  noData: 'freeze',
+  lateAfterMs: 1,
+});
+
+test('what is published is what is read, once for each epoch', () => {
+  const handle = createPolicy({ contracts: [contract('a')] });
+  let epoch = 0;
+  for (const service of ['a', 'b', 'c', 'd']) {
+    if (service !== 'a') publishPolicy(handle, { contracts: [contract(service)] });
+    const read = readPolicy(handle, epoch);
+    assert.deepEqual(read?.policy, { contracts: [contract(service)] });
+    epoch = read?.epoch ?? 0;
+    assert.equal(readPolicy(handle, epoch), null);
+  }
+  assert.equal(epoch, 4);
+});
+
+test('what does not fit is refused, and the policy before stays', () => {
+  const handle = createPolicy({ contracts: [contract('a')] });
+  assert.throws(
+    () => publishPolicy(handle, { contracts: [contract('x'.repeat(5 << 20))] }),
+    (error) => error instanceof AgentError && error.code === 'CONTRACT_INVALID',
+  );
+  assert.equal(readPolicy(handle, 0)?.policy.contracts[0]?.service, 'a');
+});
