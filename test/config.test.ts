@@ -70,7 +70,7 @@ test('an empty file is the default configuration', () => {
         logs_url_path: '/v1/logs',
         insecure: false,
       },
-      admission: { in_flight: 'auto', waiting: 'auto' },
+      admission: { in_flight: 'auto' },
     },
     journal: {
       directory: 'data/journal',

@@ -34,7 +34,11 @@ export async function runAgent(config: AgentConfig, log: Logger, context: Contex
 }
 
 async function serve(config: AgentConfig, log: Logger, context: Context, stopped: Promise<string>): Promise<number> {
-  const agent = await context.start(config, { log });
+  const starting = context.start(config, { log });
+  const begun = await Promise.race([starting, stopped]);
+  // Stopped while it waits, for the lock for example: nothing was taken yet, and the journal makes leaving safe.
+  if (typeof begun === 'string') return 0;
+  const agent = begun;
   context.stdout(`ready ingest=${agent.ingestUrl} admin=${agent.adminUrl}\n`);
   const end = await Promise.race([stopped, agent.failed]);
   if (typeof end === 'string') {

@@ -1,6 +1,7 @@
 /** The contract language: its schema, and the step from what is written to what measure.ts and judge.ts work with. */
 import { type Static, Type } from 'typebox';
 import { AgentError } from '../core/errors.ts';
+import { suggest } from '../core/nearest.ts';
 import { parseDurationMs, parseShare } from '../core/units.ts';
 
 const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()]);
@@ -19,7 +20,8 @@ const Operators = Type.Object(
   { additionalProperties: false, minProperties: 1 },
 );
 /** All keys must match; a list of values means any of them. */
-const Conditions = Type.Record(Type.String(), Type.Union([Scalar, Type.Array(Scalar), Operators]), {
+export const Conditions = Type.Record(Type.String(), Type.Union([Scalar, Type.Array(Scalar), Operators]), {
+  minProperties: 1,
   description:
     'Keys and the values they must have; all must match. span.name, span.kind, status, severity and body are intrinsic.',
 });
@@ -36,7 +38,9 @@ const Signal = Type.Object(
     of: Type.Union([Type.Literal('spans'), Type.Literal('logs')], { description: 'What is counted' }),
     where: Type.Optional(Conditions),
     bad: Type.Optional(
-      Type.Union([Conditions, Type.Array(Conditions)], { description: 'An item is bad when any of these matches' }),
+      Type.Union([Conditions, Type.Array(Conditions, { minItems: 1 })], {
+        description: 'An item is bad when any of these matches',
+      }),
     ),
     slower_than: Type.Optional(duration('A span that took longer is bad')),
     degraded: Type.Optional(Type.String({ description: 'Share of bad items, for example "above 1%"' })),
@@ -113,6 +117,7 @@ const DEFAULT_MIN_ITEMS = 50;
 export function planContract(source: ContractSource): { plan: ContractPlan; faults: ContractFault[] } {
   const faults: ContractFault[] = [];
   const names = new Set<string>();
+  if (source.where) faults.push(...enumFaults(source.where, ['where']));
   const signals = source.signals.map((signal, i) => {
     if (names.has(signal.name)) faults.push({ path: ['signals', i, 'name'], message: `"${signal.name}" stands twice` });
     names.add(signal.name);
@@ -129,6 +134,24 @@ export function planContract(source: ContractSource): { plan: ContractPlan; faul
     lateAfterMs: durationOf(source.late_after),
   };
   return { plan, faults };
+}
+
+/** Names of the integers that kinds and status codes are, by intrinsic key and in the order of their numbers. */
+export const ENUM_NAMES: ReadonlyMap<string, readonly string[]> = new Map([
+  ['span.kind', ['unspecified', 'internal', 'server', 'client', 'producer', 'consumer']],
+  ['status', ['unset', 'ok', 'error']],
+]);
+
+/** Values that are compared with an enum and are none of its names: they would never match. */
+function enumFaults(map: ConditionMap, path: (string | number)[]): ContractFault[] {
+  return Object.entries(map).flatMap(([key, wanted]) => {
+    const names = ENUM_NAMES.get(key);
+    const given = typeof wanted === 'object' && !Array.isArray(wanted) ? (wanted.not ?? []) : wanted;
+    const unknown = [given].flat().filter((one) => typeof one === 'string' && !names?.includes(one.toLowerCase()));
+    if (names === undefined || unknown.length === 0) return [];
+    const message = `"${unknown[0]}" is no ${key}: ${suggest(String(unknown[0]), names)}`;
+    return [{ path: [...path, key], message }];
+  });
 }
 
 type SignalSource = ContractSource['signals'][number];
@@ -150,6 +173,9 @@ function planSignal(
     ...(signal.where ? [signal.where] : []),
   ];
   const bad = signal.bad === undefined ? [] : Array.isArray(signal.bad) ? signal.bad : [signal.bad];
+  if (signal.where) faults.push(...enumFaults(signal.where, [...path, 'where']));
+  const badPath = (i: number) => (Array.isArray(signal.bad) ? [...path, 'bad', i] : [...path, 'bad']);
+  for (const [i, map] of bad.entries()) faults.push(...enumFaults(map, badPath(i)));
   const breached = shareAbove(signal.breached, [...path, 'breached'], faults);
   const degraded =
     signal.degraded === undefined ? Infinity : shareAbove(signal.degraded, [...path, 'degraded'], faults);

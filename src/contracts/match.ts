@@ -3,7 +3,7 @@
 import { type AttributeTable, emptyValue, readValue, type Value } from '../otlp/attributes.ts';
 import { type Reader, sameBytes } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
-import type { ConditionMap } from './contract.ts';
+import { type ConditionMap, ENUM_NAMES } from './contract.ts';
 
 /** What conditions are asked about. `attributes` are the item's own. */
 export interface Item {
@@ -14,12 +14,6 @@ export interface Item {
 
 export type Intrinsic = 'span.name' | 'span.kind' | 'status' | 'severity' | 'body';
 const INTRINSICS = new Set<string>(['span.name', 'span.kind', 'status', 'severity', 'body']);
-/** Names of the integers that kinds and status codes are. */
-const NAMES: Record<string, readonly string[]> = {
-  'span.kind': ['unspecified', 'internal', 'server', 'client', 'producer', 'consumer'],
-  status: ['unset', 'ok', 'error'],
-};
-
 type Test =
   | { op: 'is'; text: Buffer; number: number; bool: number }
   | { op: 'gt' | 'gte' | 'lt' | 'lte'; number: number }
@@ -41,7 +35,7 @@ export function compileConditions(map: ConditionMap): Condition[] {
     const intrinsic = INTRINSICS.has(written) ? (written as Intrinsic) : null;
     const scope = written.startsWith('attr.') ? 'item' : written.startsWith('resource.') ? 'resource' : 'any';
     const key = scope === 'item' ? written.slice(5) : scope === 'resource' ? written.slice(9) : written;
-    const names = NAMES[written] ?? [];
+    const names = ENUM_NAMES.get(written) ?? [];
     return { intrinsic, scope, key: Buffer.from(key), tests: compileTests(wanted, names) };
   });
 }
@@ -61,7 +55,7 @@ function compileTests(wanted: Wanted, names: readonly string[]): Test[] {
   if (wanted.exists !== undefined) tests.push({ op: 'exists', wanted: wanted.exists });
   if (wanted.not !== undefined) tests.push({ op: 'not', tests: compileTests(wanted.not, names) });
   // Several operators on one key must all hold: "not any that fails" keeps one list with one meaning.
-  return tests.length === 1 ? tests : [{ op: 'not', tests: tests.map((test) => ({ op: 'not', tests: [test] })) }];
+  return tests.length <= 1 ? tests : [{ op: 'not', tests: tests.map((test) => ({ op: 'not', tests: [test] })) }];
 }
 
 function is(scalar: string | number | boolean, names: readonly string[]): Test {

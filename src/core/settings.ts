@@ -84,7 +84,6 @@ const Ingest = section(
     admission: section(
       {
         in_flight: autoBytes('Bytes of requests that may be in work at once. auto: 25 % of memory_limit.'),
-        waiting: autoBytes('Bytes of request bodies that may be still arriving. auto: 6 % of memory_limit.'),
       },
       'How much is taken before requests are answered 503.',
     ),

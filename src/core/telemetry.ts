@@ -79,6 +79,11 @@ export function createTelemetry() {
       help: 'Worker threads that died and were replaced',
       registers,
     }),
+    measureFaults: new Counter({
+      name: 'plumbline_measure_faults_total',
+      help: 'Committed tasks whose measurements could not be merged: a fault of the agent, no item is lost',
+      registers,
+    }),
     configErrors: new Counter({
       name: 'plumbline_config_errors_total',
       help: 'Changes of configuration or contracts that were refused',

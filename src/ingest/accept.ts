@@ -51,28 +51,26 @@ export function readBody(
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = [];
     let bytes = 0;
-    stream.on('data', (chunk: Uint8Array) => {
+    const refuse = (error: AgentError) => {
+      // What still comes is read and dropped: nothing may be reserved for it any more.
+      stream.off('data', take);
+      stream.resume();
+      reject(error);
+    };
+    const take = (chunk: Uint8Array) => {
       bytes += chunk.length;
       if (bytes > limitBytes) {
-        reject(
-          new AgentError(
-            'BODY_TOO_LARGE',
-            `the body is over ${limitBytes} bytes: raise ingest.http.max_request_body_size`,
-          ),
-        );
-      } else if (bytes > held.bytes && !admission.reserve(bytes - held.bytes)) {
-        reject(
-          new AgentError(
-            'OVERLOADED',
-            `${admission.used} bytes in flight, limit ${admission.limit}: raise ingest.admission.in_flight`,
-            { retryable: true },
-          ),
-        );
-      } else {
-        if (bytes > held.bytes) held.bytes = bytes;
-        chunks.push(chunk);
+        const message = `the body is over ${limitBytes} bytes: raise ingest.http.max_request_body_size`;
+        return refuse(new AgentError('BODY_TOO_LARGE', message));
       }
-    });
+      if (bytes > held.bytes && !admission.reserve(bytes - held.bytes)) {
+        const message = `${admission.used} bytes in flight, limit ${admission.limit}: raise ingest.admission.in_flight`;
+        return refuse(new AgentError('OVERLOADED', message, { retryable: true }));
+      }
+      if (bytes > held.bytes) held.bytes = bytes;
+      chunks.push(chunk);
+    };
+    stream.on('data', take);
     stream.on('end', () => resolve({ chunks, bytes }));
     stream.on('error', reject);
     stream.on('close', () => reject(new AgentError('BODY_UNDECODABLE', 'the client went away')));

@@ -62,6 +62,7 @@ export async function startIngest(options: IngestOptions): Promise<IngestServer>
     requestTimeout: BODY_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
+    frameworkErrors: (_error, request, reply) => refuse(reply, 400, 'the URL cannot be read', isJson(request)),
     http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 1000 },
   });
   const admission = createAdmission(options.inFlightBytes, options.now);
@@ -73,9 +74,12 @@ export async function startIngest(options: IngestOptions): Promise<IngestServer>
   app.setNotFoundHandler((request, reply) =>
     refuse(reply, 404, `no such path: ${request.url.split('?')[0]?.slice(0, 100)}`, isJson(request)),
   );
-  app.setErrorHandler((error, request, reply) => {
-    options.telemetry.ingestRequests.inc({ signal: 'unknown', code: 500 });
-    refuse(reply, error instanceof AgentError ? httpStatusOf(error.code) : 500, 'internal error', isJson(request));
+  app.setErrorHandler((error: { statusCode?: number; message: string }, request, reply) => {
+    // fastify's own 4xx are about the request: a Content-Type that is none, for example.
+    const status = error.statusCode ?? 500;
+    const isClients = status >= 400 && status < 500;
+    options.telemetry.ingestRequests.inc({ signal: 'unknown', code: isClients ? status : 500 });
+    refuse(reply, isClients ? status : 500, isClients ? error.message : 'internal error', isJson(request));
   });
   const url = await listen(app, options.endpoint);
   return {
@@ -120,8 +124,8 @@ function addRoutes(
   });
   app.post(url, async (request, reply) => {
     const startMs = performance.now();
-    await answer(request, reply, signal, options, admission);
     if (state.draining) reply.header('connection', 'close');
+    await answer(request, reply, signal, options, admission);
     options.telemetry.ingestRequests.inc({ signal, code: reply.statusCode });
     options.telemetry.ingestSeconds.observe((performance.now() - startMs) / 1000);
     return reply;

@@ -11,6 +11,8 @@ interface Shape {
   attributes: number;
   children: ReadonlyMap<number, Shape>;
   isResource: boolean;
+  /** It holds a resource, which may be missing. */
+  holdsResource: boolean;
   /** It is a resource or holds one: edits of resources alone enter nothing else. */
   leadsToResource: boolean;
 }
@@ -19,10 +21,12 @@ const tag = (field: number) => (field << 3) | 2;
 function shape(attributes: number, children: Record<number, Shape> = {}, isResource = false): Shape {
   const entries = Object.entries(children).map(([field, child]) => [tag(Number(field)), child] as const);
   const leadsToResource = isResource || entries.some(([, child]) => child.leadsToResource);
+  const holdsResource = entries.some(([, child]) => child.isResource);
   return {
     attributes: attributes === 0 ? 0 : tag(attributes),
     children: new Map(entries),
     isResource,
+    holdsResource,
     leadsToResource,
   };
 }
@@ -93,6 +97,7 @@ function writeFields(reader: Reader, bytes: Buffer, shape: Shape, end: number, t
   const start = reader.pos;
   let out = to;
   let copied = start;
+  let hasResource = false;
   while (reader.pos < end) {
     const fieldAt = reader.pos;
     const fieldTag = readTag(reader, end);
@@ -101,10 +106,11 @@ function writeFields(reader: Reader, bytes: Buffer, shape: Shape, end: number, t
       skipField(reader, fieldTag, end);
       continue;
     }
+    if (child?.isResource) hasResource = true;
     out = copyRange(bytes, copied, fieldAt, out);
     const stop = readEnd(reader, end);
     const valueAt = reader.pos;
-    if (child === undefined) out = writeAttribute(reader, bytes, fieldAt, stop, out, edits);
+    if (child === undefined) out = writeAttribute(reader, bytes, shape, fieldAt, stop, out, edits);
     else {
       const lengthAt = out + varintBytes(fieldTag);
       writeVarint(bytes, out, fieldTag);
@@ -114,12 +120,30 @@ function writeFields(reader: Reader, bytes: Buffer, shape: Shape, end: number, t
     copied = stop;
   }
   out = copyRange(bytes, copied, end, out);
-  const more = shape.isResource ? edits.addToResource(bytes, start, end) : null;
+  const more = addedTo(shape, hasResource, bytes, start, end, edits);
   if (more !== null) {
     for (let i = 0; i < more.length; i++) bytes[out + i] = more[i]!;
     out += more.length;
   }
   return out;
+}
+
+/** What is added at the end of a resource, or, as a resource of its own, of a message that holds none. */
+function addedTo(
+  shape: Shape,
+  hasResource: boolean,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  edits: Edits,
+): Buffer | null {
+  if (shape.isResource) return edits.addToResource(bytes, start, end);
+  if (!shape.holdsResource || hasResource) return null;
+  const content = edits.addToResource(bytes, start, start);
+  if (content === null) return null;
+  const head = Buffer.alloc(6);
+  head[0] = tag(1);
+  return Buffer.concat([head.subarray(0, writeVarint(head, 1, content.length)), content]);
 }
 
 /** Writes length and content; the length's own size is guessed from the old one and mended by a move when it was wrong. */
@@ -144,7 +168,15 @@ function writeSized(
   return stop;
 }
 
-function writeAttribute(reader: Reader, bytes: Buffer, fieldAt: number, end: number, to: number, edits: Edits): number {
+function writeAttribute(
+  reader: Reader,
+  bytes: Buffer,
+  shape: Shape,
+  fieldAt: number,
+  end: number,
+  to: number,
+  edits: Edits,
+): number {
   readAttribute(reader, end);
   switch (edits.attribute(bytes, edit)) {
     case 'remove':
@@ -155,7 +187,8 @@ function writeAttribute(reader: Reader, bytes: Buffer, fieldAt: number, end: num
       const { replacement } = edit;
       const length =
         1 + varintBytes(edit.keyLength) + edit.keyLength + 1 + varintBytes(replacement.length) + replacement.length;
-      bytes[to] = bytes[fieldAt]!;
+      // All tags of attributes are one byte; the sender's may have been written longer.
+      bytes[to] = shape.attributes;
       let out = writeVarint(bytes, to + 1, length);
       bytes[out] = 10;
       out = writeVarint(bytes, out + 1, edit.keyLength);
@@ -192,6 +225,7 @@ function surveyFields(
   survey: { changes: boolean; places: number },
 ): void {
   const start = reader.pos;
+  let hasResource = false;
   while (reader.pos < end) {
     const fieldTag = readTag(reader, end);
     const child = shape.children.get(fieldTag);
@@ -199,14 +233,15 @@ function surveyFields(
       skipField(reader, fieldTag, end);
       continue;
     }
+    if (child?.isResource) hasResource = true;
     const stop = readEnd(reader, end);
     if (child !== undefined) surveyFields(reader, bytes, child, stop, edits, survey);
     else surveyAttribute(reader, bytes, stop, edits, survey);
     reader.pos = stop;
   }
-  if (!shape.isResource) return;
+  if (!shape.isResource && (!shape.holdsResource || hasResource)) return;
   survey.places++;
-  if (edits.addToResource(bytes, start, end) !== null) survey.changes = true;
+  if (addedTo(shape, hasResource, bytes, start, end, edits) !== null) survey.changes = true;
 }
 
 function surveyAttribute(

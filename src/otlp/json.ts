@@ -14,6 +14,11 @@ export const MAX_VALUE_DEPTH = 100;
 
 const HEX_FIELDS = new Set(['traceId', 'spanId', 'parentSpanId']);
 const INTEGER = /^-?\d+$/;
+/** A JSON number: sign, whole, fraction, exponent. */
+const DECIMAL = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
+/** No 64-bit integer has more digits; more zeros would only cost time. */
+const MOST_ZEROS = 20;
+const MOST_DIGITS = 400;
 
 /**
  * One export request as JSON text to protobuf bytes: known fields in ascending order, defaults left out.
@@ -30,11 +35,19 @@ export function requestFromJson(signal: Signal, text: string): Uint8Array {
   return type.encode(messageFrom(type, value, '', 0)).finish();
 }
 
-/** JSON.parse would round integers above 2^53: those stay the text they were. */
+/** JSON.parse would round integers above 2^53: those keep their text. */
 function keepLargeIntegers(_key: string, value: unknown, context?: { source?: string }): unknown {
   if (typeof value !== 'number' || Number.isSafeInteger(value)) return value;
   const source = context?.source;
-  return source !== undefined && INTEGER.test(source) ? source : value;
+  return source !== undefined && INTEGER.test(source) ? new LargeInteger(source) : value;
+}
+
+/** An integer as it was written; a type of its own, since only numeric fields may take it. */
+class LargeInteger {
+  readonly source: string;
+  constructor(source: string) {
+    this.source = source;
+  }
 }
 
 function fail(path: string, found: unknown, wanted: string): never {
@@ -43,7 +56,9 @@ function fail(path: string, found: unknown, wanted: string): never {
 }
 
 function messageFrom(type: protobuf.Type, value: unknown, path: string, depth: number): protobuf.Message {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) fail(path, value, 'an object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof LargeInteger) {
+    fail(path, value, 'an object');
+  }
   const inside = type.name === 'AnyValue' ? depth + 1 : depth;
   if (inside > MAX_VALUE_DEPTH) fail(path, '...', `at most ${MAX_VALUE_DEPTH} values inside one another`);
   const message: Record<string, unknown> = type.create() as never;
@@ -78,7 +93,8 @@ function valueFrom(field: protobuf.Field, value: unknown, path: string, depth: n
   if (field.resolvedType instanceof protobuf.Type) return messageFrom(field.resolvedType, value, path, depth);
   switch (field.type) {
     case 'string':
-      return typeof value === 'string' ? value : fail(path, value, 'a string');
+      // Half of a surrogate pair has no UTF-8; U+FFFD stands for it, as the specification recommends.
+      return typeof value === 'string' ? value.toWellFormed() : fail(path, value, 'a string');
     case 'bool':
       return typeof value === 'boolean' ? value : fail(path, value, 'true or false');
     case 'bytes':
@@ -103,8 +119,9 @@ function bytesFromBase64(value: unknown, path: string): Uint8Array {
 
 function doubleFrom(value: unknown, path: string): number {
   if (typeof value === 'number') return value;
+  if (value instanceof LargeInteger) return Number(value.source);
   if (value === 'NaN' || value === 'Infinity' || value === '-Infinity') return Number(value);
-  if (typeof value === 'string' && value.trim() !== '' && Number.isFinite(Number(value))) return Number(value);
+  if (typeof value === 'string' && DECIMAL.test(value)) return Number(value);
   return fail(path, value, 'a number');
 }
 
@@ -122,13 +139,8 @@ const RANGES: Record<string, readonly [bigint, bigint]> = {
 function integerFrom(type: string, value: unknown, path: string): unknown {
   const range = RANGES[type];
   if (range === undefined) throw new TypeError(`no rule for protobuf type ${type}`);
-  const text = typeof value === 'number' || typeof value === 'string' ? String(value) : fail(path, value, 'an integer');
-  // "1e3" and 1.0 are integers to ProtoJSON.
-  const number = INTEGER.test(text)
-    ? BigInt(text)
-    : text.trim() !== '' && Number.isInteger(Number(text))
-      ? BigInt(Number(text))
-      : null;
+  const text = value instanceof LargeInteger ? value.source : value;
+  const number = typeof text === 'number' || typeof text === 'string' ? exactInteger(String(text)) : null;
   if (number === null || number < range[0] || number > range[1]) fail(path, value, `an integer of type ${type}`);
   if (!type.endsWith('64')) return Number(number);
   const bits = BigInt.asUintN(64, number);
@@ -139,6 +151,19 @@ function integerFrom(type: string, value: unknown, path: string): unknown {
     Number(BigInt.asIntN(32, bits >> 32n)),
     type.includes('u') || type === 'fixed64',
   );
+}
+
+/** "1e3", "1.0" and "9007199254740993.0" are integers to ProtoJSON, to the last digit; null when it is none, or of absurd size. */
+function exactInteger(text: string): bigint | null {
+  const match = DECIMAL.exec(text);
+  if (match === null) return null;
+  const [, sign, whole = '', fraction = '', exponent = '0'] = match;
+  const shift = Number(exponent) - fraction.length;
+  const digits = whole + fraction;
+  if (shift > MOST_ZEROS || digits.length > MOST_DIGITS) return null;
+  const kept = shift < 0 ? digits.slice(0, shift) : digits + '0'.repeat(shift);
+  if (shift < 0 && /[^0]/.test(digits.slice(shift))) return null;
+  return BigInt(`${sign}${kept === '' ? '0' : kept}`);
 }
 
 /** Export request bytes (a view over shared memory is fine) to OTLP/JSON without line breaks. Throws when they do not decode. */

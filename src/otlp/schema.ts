@@ -96,6 +96,11 @@ message BadRequest { repeated FieldViolation field_violations = 1; }
 message FieldViolation { string field = 1; string description = 2; }
 `;
 
+/** 100 AnyValues are up to 300 messages (value, array, entry), plus the envelopes around them; the library's own bound is 100. */
+const MESSAGE_DEPTH = 400;
+protobuf.util.recursionLimit = MESSAGE_DEPTH;
+protobuf.Reader.recursionLimit = MESSAGE_DEPTH;
+
 const root = protobuf.parse(PROTO, { keepCase: false }).root.resolveAll();
 
 /** A message type by its name above. */

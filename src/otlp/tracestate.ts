@@ -46,22 +46,30 @@ export function readOtState(bytes: Uint8Array, at: number, end: number, state: O
     let stop = from;
     while (stop < end && bytes[stop] !== COMMA) stop++;
     let start = from;
-    while (start < stop && bytes[start] === 32) start++;
-    if (bytes[start] === 0x6f && bytes[start + 1] === 0x74 && bytes[start + 2] === EQUALS && start + 3 <= stop) {
+    let last = stop;
+    while (start < last && isBlank(bytes[start]!)) start++;
+    while (last > start && isBlank(bytes[last - 1]!)) last--;
+    const isOt = start + 3 <= last && bytes[start] === 0x6f && bytes[start + 1] === 0x74 && bytes[start + 2] === EQUALS;
+    if (isOt) {
       state.memberAt = start;
-      state.memberEnd = stop;
-      readMember(bytes, start + 3, stop, state);
+      state.memberEnd = last;
+      readMember(bytes, start + 3, last, state);
       return;
     }
     from = stop + 1;
   }
 }
 
+/** Optional white space around list members, as HTTP has it. */
+function isBlank(byte: number): boolean {
+  return byte === 32 || byte === 9;
+}
+
 function readMember(bytes: Uint8Array, at: number, end: number, state: OtState): void {
   for (let from = at; from < end; ) {
     let stop = from;
     while (stop < end && bytes[stop] !== SEMICOLON) stop++;
-    if (bytes[from + 2] === COLON) {
+    if (from + 3 <= stop && bytes[from + 2] === COLON) {
       if (bytes[from] === 0x74 && bytes[from + 1] === 0x68) {
         state.thresholdAt = from;
         state.thresholdEnd = stop;
@@ -109,7 +117,8 @@ export function atLeast(a: Bits56, b: Bits56): boolean {
 
 /** 1/p of a threshold: how many items a kept one stands for. */
 export function adjustedCount(threshold: Bits56): number {
-  return 2 ** 56 / (2 ** 56 - (threshold.high * HALF + threshold.low));
+  // Subtracted in halves: 2^56 - T loses its low bits in a double.
+  return 2 ** 56 / ((HALF - 1 - threshold.high) * HALF + (HALF - threshold.low));
 }
 
 /**

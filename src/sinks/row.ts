@@ -240,7 +240,7 @@ export class DeliveryRow {
         this.#progress.settle(entry, result.kind === 'held' ? 'held' : 'done');
         break;
       }
-      this.#startFailing();
+      this.#startFailing(result.error);
       entry.error = result.error;
       this.#settings.telemetry.sinkRetries.inc({ sink: this.#settings.name });
       await sleep(Math.max(result.afterMs ?? 0, backoffMs(this.#settings.retry, attempt)), stop);
@@ -256,12 +256,16 @@ export class DeliveryRow {
   }
 
   #failRow(error: string): void {
-    this.#startFailing();
+    this.#startFailing(error);
     this.#trouble = error;
   }
 
-  #startFailing(): void {
-    if (this.#trouble === null && this.#progress.error === null) this.#failingSinceMs = this.#settings.now();
+  #startFailing(error: string): void {
+    if (this.#trouble !== null || this.#progress.error !== null) return;
+    this.#failingSinceMs = this.#settings.now();
+    // Once for each outage: what lasts is in the status.
+    const { stream, signal } = this.row;
+    this.#settings.log.warn(`${this.#settings.name} does not take ${stream} ${signal}, trying again: ${error}`);
   }
 
   /** Lets everyone who waits for this row look again. */

@@ -1,4 +1,4 @@
-/** The ledger: what was received and what became of it, for each sink, stream and signal; docs/status.md says which sums must agree. */
+/** The ledger: what was received and what became of it, for each sink, stream and signal; docs/operations.md says which sums must agree. */
 import { SIGNALS, type Signal, type Stream } from '../core/block.ts';
 import type { CursorRow, Row } from '../core/component.ts';
 

@@ -6,6 +6,9 @@ import { waitMsOf } from '../processors/sample/index.ts';
 import { bytesOf, type Ground, millisecondsOf, sampleOf } from './ground.ts';
 import { Memory } from './memory.ts';
 
+/** One that is written and one that is read. */
+const LEAST_SEGMENTS = 2;
+
 export interface Store {
   root: JournalDirectory;
   table: CursorTable;
@@ -24,14 +27,16 @@ export async function openStore(ground: Ground): Promise<Store> {
   const table = await CursorTable.open(path);
   if (table.found === 'damaged')
     log.error(`the cursors in ${path} are damaged: sinks begin at the head of what is kept`);
+  const segmentBytes = bytesOf(config.journal.segment_size);
   const maxBytes = bytesOf(config.journal.max_size);
   const open = async (name: 'intake' | 'derived') => {
     const journal = await Journal.open({
       directory: path,
       name,
       pool,
-      segmentBytes: bytesOf(config.journal.segment_size),
-      maxBytes: name === 'intake' ? maxBytes : maxBytes / 4,
+      segmentBytes,
+      // A quarter, but never less than a journal needs to turn over.
+      maxBytes: name === 'intake' ? maxBytes : Math.max(maxBytes / 4, LEAST_SEGMENTS * segmentBytes),
       durability: config.journal.durability,
       log,
       onSync: (seconds) => telemetry.journalSyncSeconds.observe({ journal: name }, seconds),

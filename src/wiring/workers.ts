@@ -9,6 +9,9 @@ import { WorkerPool } from '../worker/pool.ts';
 import { bytesOf, type Ground } from './ground.ts';
 import type { Store } from './store.ts';
 
+/** How long after a refused append the agent says that it is not ready. */
+const TROUBLE_MS = 5000;
+
 export async function startWorkers(
   ground: Ground,
   traces: TraceTableHandle | null,
@@ -33,7 +36,8 @@ export async function startWorkers(
 }
 
 export function createIntake(ground: Ground, store: Store, workers: WorkerPool, observers: Observers): Intake {
-  const { pool, log, trouble, now } = ground;
+  const { pool, log, trouble, now, telemetry } = ground;
+  let forget: NodeJS.Timeout | undefined;
   return new Intake({
     blocks: pool,
     workers,
@@ -46,10 +50,17 @@ export function createIntake(ground: Ground, store: Store, workers: WorkerPool, 
         trouble.delete('journal');
       } catch (error) {
         trouble.set('journal', messageOf(error));
+        // Without a request nobody would learn that there is room again: the next one is to try.
+        clearTimeout(forget);
+        forget = setTimeout(() => trouble.delete('journal'), TROUBLE_MS).unref();
         throw error;
       }
     },
     merge: (measured, receivedMs, first, next) => observers.merge(measured, receivedMs, first, next),
+    onMergeFault(message) {
+      telemetry.measureFaults.inc();
+      log.error(`committed frames could not be measured: ${message}`);
+    },
     onPoison: (message) => log.error(`a request that no worker survives was refused: ${message}`),
     now,
   });

@@ -28,7 +28,14 @@ export function prepareBody(parts: Parts, at: number): number {
   const { pool } = parts.views;
   const encoding = pool.words[(at + Uncommitted.encoding) >>> 2] as number;
   const decoded = encoding === Encoding.protobuf ? at : decode(parts, at, encoding);
-  return parts.edits === null ? decoded : edit(parts, decoded);
+  if (parts.edits === null) return decoded;
+  try {
+    return edit(parts, decoded);
+  } catch (error) {
+    // The request is refused; what was decoded of it must not be written.
+    setVoid(pool, decoded);
+    throw error;
+  }
 }
 
 function decode(parts: Parts, at: number, encoding: number): number {

@@ -50,6 +50,8 @@ export interface IntakeOptions {
   merge(measured: ObserveResult['measured'], receivedMs: number, first: number, next: number): void;
   /** A request that kills workers, or makes them throw: for the log. */
   onPoison(message: string): void;
+  /** Committed frames could not be measured: a fault of the agent. */
+  onMergeFault(message: string): void;
   now(): number;
 }
 
@@ -200,7 +202,7 @@ export class Intake {
 
   async #commit(open: OpenBlock, result: ObserveResult): Promise<Outcome[]> {
     const { blocks } = this.#options;
-    const frames = framesOf(blocks, open, result.moved);
+    const frames = framesOf(blocks, open, result);
     const stay = frames.some((at) => at >= open.block && at < open.limit && !isVoid(blocks, at));
     const regions = stay ? [{ block: open.block, first: open.block, end: open.end }, ...result.moved] : result.moved;
     const outcomes = frames.map((at, index): Outcome => {
@@ -218,8 +220,17 @@ export class Intake {
       first = Math.min(first, readU64(blocks, at + Field.sequence));
       next = Math.max(next, readU64(blocks, at + Field.sequence) + 1);
     });
-    this.#options.merge(result.measured, open.receivedMs, first, next);
+    this.#merge(result, open.receivedMs, first, next);
     return outcomes;
+  }
+
+  /** The frames are committed: whatever goes wrong with their measurements must not change the answer. */
+  #merge(result: ObserveResult, receivedMs: number, first: number, next: number): void {
+    try {
+      this.#options.merge(result.measured, receivedMs, first, next);
+    } catch (error) {
+      this.#options.onMergeFault(messageOf(error));
+    }
   }
 
   #release(open: OpenBlock, result: ObserveResult): void {
@@ -262,12 +273,15 @@ function refusalOf(refused: readonly Refusal[], index: number): Outcome | null {
 }
 
 /** Where each request's frame is after observe: in the input, or the next one of the moved. */
-function framesOf(blocks: BlockPool, open: OpenBlock, moved: readonly Region[]): number[] {
+function framesOf(blocks: BlockPool, open: OpenBlock, result: ObserveResult): number[] {
   const elsewhere: number[] = [];
-  for (const { first, end } of moved) {
+  for (const { first, end } of result.moved) {
     for (let at = first; at < end; at = nextFrame(blocks, at)) if (!isVoid(blocks, at)) elsewhere.push(at);
   }
-  return open.frames.map((at) => (isVoid(blocks, at) ? (elsewhere.shift() ?? at) : at));
+  return open.frames.map((at, index) => {
+    const isMoved = isVoid(blocks, at) && refusalOf(result.refused, index) === null;
+    return isMoved ? (elsewhere.shift() ?? at) : at;
+  });
 }
 
 /** The words main and the worker used between them are part of the record once it is written. */

@@ -45,8 +45,8 @@ export function readPolicy(handle: PolicyHandle, epoch: number): { epoch: number
     if (newest === epoch) return null;
     const length = words[1 + (newest % 2)] as number;
     const text = Buffer.from(new Uint8Array(handle, HEADER_BYTES + (newest % 2) * BUFFER_BYTES, length)).toString();
-    // Main writes this buffer again only two epochs later; if it already has, read anew.
-    if (Atomics.load(words, 0) - newest > 1) continue;
+    // Once main is an epoch on it may be writing this buffer again: what was copied counts only while the epoch stands.
+    if (Atomics.load(words, 0) !== newest) continue;
     return { epoch: newest, policy: JSON.parse(text, reviveInfinity) as Policy };
   }
 }

@@ -13,7 +13,7 @@ export function select(parts: Parts, chooser: ItemChooser, task: SelectTask): Se
   const filtered = [0, 0, 0];
   const sampledOut = [0, 0, 0];
   const bound = outputBound(parts, task);
-  let to = parts.output.allocate(bound);
+  let to = parts.output.allocate(Math.max(8, bound));
   const selected: Selected[] = [];
   for (let signal = 0; signal < SIGNALS.length; signal++) {
     const result: Selected = { signal: SIGNALS[signal]!, at: to, length: 0, items: 0, serviceKey: 0 };

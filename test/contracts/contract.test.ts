@@ -178,16 +178,12 @@ test('every operator, list, place and intrinsic means what the contract says', (
   }
 });
 
-test('a key with the name of something every object has is a key like any other', {
-  todo: 'NAMES[written] finds Object.prototype',
-}, (t) => {
+test('a key with the name of something every object has is a key like any other', {}, (t) => {
   for (const key of ['constructor', 'toString', 'valueOf'])
     assert.deepEqual(measure([plan(t, { bad: { [key]: 'x' } })], plainly(traces(ITEM))), [1, 0]);
 });
 
-test('a kind or status that does not exist is a fault of the file', {
-  todo: 'a misspelt name compiles to NaN and never matches',
-}, (t) => {
+test('a kind or status that does not exist is a fault of the file', {}, (t) => {
   assert.notDeepEqual(read(t, contract({ bad: { status: 'eror' } })).faults, []);
 });
 
@@ -239,9 +235,7 @@ test('logs are judged by severity and body', (t) => {
   assert.deepEqual(measure([made], sent), [4, 2]);
 });
 
-test('one span with the largest threshold does not make a window infinite', {
-  todo: 'adjustedCount is Infinity: the value becomes NaN, which is over no threshold',
-}, (t) => {
+test('one span with the largest threshold does not make a window infinite', {}, (t) => {
   const [items] = measure(
     [plan(t, { bad: { status: 'error' } })],
     plainly(traces(span(1, { traceState: 'ot=th:ffffffffffffff' }))),

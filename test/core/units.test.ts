@@ -69,7 +69,6 @@ test('durations are formatted in at most two units, and rounding never shows 60 
   for (const [ms, text] of Object.entries(cases)) assert.equal(formatDuration(Number(ms)), text);
 });
 
-// todo: parse() of src/core/units.ts looks units up in a plain object, so that "1constructor" is NaN; Object.hasOwn mends it.
-test('a unit that is a property of every object is no unit', { todo: 'waits for a fix in src/core/units.ts' }, () => {
+test('a unit that is a property of every object is no unit', () => {
   for (const text of ['1constructor', '1toString']) assert.equal(parseDurationMs(text), undefined, text);
 });

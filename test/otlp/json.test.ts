@@ -61,21 +61,15 @@ test('integers may be written as 1e3, "1e3" and 1.0', () => {
     assert.deepEqual(anyValueOf(`{"intValue":${json}}`), { intValue: '1000' });
 });
 
-test('integers with a fraction of zeros are exact or refused, never rounded', {
-  todo: 'integerFrom goes through a double',
-}, () => {
+test('integers with a fraction of zeros are exact or refused, never rounded', {}, () => {
   assert.deepEqual(anyValueOf('{"intValue":"9007199254740993.0"}'), { intValue: '9007199254740993' });
 });
 
-test('text that ProtoJSON does not know as a number is refused', {
-  todo: 'Number() reads hex digits and blanks',
-}, () => {
+test('text that ProtoJSON does not know as a number is refused', {}, () => {
   for (const json of ['"0x10"', '" 5 "']) refusesSpan(`{"attributes":[{"value":{"intValue":${json}}}]}`);
 });
 
-test('a number is no text, however large', {
-  todo: 'keepLargeIntegers turns it into text before the type is known',
-}, () => {
+test('a number is no text, however large', {}, () => {
   refusesSpan('{"name":12345}');
   refusesSpan('{"name":12345678901234567890}');
 });
@@ -155,9 +149,7 @@ test('45 values inside one another are taken and 101 refused', () => {
   for (const depth of [101, 400]) refusesSpan(`{"attributes":[{"key":"k","value":${nested(depth)}}]}`);
 });
 
-test('99 values inside one another are taken', {
-  todo: "protobufjs's own limit of 100 messages ends encode() with a plain Error at 47",
-}, () => {
+test('99 values inside one another are taken', {}, () => {
   const bytes = requestFromJson('traces', wrapSpan(`{"attributes":[{"key":"k","value":${nested(99)}}]}`));
   assert.match(toOtlpJson('traces', bytes), /"x"/);
 });
@@ -201,9 +193,7 @@ test('two kinds in one value and keys that stand twice give one result, the same
   assert.equal((spanOf('{"attributes":[{"key":"k"},{"key":"k"}]}').attributes as Plain[]).length, 2);
 });
 
-test('lone surrogates become U+FFFD or are refused', {
-  todo: 'they become invalid UTF-8, which protobufjs then refuses to decode',
-}, () => {
+test('lone surrogates become U+FFFD or are refused', {}, () => {
   try {
     assert.equal(spanOf('{"name":"a\\ud800b"}').name, 'a\ufffdb');
   } catch (error) {

@@ -90,9 +90,7 @@ test('a probability of nothing, or next to nothing, is the largest threshold, ne
   }
 });
 
-test('the largest threshold has an adjusted count of 2^56, not infinity', {
-  todo: 'adjustedCount loses the low bits of T',
-}, () => {
+test('the largest threshold has an adjusted count of 2^56, not infinity', {}, () => {
   assert.equal(adjustedCount(bits(0xff_ffff_ffff_ffffn)), 2 ** 56);
   assert.equal(adjustedCount(bits(0xff_ffff_ffff_fffen)), 2 ** 55);
 });
@@ -121,7 +119,7 @@ test('comparing halves is comparing 56-bit numbers', (t) => {
 function oracle(text: string) {
   const member = text
     .split(',')
-    .map((one) => one.replace(/^ +/, ''))
+    .map((one) => one.replace(/^[ \t]+|[ \t]+$/g, ''))
     .find((one) => one.startsWith('ot='));
   let threshold: string | null = null;
   let randomness: string | null = null;
@@ -181,15 +179,11 @@ test('reading bytes is reading strings, for any text and whatever stands behind 
   assert.ok(found > 100, 'the words never made a randomness');
 });
 
-test('a colon behind the end of the text makes no sub-key of it', {
-  todo: 'readMember looks up to two bytes beyond its end',
-}, () => {
+test('a colon behind the end of the text makes no sub-key of it', {}, () => {
   assert.equal(read('ot=th', 0x3a).thresholdAt, -1);
 });
 
-test('blanks around a member belong to the list, not to the member', {
-  todo: 'a trailing blank hides th; a tab hides the member',
-}, () => {
+test('blanks around a member belong to the list, not to the member', {}, () => {
   assert.equal(read('ot=th:8 ,vendor=x').hasThreshold, true);
   assert.equal(read('vendor=x,\tot=th:8').hasThreshold, true);
 });

@@ -117,13 +117,17 @@ export async function settledLedger(agent: AgentProcess, deadlineMs: number): Pr
       return isSettled(last) ? last : undefined;
     });
   } catch (error) {
-    throw new Error(`${String(error)}: ${JSON.stringify({ ledger: last?.ledger, sinks: last?.sinks }, null, 1)}`, { cause: error });
+    throw new Error(`${String(error)}: ${JSON.stringify({ ledger: last?.ledger, sinks: last?.sinks }, null, 1)}`, {
+      cause: error,
+    });
   }
 }
 
 function isSettled({ ledger, sinks }: Status): boolean {
   const signals = [ledger.traces, ledger.metrics, ledger.logs];
   if (signals.some((one) => one === undefined || one.received !== one.journalled + one.rejected)) return false;
-  const rows = Object.values(sinks).flatMap(({ streams }) => Object.values(streams).flatMap((row) => Object.values(row)));
+  const rows = Object.values(sinks).flatMap(({ streams }) =>
+    Object.values(streams).flatMap((row) => Object.values(row)),
+  );
   return rows.every((row) => row.queued === 0);
 }

@@ -202,7 +202,9 @@ function createObserver(everyMs: number, context: ObserverContext, saved: Saved 
 
 /** A saved memory whose window is still the plan's. */
 function fitting(memory: SignalMemory | undefined, plan: SignalPlan): SignalMemory | undefined {
-  return memory !== undefined && memory.slots.length === newMemory(plan).slots.length ? memory : undefined;
+  const fresh = newMemory(plan);
+  const fits = memory?.slotMs === fresh.slotMs && memory.slots.length === fresh.slots.length;
+  return fits ? memory : undefined;
 }
 
 function stateOf(watched: readonly Watched[], contract: ContractPlan): State {

@@ -1,25 +1,19 @@
 /** `filter`: keeps items out of the sampled stream by conditions as contracts have them. */
 import { type Static, Type } from 'typebox';
+import { Conditions } from '../../contracts/contract.ts';
 import { type Condition, compileConditions, matchesAll } from '../../contracts/match.ts';
 import { createItems } from '../../contracts/measure.ts';
 import { readLogRecord } from '../../otlp/logs.ts';
 import { readSpan } from '../../otlp/traces.ts';
 import { FILTERED, NO_OPINION, type ProcessorDefinition, type Selector, type Views } from '../processor.ts';
 
-const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()]);
 const config = Type.Object(
   {
     drop: Type.Array(
       Type.Object(
         {
           of: Type.Union([Type.Literal('spans'), Type.Literal('logs')], { description: 'What the rule is about' }),
-          where: Type.Record(
-            Type.String(),
-            Type.Union([Scalar, Type.Array(Scalar), Type.Record(Type.String(), Type.Unknown())]),
-            {
-              description: 'Conditions as in a contract: all must match',
-            },
-          ),
+          where: Conditions,
         },
         { additionalProperties: false },
       ),
@@ -44,8 +38,7 @@ export const filter: ProcessorDefinition = {
 
 function createSelector({ drop }: Config, views: Views): Selector {
   const rules = (of: 'spans' | 'logs'): Condition[][] =>
-    // Contracts' schema has the same shape; what it does not know matches nothing.
-    drop.filter((rule) => rule.of === of).map((rule) => compileConditions(rule.where as never));
+    drop.filter((rule) => rule.of === of).map((rule) => compileConditions(rule.where));
   const spanRules = rules('spans');
   const logRules = rules('logs');
   const { spanItem, logItem } = createItems(views.span, views.log, views.reader);

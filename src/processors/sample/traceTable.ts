@@ -31,7 +31,11 @@ export function createTraceTable(traces: number, waitMs: number, startMs: number
 }
 
 function slotOf(low: number, high: number, mask: number): number {
-  return Math.imul(low ^ Math.imul(high, 0x9e37_79b1), 0x85eb_ca6b) & mask;
+  // MurmurHash3's finaliser: ids that differ in their high bits alone must not meet.
+  let hash = low ^ Math.imul(high, 0x9e37_79b1);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
+  return (hash ^ (hash >>> 16)) & mask;
 }
 
 /** Main's side. */

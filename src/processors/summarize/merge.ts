@@ -1,6 +1,7 @@
 // HOT: once per span, on main. Bench: bench/micro/processors/summarize/merge.bench.ts
 /** `summarize` on main: merges what the workers measured into one histogram per group, and turns them into metrics every flush. */
-import { messageType } from '../../otlp/schema.ts';
+import { AttributeTable, emptyValue, readKeyValue, readValue } from '../../otlp/attributes.ts';
+import { Reader, readEnd, readTag, skipField } from '../../otlp/protobuf.ts';
 import type { Observer, ObserverContext } from '../processor.ts';
 import { flushSummaries } from './flush.ts';
 import { ExponentialHistogram } from './histogram.ts';
@@ -39,7 +40,9 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
   let startMs = restored?.startMs ?? 0;
   /** Groups of the rows of the task being merged; used again. */
   const rowGroups: Group[] = [];
-  const resourceType = messageType('Resource');
+  const reader = new Reader(pool.bytes);
+  const attributes = new AttributeTable();
+  const value = emptyValue();
   const identities = new Map<number, Identity>();
 
   /** The group of the row at byte `at`; strings are made once per group and survive a flush. */
@@ -87,12 +90,22 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
   }
   const view = new DataView(pool.handle.memory);
 
+  /** From bytes, as they are: what a worker has let pass must not throw here, whatever else the resource holds. */
   function readResource(at: number, end: number): Record<string, string> {
     const identity: Record<string, string> = Object.create(null);
-    if (end === at) return identity;
-    const decoded = resourceType.toObject(resourceType.decode(pool.bytes.subarray(at, end))) as ResourceObject;
-    for (const { key, value } of decoded.attributes ?? []) {
-      if (key?.startsWith('service.') && typeof value?.stringValue === 'string') identity[key] = value.stringValue;
+    attributes.count = 0;
+    reader.pos = at;
+    while (reader.pos < end) {
+      const tag = readTag(reader, end);
+      if (tag === 10) readKeyValue(reader, readEnd(reader, end), attributes, 1);
+      else skipField(reader, tag, end);
+    }
+    for (let i = 0; i < attributes.count; i++) {
+      const keyAt = attributes.keyAt(i);
+      const key = pool.bytes.toString('utf8', keyAt, keyAt + attributes.keyLength(i));
+      readValue(reader, attributes.valueAt(i), attributes.valueEnd(i), value);
+      if (key.startsWith('service.') && value.kind === 'string')
+        identity[key] = pool.bytes.toString('utf8', value.at, value.end);
     }
     return identity;
   }
@@ -144,8 +157,4 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       return { startMs, groups: plain } satisfies Saved;
     },
   };
-}
-
-interface ResourceObject {
-  attributes?: { key?: string; value?: { stringValue?: string } }[];
 }
