@@ -24,7 +24,7 @@ export function storedFiles(directory: string, stream: string, signal: Signal): 
 /** Export requests of one file, decoded to plain objects with ids as hex. */
 export function readStored(file: string, signal: Signal): Record<string, never>[] {
   const raw = readFileSync(file);
-  const bytes = file.endsWith('.zst') ? unzstd(raw) : file.endsWith('.gz') ? gunzipSync(raw) : raw;
+  const bytes = file.endsWith('.zst') ? zstdDecompressSync(raw) : file.endsWith('.gz') ? gunzipSync(raw) : raw;
   const requests: Record<string, never>[] = [];
   for (let at = 0; at < bytes.length; ) {
     const length = bytes.readUInt32BE(at);
@@ -32,21 +32,6 @@ export function readStored(file: string, signal: Signal): Record<string, never>[
     at += 4 + length;
   }
   return requests;
-}
-
-/** A .zst file is one frame after the other; Node's zlib stops behind the first. */
-function unzstd(raw: Buffer): Buffer {
-  const pieces: Buffer[] = [];
-  for (let at = 0; at < raw.length; ) {
-    // With `info` the engine is returned too, which knows how much of the input it has used; the types do not say so.
-    const { buffer, engine } = zstdDecompressSync(raw.subarray(at), { info: true }) as unknown as {
-      buffer: Buffer;
-      engine: { bytesWritten: number };
-    };
-    pieces.push(buffer);
-    at += engine.bytesWritten;
-  }
-  return Buffer.concat(pieces);
 }
 
 export function readAllStored(directory: string, stream: string, signal: Signal): Record<string, never>[] {

@@ -1,6 +1,5 @@
 // HOT: once per frame. Bench: bench/micro/sinks/storage/encode.bench.ts
-/** Frames to pieces of a file: as they lie, or a batch as one self-contained gzip member or zstd frame, so that pieces laid end to end are a file. */
-import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
+/** Frames to pieces of a file: as they lie, or as lines of JSON. Compression is the file's (compressed.ts), so that a file is one stream. */
 import { type BlockPool, copyInto, Field, FRAME_HEADER_BYTES, payloadLength, readU64 } from '../../core/block.ts';
 import type { Encoder, Part } from '../../core/component.ts';
 import { AgentError, messageOf } from '../../core/errors.ts';
@@ -8,31 +7,20 @@ import { toOtlpJson } from '../../otlp/json.ts';
 import type { StorageConfig } from './index.ts';
 
 const LENGTH_BYTES = FRAME_HEADER_BYTES - Field.length;
-/** An agent pays for ratio with its neighbours' CPU: the fastest levels. */
-const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
-const GZIP = { level: 1 };
 
-export function createEncoder({ format, compression }: Pick<StorageConfig, 'format' | 'compression'>): Encoder {
-  const isDirect = format === 'otlp_proto' && compression === 'none';
-  const squeeze = (bytes: Buffer) =>
-    compression === 'zstd' ? zstdCompressSync(bytes, ZSTD) : compression === 'gzip' ? gzipSync(bytes, GZIP) : bytes;
+export function createEncoder({ format }: Pick<StorageConfig, 'format'>): Encoder {
   return {
+    // The header ends in the payload's big-endian length: an otlp_proto record lies there already.
     direct: (pool, frame) =>
-      isDirect ? partOf(pool, [frame], frame + Field.length, LENGTH_BYTES + payloadLength(pool, frame)) : null,
+      format === 'otlp_proto'
+        ? partOf(pool, [frame], frame + Field.length, LENGTH_BYTES + payloadLength(pool, frame))
+        : null,
     encode(pool, frames, _stream, signal, out) {
-      const plain = Buffer.concat(
-        frames.flatMap((frame) => {
-          // The header ends in the payload's big-endian length: an otlp_proto record lies there already.
-          const record = pool.bytes.subarray(
-            frame + Field.length,
-            frame + FRAME_HEADER_BYTES + payloadLength(pool, frame),
-          );
-          return format === 'otlp_proto'
-            ? [record]
-            : [jsonLine(() => toOtlpJson(signal, record.subarray(LENGTH_BYTES)))];
-        }),
-      );
-      const piece = squeeze(plain);
+      const lines = frames.map((frame) => {
+        const at = frame + FRAME_HEADER_BYTES;
+        return jsonLine(() => toOtlpJson(signal, pool.bytes.subarray(at, at + payloadLength(pool, frame))));
+      });
+      const piece = Buffer.concat(lines);
       const at = out.allocate(piece.length);
       copyInto(out.pool.bytes, at, piece);
       return [partOf(pool, frames, at, piece.length)];

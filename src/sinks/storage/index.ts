@@ -59,6 +59,7 @@ export const storage: SinkDefinition = {
       {
         directory,
         extension: extension + { none: '', gzip: '.gz', zstd: '.zst' }[compression],
+        compression,
         rotateBytes: parseBytes(rotate.size) ?? 0,
         rotateMs: parseDurationMs(rotate.every) ?? 0,
         retainBytes: parseBytes(retain.size) ?? Number.POSITIVE_INFINITY,

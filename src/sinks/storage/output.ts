@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Part } from '../../core/component.ts';
+import { CompressedOutput } from './compressed.ts';
 
 // Declared here because it comes with the browser's type library alone.
 declare const WebAssembly: { Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer } };
@@ -18,6 +19,8 @@ const STAGE_BYTES = 2 << 20;
 const BUSY_BYTES = 256 << 10;
 
 export interface OutputFile {
+  /** Bytes of the file so far, compressed if it is. */
+  readonly bytes: number;
   /** Appends ranges of `bytes`; they are not needed any more when it resolves. */
   write(bytes: Buffer, parts: readonly Part[]): Promise<void>;
   /** Resolves when everything is on disk and the file has its true length. */
@@ -25,9 +28,12 @@ export interface OutputFile {
   close(): Promise<void>;
 }
 
+export type Compression = 'none' | 'gzip' | 'zstd';
+
 /** Opens a file that does not exist yet, with the directories above it. `firstBytes`: size of what comes first. */
-export async function createOutput(path: string, firstBytes: number): Promise<OutputFile> {
+export async function createOutput(path: string, firstBytes: number, compression: Compression): Promise<OutputFile> {
   await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+  if (compression !== 'none') return new CompressedOutput(await open(path, 'w', FILE_MODE), compression);
   if (firstBytes < BUSY_BYTES) return new BufferedOutput(await open(path, 'w', FILE_MODE));
   const { O_WRONLY, O_CREAT, O_TRUNC, O_DIRECT } = constants;
   try {
@@ -40,6 +46,7 @@ export async function createOutput(path: string, firstBytes: number): Promise<Ou
 }
 
 class BufferedOutput implements OutputFile {
+  bytes = 0;
   readonly #file: FileHandle;
 
   constructor(file: FileHandle) {
@@ -50,6 +57,7 @@ class BufferedOutput implements OutputFile {
     let left = parts.filter(({ length }) => length > 0).map(({ at, length }) => bytes.subarray(at, at + length));
     while (left.length > 0) {
       let { bytesWritten } = await this.#file.writev(left);
+      this.bytes += bytesWritten;
       // A short write goes on where it stopped.
       left = left.flatMap((piece) => {
         const taken = Math.min(bytesWritten, piece.length);
@@ -75,6 +83,9 @@ class DirectOutput implements OutputFile {
   #staged = 0;
   /** Bytes in the file; a multiple of a page. */
   #written = 0;
+  get bytes(): number {
+    return this.#written + this.#staged;
+  }
 
   constructor(file: FileHandle) {
     this.#file = file;

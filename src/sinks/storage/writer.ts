@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Batch, Part, Row, SinkContext, WriteResult, Writer } from '../../core/component.ts';
 import { messageOf } from '../../core/errors.ts';
 import { hourPath, list, publish, remove, rowDirectory, safeName } from './files.ts';
-import { createOutput, type OutputFile } from './output.ts';
+import { type Compression, createOutput, type OutputFile } from './output.ts';
 import { Retention } from './retention.ts';
 
 /** Bounds what the deliverer must remember of a file that is not finished. */
@@ -13,6 +13,7 @@ export interface StorageSettings {
   directory: string;
   /** `.binpb.zst` and the like. */
   extension: string;
+  compression: Compression;
   rotateBytes: number;
   rotateMs: number;
   retainBytes: number;
@@ -51,7 +52,6 @@ interface OpenFile {
   hour: string;
   first: number;
   last: number;
-  bytes: number;
   pieces: number;
   timer: NodeJS.Timeout;
 }
@@ -119,9 +119,8 @@ class RowFile {
     const file = this.#open;
     await file.output.write(this.#context.pool.bytes, batch.parts);
     file.last = last.lastSequence;
-    file.bytes += batch.bytes;
     file.pieces++;
-    if (file.bytes < this.#settings.rotateBytes && file.pieces < MOST_PIECES) return { kind: 'held' };
+    if (file.output.bytes < this.#settings.rotateBytes && file.pieces < MOST_PIECES) return { kind: 'held' };
     await this.#finish(file);
     return { kind: 'delivered' };
   }
@@ -129,9 +128,9 @@ class RowFile {
   async #create(first: number, hour: string, firstBytes: number): Promise<OpenFile> {
     await this.#sweep();
     const path = join(this.#directory, `${this.#agent}_${first}${this.#settings.extension}.tmp`);
-    const output = await createOutput(path, firstBytes);
+    const output = await createOutput(path, firstBytes, this.#settings.compression);
     const timer = setTimeout(() => void this.#finishInTurn(file), this.#settings.rotateMs);
-    const file = { output, path, hour, first, last: -1, bytes: 0, pieces: 0, timer };
+    const file = { output, path, hour, first, last: -1, pieces: 0, timer };
     return file;
   }
 
@@ -146,7 +145,7 @@ class RowFile {
     this.#syncedHour = file.hour;
     this.#open = null;
     this.#context.confirm(this.#row, file.last);
-    await this.#retain(path, file.bytes);
+    await this.#retain(path, file.output.bytes);
   }
 
   /** The file is safe whatever becomes of older ones. */

@@ -48,7 +48,7 @@ function contents(directory: string): string[] {
 
 function namesInFile(path: string): string[] {
   const raw = readFileSync(path);
-  const bytes = path.endsWith('.zst') ? decompressFrames(raw) : path.endsWith('.gz') ? gunzipSync(raw) : raw;
+  const bytes = path.endsWith('.zst') ? zstdDecompressSync(raw) : path.endsWith('.gz') ? gunzipSync(raw) : raw;
   if (path.includes('.jsonl')) {
     const lines = bytes.toString().trimEnd().split('\n');
     return lines.map((line) => JSON.parse(line).resourceSpans[0].scopeSpans[0].spans[0].name);
@@ -60,21 +60,6 @@ function namesInFile(path: string): string[] {
     at = end;
   }
   return names;
-}
-
-/** Node's zstd stops after the first frame (its gzip goes on, and so does the zstd command). */
-function decompressFrames(raw: Buffer): Buffer {
-  const pieces: Buffer[] = [];
-  for (let at = 0; at < raw.length; ) {
-    // With `info` it returns the engine, too, which the types do not know.
-    const { buffer, engine } = zstdDecompressSync(raw.subarray(at), { info: true }) as unknown as {
-      buffer: Buffer;
-      engine: { bytesWritten: number };
-    };
-    pieces.push(buffer);
-    at += engine.bytesWritten;
-  }
-  return Buffer.concat(pieces);
 }
 
 function numbers(from: number, to: number): string[] {

@@ -1,24 +1,13 @@
-/** The storage sink's pure half: whether a frame leaves as it lies, and a block compressed. */
+/** The storage sink's pure half: whether a frame leaves as it lies, and a block as lines of JSON. */
 import { createEncoder } from '../../../../src/sinks/storage/encode.ts';
 import type { Bench } from '../../harness.ts';
 import { createWorld } from '../../world.ts';
 
 export function benches(): Bench[] {
   const world = createWorld();
-  const direct = createEncoder({ format: 'otlp_proto', compression: 'none' });
-  const squeezing = (['gzip', 'zstd'] as const).map((compression): Bench => {
-    const encoder = createEncoder({ format: 'otlp_proto', compression });
-    const { output } = world.parts;
-    return {
-      name: `storage/encode: ${compression}`,
-      unit: 'span',
-      items: world.items,
-      run() {
-        encoder.encode(world.pool, world.frames, 'raw', 'traces', output);
-        output.discard();
-      },
-    };
-  });
+  const direct = createEncoder({ format: 'otlp_proto' });
+  const json = createEncoder({ format: 'otlp_json' });
+  const { output } = world.parts;
   return [
     {
       name: 'storage/encode: direct',
@@ -28,6 +17,14 @@ export function benches(): Bench[] {
         for (let i = 0; i < world.frames.length; i++) direct.direct(world.pool, world.frames[i]!);
       },
     },
-    ...squeezing,
+    {
+      name: 'storage/encode: json',
+      unit: 'span',
+      items: world.items,
+      run() {
+        json.encode(world.pool, world.frames, 'raw', 'traces', output);
+        output.discard();
+      },
+    },
   ];
 }

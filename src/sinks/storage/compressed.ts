@@ -1,0 +1,83 @@
+/**
+ * A file that is compressed as it grows: one zstd frame or one gzip member from its first byte to its last, because many readers
+ * (Node's zlib among them) stop behind the first frame of several.
+ *
+ * The compressor works in libuv's pool, one chunk at a time, and only while its file has something to write.
+ */
+import { once } from 'node:events';
+import type { FileHandle } from 'node:fs/promises';
+import { constants, createGzip, createZstdCompress, type Gzip, type ZstdCompress } from 'node:zlib';
+import type { Part } from '../../core/component.ts';
+import type { OutputFile } from './output.ts';
+
+/** An agent pays for ratio with its neighbours' CPU: the fastest levels. */
+const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+const GZIP = { level: 1 };
+/** What is handed to the compressor at once; small frames are collected up to it. */
+const CHUNK_BYTES = 256 << 10;
+
+export class CompressedOutput implements OutputFile {
+  bytes = 0;
+  readonly #file: FileHandle;
+  readonly #compressor: Gzip | ZstdCompress;
+  /** Compressed bytes on their way to the file, in order. */
+  #writing: Promise<void> = Promise.resolve();
+  #chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  #filled = 0;
+
+  constructor(file: FileHandle, compression: 'gzip' | 'zstd') {
+    this.#file = file;
+    const chunkSize = CHUNK_BYTES;
+    this.#compressor =
+      compression === 'zstd' ? createZstdCompress({ ...ZSTD, chunkSize }) : createGzip({ ...GZIP, chunkSize });
+    this.#compressor.on('data', (piece: Buffer) => {
+      this.#writing = this.#writing.then(() => this.#append(piece));
+      // Told to whoever waits for it next; until then it is nobody's unhandled rejection.
+      this.#writing.catch(() => undefined);
+    });
+  }
+
+  async write(bytes: Buffer, parts: readonly Part[]): Promise<void> {
+    for (const { at, length } of parts) {
+      for (let done = 0; done < length; ) {
+        const take = Math.min(length - done, CHUNK_BYTES - this.#filled);
+        bytes.copy(this.#chunk, this.#filled, at + done, at + done + take);
+        this.#filled += take;
+        done += take;
+        if (this.#filled === CHUNK_BYTES) await this.#compress();
+      }
+    }
+    await this.#writing;
+  }
+
+  async complete(): Promise<void> {
+    if (this.#filled > 0) await this.#compress();
+    const ended = once(this.#compressor, 'end');
+    this.#compressor.end();
+    await ended;
+    await this.#writing;
+    await this.#file.sync();
+  }
+
+  async close(): Promise<void> {
+    this.#compressor.destroy();
+    await this.#file.close();
+  }
+
+  /** Resolves when the compressor has taken the chunk in, so that its memory can be used again. */
+  #compress(): Promise<void> {
+    const chunk = this.#chunk.subarray(0, this.#filled);
+    this.#filled = 0;
+    return new Promise((resolve, reject) => {
+      this.#compressor.write(chunk, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  async #append(piece: Buffer): Promise<void> {
+    for (let done = 0; done < piece.length; ) {
+      const { bytesWritten } = await this.#file.write(piece, done, piece.length - done);
+      done += bytesWritten;
+    }
+    this.bytes += piece.length;
+  }
+}
