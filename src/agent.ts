@@ -8,7 +8,7 @@ import { memoryLimitBytes } from './core/resources.ts';
 import { createTelemetry } from './core/telemetry.ts';
 import { agentVersion } from './core/version.ts';
 import type { IngestServer } from './ingest/server.ts';
-import type { DetectObserver } from './processors/detect/index.ts';
+import type { DetectObserver } from './processors/detect/observer.ts';
 import { traceTableFor } from './processors/sample/index.ts';
 import type { StatusServer } from './status/server.ts';
 import { serveStatus } from './status/wire.ts';

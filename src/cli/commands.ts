@@ -1,7 +1,9 @@
 /** The command line: finds the command, prints usage, and turns what a command throws into a line and an exit status. */
+
 import { AgentError, messageOf } from '../core/errors.ts';
 import { suggest } from '../core/nearest.ts';
 import type { Context } from './context.ts';
+import { EXIT_FAILED, EXIT_USAGE } from './exit.ts';
 
 /** Does its work and says the exit status; may throw. */
 export type Run = (args: string[], context: Context) => Promise<number>;
@@ -11,9 +13,6 @@ interface Command {
   summary: string;
   load(): Promise<Run>;
 }
-
-export const EXIT_FAILED = 1;
-export const EXIT_USAGE = 2;
 
 /** In the order of the usage text. */
 const COMMANDS: Record<string, Command> = {

@@ -3,9 +3,9 @@ import { type Logger, pino } from 'pino';
 import { build as prettyStream } from 'pino-pretty';
 import type { AgentConfig } from '../config.ts';
 import { AgentError } from '../core/errors.ts';
-import { EXIT_FAILED } from './commands.ts';
 import { readConfiguration } from './configuration.ts';
 import type { Context, RunningAgent } from './context.ts';
+import { EXIT_FAILED } from './exit.ts';
 
 const STDERR = 2;
 

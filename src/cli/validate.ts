@@ -1,9 +1,9 @@
 /** `plumbline validate`: every fault of the configuration and its contracts, one a line, or one line that there is none. */
 
 import { readContracts } from '../contracts/read.ts';
-import { EXIT_USAGE } from './commands.ts';
 import { readConfiguration } from './configuration.ts';
 import type { Context } from './context.ts';
+import { EXIT_USAGE } from './exit.ts';
 
 export async function validate(args: string[], context: Context): Promise<number> {
   const { file, config, faults, notes } = await readConfiguration(args, context);

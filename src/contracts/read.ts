@@ -24,7 +24,22 @@ export function readContracts(globs: readonly string[]): ContractReport {
       report.faults.push(`${file} cannot be read: ${messageOf(error)}`);
     }
   }
+  report.faults.push(...sharedSignals(report.plans));
   return report;
+}
+
+/** Two contracts that measure the very same thing would have to share its counts. */
+function sharedSignals(plans: readonly ContractPlan[]): string[] {
+  const seen = new Map<number, ContractPlan>();
+  const faults: string[] = [];
+  for (const plan of plans) {
+    for (const { key, name } of plan.signals) {
+      const other = seen.get(key);
+      if (other === undefined) seen.set(key, plan);
+      else faults.push(`signal "${name}" of service ${plan.service} stands in two contracts: leave it in one`);
+    }
+  }
+  return faults;
 }
 
 function readContract(text: string, file: string, report: ContractReport): void {

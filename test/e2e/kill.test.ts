@@ -7,7 +7,7 @@ import { requestType } from '../../src/otlp/schema.ts';
 import { type AgentProcess, settledLedger, startAgentProcess, temporaryDirectory } from '../support/agent.ts';
 import { type Broker, startBroker, unavailable } from '../support/kafka/broker.ts';
 import { openReader } from '../support/kafka/reader.ts';
-import { decodeRequest, readAllStored, spansOf } from '../support/storage.ts';
+import { decodeRequest, metricsOf, readAllStored, spansOf } from '../support/storage.ts';
 
 const KILLS = Number(process.env.PLUMBLINE_KILLS ?? 20);
 const CLIENTS = 6;
@@ -15,7 +15,7 @@ const SPANS_PER_REQUEST = 25;
 const SETTLE_MS = 60_000;
 
 const yaml = (sinks: string) => `
-agent: { id: kill-test, data_dir: ./data, log_level: warn, shutdown: { serve_on: 0ms, grace: 20s } }
+agent: { id: kill-test, workers: 2, data_dir: ./data, log_level: warn, shutdown: { serve_on: 0ms, grace: 20s } }
 admin: { endpoint: "127.0.0.1:0" }
 ingest: { http: { endpoint: "127.0.0.1:0" } }
 journal: { segment_size: 24MiB, max_size: 512MiB }
@@ -23,7 +23,8 @@ processors: [ { type: summarize, every: 1s }, { type: sample, wait: 200ms, base:
 sinks:
 ${sinks}
 `;
-const STORAGE = '  - { type: storage, subscribe: [raw, sampled], directory: ./data/storage, rotate: { every: 1s } }';
+const STORAGE =
+  '  - { type: storage, subscribe: [raw, sampled, summaries], directory: ./data/storage, rotate: { every: 1s } }';
 
 /** Sends requests of spans with ids of its own until it is stopped; notes what is owed. */
 class Client {
@@ -108,6 +109,14 @@ function checkIds(what: string, found: readonly string[], owed: Set<string>, sen
   assert.deepEqual({ missing: missing.length, invented: invented.length }, { missing: 0, invented: 0 }, what);
 }
 
+/** Calls of all summaries that were delivered. */
+function summarised(storage: string): number {
+  return metricsOf(readAllStored(storage, 'summaries', 'metrics'))
+    .filter(({ name }) => name === 'traces.span.metrics.calls')
+    .flatMap(({ sum }) => sum?.dataPoints ?? [])
+    .reduce((sum, { asInt }) => sum + Number(asInt), 0);
+}
+
 describe('kill -9 in mid-load', () => {
   it(`nothing answered 200 is missing in storage after ${KILLS} kills, and no file holds an item twice`, async (t) => {
     const directory = temporaryDirectory(t, 'kill');
@@ -117,7 +126,7 @@ describe('kill -9 in mid-load', () => {
       inTheMiddle >= KILLS * 0.8,
       `only ${inTheMiddle} of ${KILLS} kills came under load: the test proves nothing`,
     );
-    await settledLedger(agent, SETTLE_MS);
+    const { ledger } = await settledLedger(agent, SETTLE_MS);
     assert.equal(await agent.end('SIGTERM'), 0);
     const storage = join(directory, 'data/storage');
     for (const stream of ['raw', 'sampled']) {
@@ -125,6 +134,7 @@ describe('kill -9 in mid-load', () => {
       checkIds(`${stream} in storage, ${owed.size} owed`, ids, owed, sent);
       assert.equal(ids.length, new Set(ids).size, `${stream}: an item stands twice`);
     }
+    assert.equal(summarised(storage), ledger.traces?.received, 'summaries count every span once, whatever was killed');
     t.diagnostic(`${KILLS} kills, ${owed.size} spans owed, ${sent.size} sent`);
   });
 });

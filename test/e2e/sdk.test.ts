@@ -19,7 +19,7 @@ import type { Signal } from '../../src/core/block.ts';
 import { eventually, settledLedger, startAgentProcess, temporaryDirectory } from '../support/agent.ts';
 import { type Broker, startBroker, unavailable } from '../support/kafka/broker.ts';
 import { openReader } from '../support/kafka/reader.ts';
-import { decodeRequest, readAllStored, spansOf } from '../support/storage.ts';
+import { decodeRequest, metricsOf, readAllStored, spansOf } from '../support/storage.ts';
 
 const TRACES = 40;
 const RECORDS = 60;
@@ -105,29 +105,12 @@ ${kafka}
 interface Logs {
   resourceLogs?: { scopeLogs?: { logRecords?: { body?: { stringValue?: string } }[] }[] }[];
 }
-interface Metrics {
-  resourceMetrics?: {
-    scopeMetrics?: {
-      metrics?: {
-        name: string;
-        sum?: { dataPoints: { asInt?: string; asDouble?: number }[] };
-        histogram?: { dataPoints: { count: string; sum: number }[] };
-      }[];
-    }[];
-  }[];
-}
 
 function bodiesOf(requests: readonly object[]): string[] {
   return (requests as Logs[]).flatMap(({ resourceLogs }) =>
     (resourceLogs ?? []).flatMap(({ scopeLogs }) =>
       (scopeLogs ?? []).flatMap(({ logRecords }) => (logRecords ?? []).map(({ body }) => body?.stringValue ?? '')),
     ),
-  );
-}
-
-function metricsOf(requests: readonly object[]) {
-  return (requests as Metrics[]).flatMap(({ resourceMetrics }) =>
-    (resourceMetrics ?? []).flatMap(({ scopeMetrics }) => (scopeMetrics ?? []).flatMap(({ metrics }) => metrics ?? [])),
   );
 }
 

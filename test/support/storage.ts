@@ -75,3 +75,21 @@ export function spansOf(requests: readonly object[]): Span[] {
     (resourceSpans ?? []).flatMap(({ scopeSpans }) => (scopeSpans ?? []).flatMap(({ spans }) => spans ?? [])),
   );
 }
+
+interface Metrics {
+  resourceMetrics?: {
+    scopeMetrics?: {
+      metrics?: {
+        name: string;
+        sum?: { dataPoints: { asInt?: string; asDouble?: number }[] };
+        histogram?: { dataPoints: { count: string; sum: number }[] };
+      }[];
+    }[];
+  }[];
+}
+
+export function metricsOf(requests: readonly object[]) {
+  return (requests as Metrics[]).flatMap(({ resourceMetrics }) =>
+    (resourceMetrics ?? []).flatMap(({ scopeMetrics }) => (scopeMetrics ?? []).flatMap(({ metrics }) => metrics ?? [])),
+  );
+}

@@ -1,8 +1,8 @@
 /** `summarize`'s groups as OTLP metrics, named as the Collector's span metrics connector names them. */
 import { type Attributes, type HistogramValue, type Metric, type Point, serializeMetrics } from '../../core/otel.ts';
 import type { Emission } from '../processor.ts';
+import { type Group, OVERFLOW_NAME } from './group.ts';
 import { LOG_ROW } from './measure.ts';
-import { type Group, OVERFLOW_NAME } from './merge.ts';
 
 const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'];
 const STATUSES = ['UNSET', 'OK', 'ERROR'];

@@ -4,23 +4,9 @@ import { AttributeTable, emptyValue, readKeyValue, readValue } from '../../otlp/
 import { Reader, readEnd, readTag, skipField } from '../../otlp/protobuf.ts';
 import type { Observer, ObserverContext } from '../processor.ts';
 import { flushSummaries } from './flush.ts';
+import { type Group, type Identity, OVERFLOW_NAME } from './group.ts';
 import { ExponentialHistogram } from './histogram.ts';
 import { BUCKET_BIAS, HEADER_BYTES, LOG_ROW, ROW_BYTES, Row, SCALE, WEIGHTED, ZERO_BUCKET } from './measure.ts';
-
-/** One line of a summary. `kind` is the span kind, or the severity number when `status` is LOG_ROW. */
-export interface Group extends Identity {
-  histogram: ExponentialHistogram;
-}
-
-export interface Identity {
-  resource: Record<string, string>;
-  name: string;
-  kind: number;
-  status: number;
-}
-
-/** What stands for all groups beyond the bound, as the metrics SDK specification has it. */
-export const OVERFLOW_NAME = 'otel.metric.overflow';
 
 /** Strings of groups that a flush has ended are kept for the next, up to so many for each group there may be. */
 const IDENTITIES_PER_GROUP = 2;

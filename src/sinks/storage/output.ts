@@ -1,6 +1,6 @@
 /**
- * A file being written. Busy ones go past the page cache (O_DIRECT) through one aligned buffer: at full load the kernel's copying of
- * every raw byte cost more than anything the agent itself does with it (900 ns a span of 664 bytes, against 90).
+ * A file being written. Busy ones go past the page cache (O_DIRECT) through one aligned buffer: at full load the calls that write took
+ * 0.9 us a span of 664 bytes through the cache and 0.4 past it, whatever else ran on the same core included.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';

@@ -1,0 +1,3 @@
+/** Exit statuses of every command. */
+export const EXIT_FAILED = 1;
+export const EXIT_USAGE = 2;
