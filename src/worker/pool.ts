@@ -49,6 +49,8 @@ export class WorkerPool {
       // The worker sleeps on the shared counter between tasks and never turns its event loop: it has nothing there.
       atomics: 'sync',
       workerData: setup,
+      // The hot path allocates next to nothing: the process's large young generation is main's.
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
     // Without a listener a thread that dies between tasks would end the process; it is replaced, which is counted at its exit.
     this.#piscina.on('error', () => {});
