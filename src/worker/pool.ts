@@ -63,6 +63,11 @@ export class WorkerPool {
     await this.run({ kind: 'observe' as const, frames: [], receivedMs: 0, measureOnly: true });
   }
 
+  /** The threads as they are now. */
+  get threads(): readonly Worker[] {
+    return this.#piscina.threads;
+  }
+
   get busy(): number {
     return this.#busy;
   }
@@ -135,7 +140,7 @@ export class WorkerPool {
   }
 
   #watchThreads(): void {
-    for (const thread of this.#piscina.threads) {
+    for (const thread of this.threads) {
       if (this.#threads.has(thread)) continue;
       const owner = ownerOf(thread.threadId);
       const exited = new Promise<void>((resolve) => {
@@ -155,7 +160,7 @@ export class WorkerPool {
   }
 
   async #deadThreads(): Promise<void> {
-    const alive = new Set(this.#piscina.threads);
+    const alive = new Set(this.threads);
     await Promise.all([...this.#threads].filter(([thread]) => !alive.has(thread)).map(([, exit]) => exit));
   }
 

@@ -48,6 +48,8 @@ const CUT_MS = 200;
 const RETRY_MS = 500;
 const MOST_IN_FLIGHT = 4;
 
+const NOTHING: SelectResult = { block: -1, selected: [], filtered: [0, 0, 0], sampledOut: [0, 0, 0], failed: null };
+
 export class Selection {
   readonly #options: SelectionOptions;
   #waitMs: number;
@@ -123,6 +125,13 @@ export class Selection {
       if (this.#flights.length + this.#pending.length === 0)
         await Promise.race([this.#options.moved(this.#position), this.#sleep(RETRY_MS)]);
       return RETRY_MS;
+    }
+    if (run.frames.length === 0) {
+      // A gap in the sequence (a restart leaves one) or damage: it is decided by passing it.
+      run.release();
+      this.#flights.push({ result: Promise.resolve(NOTHING), next: run.next });
+      this.#position = run.next;
+      return 0;
     }
     const { count, inMs } = this.#dueEnd(run);
     if (count === 0) {
@@ -235,7 +244,7 @@ export class Selection {
   }
 
   #dropPending(): void {
-    for (const { block } of this.#pending) this.#options.blocks.release(block);
+    for (const { block } of this.#pending) if (block >= 0) this.#options.blocks.release(block);
     this.#pending = [];
     this.#pendingBytes = 0;
   }

@@ -1,17 +1,15 @@
 /** kill -9 under load, again and again: what was answered 200 is at every sink. */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { requestType } from '../../src/otlp/schema.ts';
 import { type AgentProcess, settledLedger, startAgentProcess, temporaryDirectory } from '../support/agent.ts';
 import { type Broker, startBroker, unavailable } from '../support/kafka/broker.ts';
 import { openReader } from '../support/kafka/reader.ts';
+import { Client, checkIds } from '../support/owing.ts';
 import { decodeRequest, metricsOf, readAllStored, spansOf } from '../support/storage.ts';
 
 const KILLS = Number(process.env.PLUMBLINE_KILLS ?? 20);
 const CLIENTS = 6;
-const SPANS_PER_REQUEST = 25;
 const SETTLE_MS = 60_000;
 
 const yaml = (sinks: string) => `
@@ -25,62 +23,6 @@ ${sinks}
 `;
 const STORAGE =
   '  - { type: storage, subscribe: [raw, sampled, summaries], directory: ./data/storage, rotate: { every: 1s } }';
-
-/** Sends requests of spans with ids of its own until it is stopped; notes what is owed. */
-class Client {
-  readonly owed = new Set<string>();
-  readonly sent: Set<string>;
-  #stopped = false;
-  readonly #done: Promise<void>;
-
-  constructor(url: string, sent: Set<string>) {
-    this.sent = sent;
-    this.#done = this.#run(url);
-  }
-
-  async #run(url: string): Promise<void> {
-    while (!this.#stopped) {
-      const ids = Array.from({ length: SPANS_PER_REQUEST }, () => randomBytes(8).toString('hex'));
-      for (const id of ids) this.sent.add(id);
-      try {
-        const answer = await fetch(`${url}/v1/traces`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/x-protobuf' },
-          body: requestOf(ids),
-        });
-        await answer.arrayBuffer();
-        if (answer.status === 200) for (const id of ids) this.owed.add(id);
-        else assert.equal(answer.status, 503, 'under load and kills only 200 and 503 are right');
-      } catch (error) {
-        // The agent was killed while it answered: nothing is owed. Anything but a broken connection is a fault of the test.
-        if (!(error instanceof TypeError)) throw error;
-        return;
-      }
-    }
-  }
-
-  stop(): Promise<void> {
-    this.#stopped = true;
-    return this.#done;
-  }
-}
-
-function requestOf(ids: string[]): Uint8Array<ArrayBuffer> {
-  const type = requestType('traces');
-  const now = BigInt(Date.now()) * 1_000_000n;
-  const spans = ids.map((id) => ({
-    traceId: Buffer.concat([randomBytes(8), Buffer.from(id, 'hex')]),
-    spanId: Buffer.from(id, 'hex'),
-    name: 'work',
-    kind: 2,
-    startTimeUnixNano: String(now),
-    endTimeUnixNano: String(now + 5_000_000n),
-  }));
-  const resource = { attributes: [{ key: 'service.name', value: { stringValue: 'killed' } }] };
-  return new Uint8Array(
-    type.encode(type.fromObject({ resourceSpans: [{ resource, scopeSpans: [{ spans }] }] })).finish(),
-  );
-}
 
 async function storm(
   directory: string,
@@ -100,13 +42,6 @@ async function storm(
     if (owed.size > before) inTheMiddle++;
   }
   return { owed, sent, agent: await startAgentProcess(directory, config), inTheMiddle };
-}
-
-function checkIds(what: string, found: readonly string[], owed: Set<string>, sent: Set<string>): void {
-  const have = new Set(found);
-  const missing = [...owed].filter((id) => !have.has(id));
-  const invented = [...have].filter((id) => !sent.has(id));
-  assert.deepEqual({ missing: missing.length, invented: invented.length }, { missing: 0, invented: 0 }, what);
 }
 
 /** Calls of all summaries that were delivered. */

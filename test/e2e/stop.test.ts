@@ -1,0 +1,41 @@
+/** SIGTERM under load: nothing that was answered is lost, nobody gets anything but 200 and 503, and the exit status is 0. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { it } from 'node:test';
+import { startAgentProcess, temporaryDirectory } from '../support/agent.ts';
+import { Client, checkIds } from '../support/owing.ts';
+import { readAllStored, spansOf } from '../support/storage.ts';
+
+const ROUNDS = 3;
+const CLIENTS = 8;
+
+const YAML = `
+agent: { id: stop-test, data_dir: ./data, log_level: warn, shutdown: { serve_on: 200ms, grace: 20s } }
+admin: { endpoint: "127.0.0.1:0" }
+ingest: { http: { endpoint: "127.0.0.1:0" } }
+journal: { segment_size: 24MiB, max_size: 512MiB }
+processors: [ { type: sample, wait: 5s, base: 100% } ]
+sinks: [ { type: storage, subscribe: [raw, sampled], directory: ./data/storage, rotate: { every: 1h } } ]
+`;
+
+it('SIGTERM under load loses nothing: what was answered is in finished files, the sample included, when the agent has ended', async (t) => {
+  const directory = temporaryDirectory(t, 'stop');
+  const storage = join(directory, 'data/storage');
+  const owed = new Set<string>();
+  const sent = new Set<string>();
+  for (let round = 0; round < ROUNDS; round++) {
+    const agent = await startAgentProcess(directory, YAML);
+    const clients = Array.from({ length: CLIENTS }, () => new Client(agent.ingest, sent));
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    assert.equal(await agent.end('SIGTERM'), 0, agent.output());
+    await Promise.all(clients.map((client) => client.stop()));
+    const before = owed.size;
+    for (const client of clients) for (const id of client.owed) owed.add(id);
+    assert.ok(owed.size > before, 'there was load');
+    for (const stream of ['raw', 'sampled']) {
+      const ids = spansOf(readAllStored(storage, stream, 'traces')).map(({ spanId }) => spanId);
+      checkIds(`${stream} after round ${round}`, ids, owed, sent);
+      assert.equal(ids.length, new Set(ids).size, `${stream}: an item stands twice`);
+    }
+  }
+});

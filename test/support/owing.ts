@@ -1,0 +1,70 @@
+/** The oracle of what is owed: clients that hand out span ids, and note an id as owed only when its request was answered 200. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { requestType } from '../../src/otlp/schema.ts';
+
+const SPANS_PER_REQUEST = 25;
+
+/** Sends requests of spans with ids of its own until it is stopped; notes what is owed. */
+export class Client {
+  readonly owed = new Set<string>();
+  readonly sent: Set<string>;
+  #stopped = false;
+  readonly #done: Promise<void>;
+
+  constructor(url: string, sent: Set<string>) {
+    this.sent = sent;
+    this.#done = this.#run(url);
+  }
+
+  async #run(url: string): Promise<void> {
+    while (!this.#stopped) {
+      const ids = Array.from({ length: SPANS_PER_REQUEST }, () => randomBytes(8).toString('hex'));
+      for (const id of ids) this.sent.add(id);
+      try {
+        const answer = await fetch(`${url}/v1/traces`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/x-protobuf' },
+          body: requestOf(ids),
+        });
+        await answer.arrayBuffer();
+        if (answer.status === 200) for (const id of ids) this.owed.add(id);
+        else assert.equal(answer.status, 503, 'under load and kills only 200 and 503 are right');
+      } catch (error) {
+        // The agent was killed while it answered: nothing is owed. Anything but a broken connection is a fault of the test.
+        if (!(error instanceof TypeError)) throw error;
+        return;
+      }
+    }
+  }
+
+  stop(): Promise<void> {
+    this.#stopped = true;
+    return this.#done;
+  }
+}
+
+function requestOf(ids: string[]): Uint8Array<ArrayBuffer> {
+  const type = requestType('traces');
+  const now = BigInt(Date.now()) * 1_000_000n;
+  const spans = ids.map((id) => ({
+    traceId: Buffer.concat([randomBytes(8), Buffer.from(id, 'hex')]),
+    spanId: Buffer.from(id, 'hex'),
+    name: 'work',
+    kind: 2,
+    startTimeUnixNano: String(now),
+    endTimeUnixNano: String(now + 5_000_000n),
+  }));
+  const resource = { attributes: [{ key: 'service.name', value: { stringValue: 'killed' } }] };
+  return new Uint8Array(
+    type.encode(type.fromObject({ resourceSpans: [{ resource, scopeSpans: [{ spans }] }] })).finish(),
+  );
+}
+
+/** Everything owed was found, and nothing that was never sent. */
+export function checkIds(what: string, found: readonly string[], owed: Set<string>, sent: Set<string>): void {
+  const have = new Set(found);
+  const missing = [...owed].filter((id) => !have.has(id));
+  const invented = [...have].filter((id) => !sent.has(id));
+  assert.deepEqual({ missing: missing.length, invented: invented.length }, { missing: 0, invented: 0 }, what);
+}

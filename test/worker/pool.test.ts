@@ -1,0 +1,67 @@
+/** The pool over real threads: what a thread leaves behind when it dies, and which work goes first. */
+import assert from 'node:assert/strict';
+import { it, type TestContext } from 'node:test';
+import { BlockPool, FRAME_HEADER_BYTES, frameSpan, startFrame, UNIT_BYTES } from '../../src/core/block.ts';
+import { AgentError } from '../../src/core/errors.ts';
+import { createPolicy } from '../../src/worker/policy.ts';
+import { WorkerPool } from '../../src/worker/pool.ts';
+import type { ObserveTask } from '../../src/worker/tasks.ts';
+
+async function start(t: TestContext): Promise<{ blocks: BlockPool; workers: WorkerPool; restarted: Promise<void> }> {
+  const blocks = BlockPool.create(32 * UNIT_BYTES);
+  const restart = Promise.withResolvers<void>();
+  const policy = createPolicy({ contracts: [] });
+  const setup = { pool: blocks.handle, policy, traces: null, processors: [], sinks: [], maxBodyBytes: 8 << 20 };
+  const workers = new WorkerPool(1, blocks, setup, restart.resolve);
+  t.after(() => workers.close());
+  await workers.ready();
+  return { blocks, workers, restarted: restart.promise };
+}
+
+/** An observe task of one frame with `bytes` of payload: unknown fields, so it takes a while when there are many. */
+function task(blocks: BlockPool, bytes: number): ObserveTask {
+  const block = blocks.allocate(frameSpan(bytes));
+  startFrame(blocks, block, 'raw', 'traces', 1, bytes);
+  // Field 15, varint 0, over and over.
+  for (let at = block + FRAME_HEADER_BYTES; at < block + FRAME_HEADER_BYTES + bytes; at += 2) blocks.bytes[at] = 0x78;
+  return { kind: 'observe', frames: [block], receivedMs: 1, measureOnly: false };
+}
+
+it('a task whose thread dies is rejected as WORKER_DIED after the exit, what the thread had allocated is free again, and the next task runs', async (t) => {
+  const { blocks, workers, restarted } = await start(t);
+  const running = workers.run(task(blocks, 8 << 20));
+  const [thread] = workers.threads;
+  assert.ok(thread !== undefined);
+  void thread.terminate();
+  await assert.rejects(
+    running,
+    (error) => error instanceof AgentError && error.code === 'WORKER_DIED' && error.retryable,
+  );
+  await restarted;
+  assert.equal(workers.restarts, 1);
+  assert.equal(blocks.unitsInUse, 9, "main's own block alone is in use");
+  const result = await workers.run(task(blocks, 1000));
+  assert.deepEqual({ failed: result.failed, refused: result.refused }, { failed: null, refused: [] });
+});
+
+it('observe work goes first, and other work gets at least every second turn', async (t) => {
+  const { blocks, workers } = await start(t);
+  const order: string[] = [];
+  let left = 6;
+  const done = Promise.withResolvers<void>();
+  const note = (kind: string) => {
+    if (order.push(kind) === 9) done.resolve();
+  };
+  workers.setObserveSource(() => {
+    if (left === 0) return null;
+    left--;
+    return { task: task(blocks, 100), resolve: () => note('observe'), reject: assert.fail };
+  });
+  const frames = (task(blocks, 100) as ObserveTask).frames;
+  const others = Array.from({ length: 3 }, () =>
+    workers.run({ kind: 'select', frames, from: [0, 0, 0] }).then(() => note('select')),
+  );
+  await Promise.all([...others, done.promise]);
+  assert.equal(order[0], 'observe');
+  assert.deepEqual(order.slice(0, 6), ['observe', 'select', 'observe', 'select', 'observe', 'select']);
+});
