@@ -66,6 +66,22 @@ export function readKeyValue(reader: Reader, end: number, table: AttributeTable 
   readAnyKeyValue(reader, end, table, depth);
 }
 
+/** Reads the KeyValues in the field `attributeTag` of the message between `at` and `end` into `table`; passes over all else. */
+export function readAttributes(
+  reader: Reader,
+  at: number,
+  end: number,
+  attributeTag: number,
+  table: AttributeTable,
+): void {
+  reader.pos = at;
+  while (reader.pos < end) {
+    const tag = readTag(reader, end);
+    if (tag === attributeTag) readKeyValue(reader, readEnd(reader, end), table, 1);
+    else skipField(reader, tag, end);
+  }
+}
+
 /** An AnyValue that is one string of fewer than 128 bytes. */
 function isShortString(bytes: Uint8Array, at: number, end: number): boolean {
   return bytes[at] === 10 && bytes[at + 1]! < 0x80 && at + 2 + bytes[at + 1]! === end;

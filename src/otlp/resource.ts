@@ -8,7 +8,7 @@
  *   Resource         { repeated KeyValue attributes = 1 }       InstrumentationScope { ...; repeated KeyValue attributes = 3 }
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/trace/v1/trace.proto
  */
-import { AttributeTable, emptyValue, readKeyValue, readValue } from './attributes.ts';
+import { AttributeTable, emptyValue, readAttributes, readValue } from './attributes.ts';
 import { HASH_SEED, hashBytes, Reader, readEnd, readTag, skipField } from './protobuf.ts';
 
 const SERVICE_NAME = Buffer.from('service.name');
@@ -103,11 +103,7 @@ export class Envelope {
         this.resourceAt = reader.pos;
         this.resourceEnd = stop;
       }
-      while (reader.pos < stop) {
-        const inner = readTag(reader, stop);
-        if (inner === attributeTag) readKeyValue(reader, readEnd(reader, stop), table, 1);
-        else skipField(reader, inner, stop);
-      }
+      readAttributes(reader, reader.pos, stop, attributeTag, table);
       // Writers put field 1 first: the (many) items behind it need no look.
       return;
     }

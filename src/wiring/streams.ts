@@ -50,7 +50,7 @@ export async function restoreObservers(
   workers: WorkerPool,
   context: ConstructorParameters<typeof Observers>[1],
 ): Promise<Observers> {
-  const { config, pool, log } = ground;
+  const { config, pool, log, telemetry } = ground;
   const { intake, derived, memory } = store;
   const checkpoint = await readCheckpoint(store.root.path, log);
   const told = await findTold(
@@ -66,6 +66,11 @@ export async function restoreObservers(
   const observers = new Observers(placed, context, checkpoint?.observers ?? null, told.flushed);
   const from = Math.max(intake.first, Math.min(observers.position, memory.savedRebuildFrom));
   const before = (receivedMs: number) => memory.speak(observers, receivedMs, false, told.lastEventMs);
-  await measureAgain(pool, workers, (next, maxBytes) => intake.readAll(next, maxBytes), from, observers, before);
+  const onFault = (message: string) => {
+    telemetry.measureFaults.inc();
+    log.error(`committed frames could not be measured again: ${message}`);
+  };
+  const read = (next: number, maxBytes: number) => intake.readAll(next, maxBytes);
+  await measureAgain(pool, workers, read, from, observers, before, onFault);
   return observers;
 }

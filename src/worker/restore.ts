@@ -1,7 +1,7 @@
 /** After a restart: finds what the derived journal says was already told, and measures again what was committed after the checkpoint. */
 import { type BlockPool, Field, readU64, SIGNALS } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
 import type { Observers } from './observers.ts';
 import type { WorkerPool } from './pool.ts';
 import type { SelectionProgress } from './selection.ts';
@@ -43,7 +43,8 @@ async function forEachFrame(read: ReadAll, from: number, visit: (at: number) => 
 
 /**
  * Measures the frames from `from` on again, without changing them. `before` is called ahead of each run of frames with its receive
- * time, so that the seconds in between can be judged as they were.
+ * time, so that the seconds in between can be judged as they were. Frames that cannot be measured are told and passed: a start must
+ * not fail for them each time.
  */
 export async function measureAgain(
   pool: BlockPool,
@@ -52,6 +53,7 @@ export async function measureAgain(
   from: number,
   observers: Observers,
   before: (receivedMs: number) => void,
+  onFault: (message: string) => void,
 ): Promise<void> {
   const sequence = (at: number) => readU64(pool, at + Field.sequence);
   const { cuts } = observers;
@@ -66,16 +68,20 @@ export async function measureAgain(
       do end++;
       while (end < run.frames.length && continues(run.frames[end] as number));
       const frames = run.frames.slice(i, end);
-      const result = await workers.run({ kind: 'observe', frames, receivedMs, measureOnly: true });
-      if (result.failed !== null) throw new AgentError(result.failed.code, result.failed.message);
       before(receivedMs);
-      observers.merge(
-        result.measured,
-        receivedMs,
-        sequence(frames[0] as number),
-        sequence(frames.at(-1) as number) + 1,
-      );
-      if (result.measured !== null) pool.release(result.measured.block);
+      try {
+        const result = await workers.run({ kind: 'observe', frames, receivedMs, measureOnly: true });
+        if (result.failed !== null) throw new AgentError(result.failed.code, result.failed.message);
+        const { measured } = result;
+        try {
+          const after = sequence(frames.at(-1) as number) + 1;
+          observers.merge(measured, receivedMs, sequence(frames[0] as number), after);
+        } finally {
+          if (measured !== null) pool.release(measured.block);
+        }
+      } catch (error) {
+        onFault(messageOf(error));
+      }
       i = end;
     }
     next = run.next;

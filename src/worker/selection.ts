@@ -46,6 +46,8 @@ export interface SelectionOptions {
 const CUT_BYTES = 512 << 10;
 const CUT_MS = 200;
 const RETRY_MS = 500;
+/** After waiting for an append: not at once, because a source that closes answers at once, too. */
+const SOON_MS = 1;
 const MOST_IN_FLIGHT = 4;
 
 const NOTHING: SelectResult = { block: -1, selected: [], filtered: [0, 0, 0], sampledOut: [0, 0, 0], failed: null };
@@ -124,7 +126,7 @@ export class Selection {
       // Woken by the next append, unless something waits to be written.
       if (this.#flights.length + this.#pending.length === 0)
         await Promise.race([this.#options.moved(this.#position), this.#sleep(RETRY_MS)]);
-      return RETRY_MS;
+      return this.#flights.length + this.#pending.length === 0 ? SOON_MS : RETRY_MS;
     }
     if (run.frames.length === 0) {
       // A gap in the sequence (a restart leaves one) or damage: it is decided by passing it.

@@ -11,7 +11,10 @@ import {
   UNIT_BYTES,
   writeU64,
 } from '../../src/core/block.ts';
-import { findTold, restoreProgress } from '../../src/worker/restore.ts';
+import { AgentError } from '../../src/core/errors.ts';
+import type { Observers } from '../../src/worker/observers.ts';
+import type { WorkerPool } from '../../src/worker/pool.ts';
+import { findTold, measureAgain, restoreProgress } from '../../src/worker/restore.ts';
 import { seeded } from '../otlp/generate.ts';
 
 interface Made {
@@ -99,4 +102,39 @@ test('the last flush of each observer and the newest event are found', async () 
   assert.deepEqual([told.flushed[2], told.flushed.filter(() => true).length, told.lastEventMs], [30, 1, 5000]);
   const later = await findTold(pool, read, 5);
   assert.deepEqual([later.flushed, later.lastEventMs], [[], 4000]);
+});
+
+test('frames that cannot be measured again are told and passed: the others are merged, and the start goes on', async () => {
+  const pool = BlockPool.create(4 * UNIT_BYTES);
+  const block = pool.allocate(UNIT_BYTES);
+  const frames = [1, 2, 3].map((sequence) => {
+    const at = block + (sequence - 1) * frameSpan(0);
+    startFrame(pool, at, 'raw', 'traces', 1000 + sequence, 0);
+    writeU64(pool, at + Field.sequence, sequence);
+    return at;
+  });
+  const deadly = frames[1];
+  const workers = {
+    run: async (task: { frames: readonly number[] }) => {
+      if (task.frames[0] === deadly) throw new AgentError('WORKER_DIED', 'a worker died on a task');
+      return { moved: [], refused: [], measured: null, failed: null };
+    },
+  } as unknown as WorkerPool;
+  const merged: number[] = [];
+  const observers = {
+    cuts: [],
+    merge: (_measured: null, _receivedMs: number, first: number) => void merged.push(first),
+  } as unknown as Observers;
+  const faults: string[] = [];
+  const read = async (from: number) => (from > 1 ? null : { frames, next: 4, release() {} });
+  await measureAgain(
+    pool,
+    workers,
+    read,
+    1,
+    observers,
+    () => {},
+    (message) => void faults.push(message),
+  );
+  assert.deepEqual({ merged, faults }, { merged: [1, 3], faults: ['a worker died on a task'] });
 });

@@ -1,7 +1,8 @@
 // HOT: once per resource, when configured. Bench: bench/micro/otlp/edit.bench.ts
 /** `enrich`: adds resource attributes that are not there yet; never overwrites what the service said. */
 import { type Static, Type } from 'typebox';
-import { Reader, readEnd, readTag, sameBytes, skipField } from '../../otlp/protobuf.ts';
+import { AttributeTable, readAttributes } from '../../otlp/attributes.ts';
+import { Reader } from '../../otlp/protobuf.ts';
 import { messageType } from '../../otlp/schema.ts';
 import type { Editor, ProcessorDefinition } from '../processor.ts';
 
@@ -13,6 +14,8 @@ const config = Type.Object(
   },
   { additionalProperties: false },
 );
+
+const RESOURCE_ATTRIBUTES = 10;
 
 interface Added {
   key: Buffer;
@@ -40,44 +43,22 @@ function createEditor(resource: Record<string, string>): Editor {
     });
   const everything = Buffer.concat(added.map(({ field }) => field));
   const reader = new Reader(Buffer.alloc(0));
+  const present = new AttributeTable();
   return {
     touchesItems: false,
     growth: added.reduce((bytes, { field }) => bytes + field.length, 8),
     attribute: () => 'keep',
     addToResource(bytes, at, end) {
-      let present = 0;
-      for (let i = 0; i < added.length; i++) if (hasAttribute(reader, bytes, at, end, added[i]!.key)) present++;
+      reader.bytes = bytes;
+      present.count = 0;
+      readAttributes(reader, at, end, RESOURCE_ATTRIBUTES, present);
+      const has = (key: Buffer) => present.find(bytes, key) >= 0;
+      let found = 0;
+      for (let i = 0; i < added.length; i++) if (has(added[i]!.key)) found++;
       // A resource mostly has none of them, or all.
-      if (present === 0) return added.length === 0 ? null : everything;
-      if (present === added.length) return null;
-      return Buffer.concat(
-        added.filter(({ key }) => !hasAttribute(reader, bytes, at, end, key)).map(({ field }) => field),
-      );
+      if (found === 0) return added.length === 0 ? null : everything;
+      if (found === added.length) return null;
+      return Buffer.concat(added.filter(({ key }) => !has(key)).map(({ field }) => field));
     },
   };
-}
-
-/** Whether the Resource content between `at` and `end` has the key. */
-function hasAttribute(reader: Reader, bytes: Buffer, at: number, end: number, key: Buffer): boolean {
-  reader.bytes = bytes;
-  reader.pos = at;
-  while (reader.pos < end) {
-    const tag = readTag(reader, end);
-    if (tag !== 10) {
-      skipField(reader, tag, end);
-      continue;
-    }
-    const stop = readEnd(reader, end);
-    while (reader.pos < stop) {
-      const inner = readTag(reader, stop);
-      if (inner !== 10) {
-        skipField(reader, inner, stop);
-        continue;
-      }
-      const keyEnd = readEnd(reader, stop);
-      if (keyEnd - reader.pos === key.length && sameBytes(bytes, reader.pos, key, 0, key.length)) return true;
-      reader.pos = keyEnd;
-    }
-  }
-  return false;
 }

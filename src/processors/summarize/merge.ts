@@ -1,13 +1,14 @@
 // HOT: once per span, on main. Bench: bench/micro/processors/summarize/merge.bench.ts
 /** `summarize` on main: merges what the workers measured into one histogram per group, and turns them into metrics every flush. */
-import { AttributeTable, emptyValue, readKeyValue, readValue } from '../../otlp/attributes.ts';
-import { Reader, readEnd, readTag, skipField } from '../../otlp/protobuf.ts';
+import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otlp/attributes.ts';
+import { Reader } from '../../otlp/protobuf.ts';
 import type { Observer, ObserverContext } from '../processor.ts';
 import { flushSummaries } from './flush.ts';
 import { type Group, type Identity, OVERFLOW_NAME } from './group.ts';
 import { ExponentialHistogram } from './histogram.ts';
 import { BUCKET_BIAS, HEADER_BYTES, LOG_ROW, ROW_BYTES, Row, SCALE, WEIGHTED, ZERO_BUCKET } from './measure.ts';
 
+const RESOURCE_ATTRIBUTES = 10;
 /** Strings of groups that a flush has ended are kept for the next, up to so many for each group there may be. */
 const IDENTITIES_PER_GROUP = 2;
 
@@ -80,12 +81,7 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
   function readResource(at: number, end: number): Record<string, string> {
     const identity: Record<string, string> = Object.create(null);
     attributes.count = 0;
-    reader.pos = at;
-    while (reader.pos < end) {
-      const tag = readTag(reader, end);
-      if (tag === 10) readKeyValue(reader, readEnd(reader, end), attributes, 1);
-      else skipField(reader, tag, end);
-    }
+    readAttributes(reader, at, end, RESOURCE_ATTRIBUTES, attributes);
     for (let i = 0; i < attributes.count; i++) {
       const keyAt = attributes.keyAt(i);
       const key = pool.bytes.toString('utf8', keyAt, keyAt + attributes.keyLength(i));
