@@ -14,6 +14,7 @@ import type { StatusServer } from './status/server.ts';
 import { serveStatus } from './status/wire.ts';
 import { type Ground, millisecondsOf, sampleOf } from './wiring/ground.ts';
 import { serveIngest } from './wiring/ingest.ts';
+import { Retention } from './wiring/retention.ts';
 import { createDeliveries, type Running } from './wiring/sinks.ts';
 import { openStore, type Store } from './wiring/store.ts';
 import { prepareSelection, restoreObservers } from './wiring/streams.ts';
@@ -72,7 +73,13 @@ async function build(ground: Ground): Promise<Omit<Agent, 'failed'>> {
   const intake = createIntake(ground, store, workers, observers);
   const deliveries = createDeliveries(ground, store, workers);
   await store.memory.saveCursors();
-  store.memory.start(observers, () => intake.oldestInFlightMs);
+  const retention = new Retention(ground, store, deliveries, selection?.selection ?? null);
+  store.room.make = (journal) => retention.makeRoom(journal);
+  store.memory.start(
+    observers,
+    () => intake.oldestInFlightMs,
+    () => retention.enforce(),
+  );
   selection?.selection.start(() => intake.oldestInFlightMs);
   for (const { delivery } of deliveries) delivery.start();
   let ingest: IngestServer | null = null;

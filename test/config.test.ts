@@ -77,6 +77,7 @@ test('an empty file is the default configuration', () => {
       durability: 'durable',
       segment_size: '64MiB',
       max_size: '8GiB',
+      max_age: 'none',
       look_back: '2m',
       when_full: 'reject',
     },

@@ -193,6 +193,11 @@ export function setPayloadLength(pool: BlockPool, at: number, bytes: number): vo
     (bytes << 24) | ((bytes & 0xff00) << 8) | ((bytes >>> 8) & 0xff00) | (bytes >>> 24);
 }
 
+/** The frame as an `otlp_proto` record: the header ends in the payload's length, as such a record begins. */
+export function frameRecord(pool: BlockPool, at: number): Buffer {
+  return pool.bytes.subarray(at + Field.length, at + FRAME_HEADER_BYTES + payloadLength(pool, at));
+}
+
 /** Address of the frame after the one at `at`. */
 export function nextFrame(pool: BlockPool, at: number): number {
   return at + frameSpan(payloadLength(pool, at));

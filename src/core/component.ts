@@ -127,6 +127,8 @@ export interface FrameRun {
   frames: number[];
   /** The sequence to read on from. */
   next: number;
+  /** Items of stream `raw` in damaged records that were passed, by signal index. */
+  damaged: readonly number[];
   release(): void;
 }
 
@@ -136,8 +138,11 @@ export interface FrameSource {
   readonly head: number;
   /** Items of the stream and signal ever appended. */
   total(stream: Stream, signal: Signal): number;
-  /** Frames with sequence >= `from`, about `maxBytes` of them; null when nothing is there yet. */
-  read(from: number, row: Row, maxBytes: number): Promise<FrameBatch | null>;
+  /**
+   * Frames with sequence >= `from`, about `maxBytes` of them; null when nothing is there yet. `total`: items of the row that are known to
+   * lie before `from`, so that damage there is not counted again.
+   */
+  read(from: number, row: Row, maxBytes: number, total: number): Promise<FrameBatch | null>;
   /** Resolves when `head` has moved past `from`, or at once when it has; also when the source closes. */
   moved(from: number): Promise<void>;
 }
@@ -151,6 +156,9 @@ export interface CursorRow {
   /** Stream `sampled`: what the selection had filtered and sampled out by then. */
   filteredFrom: number;
   sampledOutFrom: number;
+  /** Stream `sampled`: what had been lost before the selection read it, by damage and by expiry. */
+  damagedFrom: number;
+  expiredFrom: number;
   delivered: number;
   deadLettered: number;
   expired: number;

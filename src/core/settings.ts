@@ -15,6 +15,8 @@ const urlPath = (text: string, signal: string) =>
   Type.String({ pattern: '^/[^\\s?#]*$', default: text, description: `Path that takes ${signal}.` });
 const autoBytes = (description: string) =>
   Type.Union([Type.Literal('auto'), Type.String({ format: 'bytes' })], { default: 'auto', description });
+const limit = (format: 'duration' | 'bytes', description: string) =>
+  Type.Union([Type.Literal('none'), Type.String({ format })], { default: 'none', description });
 const section = <Keys extends TProperties>(keys: Keys, description: string) =>
   Type.Object(keys, { default: {}, description, additionalProperties: false });
 
@@ -108,9 +110,11 @@ const Journal = section(
       'Most bytes of intake segments, at least 4 segments. The derived journal has a quarter of it.',
     ),
     look_back: duration('2m', 'How far back intake segments are kept for contracts that break.'),
-    when_full: Type.Literal('reject', {
+    max_age: limit('duration', 'Data that no sink has taken for so long is given up, counted as expired.'),
+    when_full: Type.Union([Type.Literal('reject'), Type.Literal('drop_oldest')], {
       default: 'reject',
-      description: 'What happens when max_size is reached: reject answers 503 until sinks have caught up.',
+      description:
+        'What happens when max_size or the disk is full: reject answers 503 until sinks have caught up; drop_oldest gives up the oldest data, counted as expired.',
     }),
   },
   'The journal on disk that everything goes through.',

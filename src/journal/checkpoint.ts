@@ -1,7 +1,7 @@
-/** Some bytes under a name, replaced as a whole and checked when loaded; what they mean is their owner's business. */
+/** Some bytes under a name, kept twice, replaced as a whole and checked when loaded; what they mean is their owner's business. */
 import path from 'node:path';
 import { crc32 } from 'node:zlib';
-import { diskFiles, type Files, readWhole, writeAtomically } from './files.ts';
+import { diskFiles, type Files, readTwice, writeTwice } from './files.ts';
 
 export type Checkpoint =
   | { kind: 'none' }
@@ -24,14 +24,19 @@ export async function saveCheckpoint(
   header.writeUInt32LE(MAGIC, 0);
   header.writeUInt32LE(crc32(bytes), 4);
   header.writeUIntLE(bytes.length, 8, 6);
-  await writeAtomically(files, directory, name, bytes.length === 0 ? [header] : [header, bytes]);
+  await writeTwice(files, directory, name, bytes.length === 0 ? [header] : [header, bytes]);
 }
 
 /** Rejects only when the file cannot be read at all. */
 export async function loadCheckpoint(directory: string, name: string, files: Files = diskFiles): Promise<Checkpoint> {
+  const copies = await readTwice(files, directory, name);
   const file = path.join(directory, name);
-  const whole = await readWhole(files, file);
-  if (whole === null) return { kind: 'none' };
+  // The second is older when a crash came between them, and then the first is whole.
+  const read = copies.map((copy) => readCheckpoint(copy, file));
+  return read.find(({ kind }) => kind === 'found') ?? read[0] ?? { kind: 'none' };
+}
+
+function readCheckpoint(whole: Buffer, file: string): Checkpoint {
   const bytes = whole.subarray(HEADER_BYTES);
   if (whole.length < HEADER_BYTES || whole.readUInt32LE(0) !== MAGIC) return damaged(file, 'is no checkpoint');
   if (whole.readUIntLE(8, 6) !== bytes.length) return damaged(file, 'has the wrong length');

@@ -1,8 +1,9 @@
 /** The journal's root directory: who it belongs to, for ever (identity) and now (lock); the journals in it are not its business. */
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
+import { crc32 } from 'node:zlib';
 import { AgentError, messageOf } from '../core/errors.ts';
-import { diskFiles, type Files, readWhole, writeAtomically } from './files.ts';
+import { diskFiles, type Files, readTwice, writeTwice } from './files.ts';
 import { type Lock, takeLock } from './lock.ts';
 
 export interface Identity {
@@ -51,10 +52,12 @@ export async function openDirectory(options: DirectoryOptions): Promise<JournalD
 /** The identity of a directory, also of one that another agent uses; null when there is none. Throws JOURNAL_UNWRITABLE when unreadable. */
 export async function readIdentity(files: Files, directory: string): Promise<Identity | null> {
   const file = path.join(directory, 'identity');
-  const bytes = await readWhole(files, file);
-  if (bytes === null) return null;
-  const identity = parseIdentity(bytes.toString('utf8'));
-  if (identity !== null) return identity;
+  const copies = await readTwice(files, directory, 'identity');
+  if (copies.length === 0) return null;
+  for (const copy of copies) {
+    const identity = parseIdentity(copy.toString('utf8'));
+    if (identity !== null) return identity;
+  }
   // A new one would make every delivered sequence look like another agent's.
   const message = `${file} is damaged: restore it, or remove it to let this journal begin a new identity`;
   throw new AgentError('JOURNAL_UNWRITABLE', message);
@@ -64,8 +67,14 @@ async function identify(files: Files, directory: string, agent: string): Promise
   const known = await readIdentity(files, directory);
   if (known !== null) return known;
   const identity = { journal: randomBytes(4).toString('hex'), agent };
-  await writeAtomically(files, directory, 'identity', [Buffer.from(`${JSON.stringify(identity)}\n`)]);
+  const line = { ...identity, crc: crcOf(identity) };
+  await writeTwice(files, directory, 'identity', [Buffer.from(`${JSON.stringify(line)}\n`)]);
   return identity;
+}
+
+/** CRC-32 of both, so that a changed letter is not taken for another agent. */
+function crcOf({ journal, agent }: Identity): number {
+  return crc32(`${journal} ${agent}`);
 }
 
 function parseIdentity(text: string): Identity | null {
@@ -73,8 +82,9 @@ function parseIdentity(text: string): Identity | null {
     const value: unknown = JSON.parse(text);
     if (typeof value !== 'object' || value === null || !('journal' in value) || !('agent' in value)) return null;
     const { journal, agent } = value;
-    const valid = typeof journal === 'string' && /^[0-9a-f]{8}$/.test(journal) && typeof agent === 'string';
-    return valid ? { journal, agent } : null;
+    if (typeof journal !== 'string' || !/^[0-9a-f]{8}$/.test(journal) || typeof agent !== 'string') return null;
+    const identity = { journal, agent };
+    return !('crc' in value) || value.crc === crcOf(identity) ? identity : null;
   } catch {
     // Not JSON: the caller answers for it.
     return null;

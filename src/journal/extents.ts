@@ -100,7 +100,7 @@ export async function loadExtent(options: LoadOptions, position: Position, limit
         const end = Math.min(start + got, limit);
         const extent = emptyExtent(position, block, start);
         const needed = verify(pool, extent, end, start + got < start + bytes || end >= limit);
-        if (needed === 0) return extent;
+        if (needed === 0) return start + got < Math.min(start + bytes, limit) ? cutShort(extent, limit) : extent;
         wanted = alignUp(needed - start);
       } catch (error) {
         pool.release(block);
@@ -109,6 +109,13 @@ export async function loadExtent(options: LoadOptions, position: Position, limit
       pool.release(block);
     }
   });
+}
+
+/** The file ends before the journal does: what is missing is as bad as what cannot be read. */
+function cutShort(extent: Extent, limit: number): Extent {
+  extent.bad.push(extent.to, limit);
+  extent.to = limit;
+  return extent;
 }
 
 /** As `readFully`, but a page the disk cannot read becomes zeros, which count as damage: one bad sector stops nobody. */

@@ -123,6 +123,21 @@ export async function writeAtomically(
   await syncDirectory(files, directory);
 }
 
+/** As `writeAtomically`, and the same again under `NAME.copy`: one damaged file then costs nothing. */
+export async function writeTwice(files: Files, directory: string, name: string, bytes: Uint8Array[]): Promise<void> {
+  await writeAtomically(files, directory, name, bytes);
+  await writeAtomically(files, directory, `${name}.copy`, bytes);
+}
+
+/** What `writeTwice` wrote: the file and its copy, those that are there. */
+export async function readTwice(files: Files, directory: string, name: string): Promise<Buffer[]> {
+  const both = [
+    await readWhole(files, path.join(directory, name)),
+    await readWhole(files, path.join(directory, `${name}.copy`)),
+  ];
+  return both.filter((bytes) => bytes !== null);
+}
+
 /** The whole file, or null when there is none. */
 export async function readWhole(files: Files, file: string): Promise<Buffer | null> {
   try {

@@ -1,14 +1,16 @@
 /** One journal: a directory of segments with one writer and any number of readers; says nothing about what the frames mean. */
 import path from 'node:path';
-import type { Logger } from 'pino';
-import { type BlockPool, PAGE_BYTES, type Signal, type Stream } from '../core/block.ts';
+import { type BlockPool, SIGNALS, type Signal, type Stream } from '../core/block.ts';
 import type { FrameBatch, FrameSource, Row } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
 import { type Extent, ExtentCache, type LoadOptions } from './extents.ts';
 import { diskFiles, type Files, O_WRONLY, withFile } from './files.ts';
-import { alignUp, ROWS, rowIndex } from './format.ts';
+import { ROWS, rowIndex } from './format.ts';
+import type { KnownEnd } from './header.ts';
+import { type Hold, Holds } from './holds.ts';
 import { countOpening, prepareDirectory } from './making.ts';
 import { OpenSegments } from './open.ts';
+import { checkSizes, type JournalOptions } from './options.ts';
 import { Quarantine } from './quarantine.ts';
 import { ALL_ROWS, type Collected, Reader } from './reader.ts';
 import { type Recovered, recover } from './recovery.ts';
@@ -16,36 +18,14 @@ import type { JournalState, Region } from './region.ts';
 import { type Segment, SegmentStore } from './segments.ts';
 import { GroupWriter } from './writer.ts';
 
-export interface JournalOptions {
-  /** The journal root; this one lives in the folder `name` in it. */
-  directory: string;
-  name: 'intake' | 'derived';
-  pool: BlockPool;
-  /** Size of one segment file; rounded up to 4 KiB. */
-  segmentBytes: number;
-  /** Quota of all segment files together, spares included; at least two segments. */
-  maxBytes: number;
-  /** `durable`: an append resolves when its group is synced. `written`: when it is written; synced 100 ms later at most. */
-  durability: 'durable' | 'written';
-  log: Pick<Logger, 'info' | 'warn' | 'error'>;
-  /** Pool memory that committed and read frames may keep; default 16 MiB. */
-  cacheBytes?: number;
-  /** Write and read without O_DIRECT even where it would work. */
-  buffered?: boolean;
-  files?: Files;
-  /** A group was committed. */
-  onSync?(seconds: number, regions: number, bytes: number): void;
-  /** A piece of a segment is no record: it was skipped, and copied to `quarantine/`. Once per piece. */
-  onDamage?(bytes: number): void;
-  onFailure?(error: AgentError): void;
-}
-
-/** Keeps everything from a sequence on; the owner moves it only to positions that are durably saved. */
-export interface Hold {
-  /** Sequences below `sequence` are not needed any more. */
-  advance(sequence: number): void;
-  /** The hold is gone. A journal without any hold recycles nothing. */
-  release(): void;
+/** A segment as those see it who decide what to keep. */
+export interface SegmentSpan {
+  /** The first sequence it may hold; the next one's is where it ends. */
+  first: number;
+  /** Receive time of its first record, Unix milliseconds. */
+  startMs: number;
+  /** Items of the row before its first record. */
+  total(stream: Stream, signal: Signal): number;
 }
 
 /** Frames of every stream and signal, in one piece of memory. */
@@ -55,8 +35,8 @@ export interface FrameRun {
   end: number;
   frames: number[];
   next: number;
-  /** Items, of all streams and signals, of damaged records that were passed. */
-  damaged: number;
+  /** Items of stream `raw` in damaged records that were passed, by signal index. */
+  damaged: number[];
   release(): void;
 }
 
@@ -77,7 +57,7 @@ export class Journal implements FrameSource {
   readonly #quarantine: Quarantine;
   readonly #pool: BlockPool;
   readonly #open: OpenSegments;
-  readonly #holds = new Map<string, number>();
+  readonly #holds: Holds;
   readonly #syncMs: number[] = [];
   #syncs = 0;
   #waiting: { from: number; resolve(): void }[] = [];
@@ -88,11 +68,7 @@ export class Journal implements FrameSource {
    * JOURNAL_UNWRITABLE when the directory cannot be used, CONFIG_INVALID when the sizes do not fit.
    */
   static async open(options: JournalOptions): Promise<Journal> {
-    const sized = { ...options, segmentBytes: alignUp(options.segmentBytes) };
-    if (sized.maxBytes < 2 * sized.segmentBytes || sized.segmentBytes < 4 * PAGE_BYTES) {
-      const message = `journal.max_size ${sized.maxBytes} is less than two segments of ${sized.segmentBytes}: raise it`;
-      throw new AgentError('CONFIG_INVALID', message);
-    }
+    const sized = checkSizes(options);
     const files = options.files ?? diskFiles;
     const directory = path.join(options.directory, options.name);
     const wanted = options.durability === 'durable' && options.buffered !== true;
@@ -100,10 +76,12 @@ export class Journal implements FrameSource {
     const cache = new ExtentCache(options.pool, options.cacheBytes ?? CACHE_BYTES);
     const open = new OpenSegments(files, direct);
     const load: LoadOptions = { pool: options.pool, files, direct, open, relieve: () => cache.clear() };
-    const recovered = await recover(directory, load);
+    const recovered = await recover(directory, load, options.known);
     await syncNewest(files, recovered);
     recovered.epoch = await countOpening(files, directory, recovered.epoch);
-    return new Journal(sized, directory, load, cache, recovered);
+    const journal = new Journal(sized, directory, load, cache, recovered);
+    if (recovered.endDamaged) await journal.#leaveDamagedEnd();
+    return journal;
   }
 
   private constructor(
@@ -124,6 +102,7 @@ export class Journal implements FrameSource {
     const { epoch, nextSequence, tally } = found;
     this.#state = { epoch, head: nextSequence, nextSequence, tally, sealed: tally.slice() };
     this.#store = new SegmentStore({ ...options, files, directory, direct }, found.segments, found.spares);
+    this.#holds = new Holds((keepFrom) => this.#store.recycle(keepFrom));
     this.#quarantine = new Quarantine(files, directory, log, options.onDamage);
     const onDamage = (segment: Segment, bad: number[]) => this.#quarantine.take(segment, bad);
     this.#reader = new Reader({ ...load, store: this.#store, state: this.#state, cache, onDamage });
@@ -136,7 +115,9 @@ export class Journal implements FrameSource {
     };
     const onFailure = (error: AgentError) => options.onFailure?.(error);
     const shared = { pool, files, store: this.#store, state, durability, direct, log };
-    this.#writer = new GroupWriter({ ...shared, committed, onGroup, onFailure }, found.segments.at(-1));
+    // Behind a damaged end nothing is written, or what is lost there would be found anew by every start.
+    const goOn = found.endDamaged ? undefined : found.segments.at(-1);
+    this.#writer = new GroupWriter({ ...shared, committed, onGroup, onFailure }, goOn);
     const newest = found.segments.at(-1);
     if (newest !== undefined && found.bad.length > 0) this.#quarantine.take(newest, found.bad);
     this.#store.prepare();
@@ -169,6 +150,14 @@ export class Journal implements FrameSource {
     return this.#store.list.length;
   }
 
+  /** Oldest first; the last one is written to. */
+  spans(): SegmentSpan[] {
+    return this.#store.list.map(({ first, startMs, start }) => {
+      const total = (stream: Stream, signal: Signal) => start[rowIndex(stream, signal)] as number;
+      return { first, startMs, total };
+    });
+  }
+
   /** About how many bytes lie from `sequence` on; within a segment by the share of its sequences. */
   bytesFrom(sequence: number): number {
     const { list } = this.#store;
@@ -183,6 +172,21 @@ export class Journal implements FrameSource {
   /** Receive time of the oldest record kept, Unix milliseconds, or 0. */
   get oldestMs(): number {
     return this.#store.list[0]?.startMs ?? 0;
+  }
+
+  /** Where it stands now, to be saved with the cursors; undefined before the first append. */
+  get end(): KnownEnd | undefined {
+    const { current } = this.#store;
+    if (current === undefined) return undefined;
+    const { start, previousStart, ...header } = this.#store.header(current);
+    return {
+      ...header,
+      start: [...start],
+      previousStart: [...previousStart],
+      used: current.used,
+      next: this.#state.head,
+      tally: [...this.#state.tally],
+    };
   }
 
   /** 99th percentile of the last 256 groups, milliseconds; 0 before the first. */
@@ -205,20 +209,26 @@ export class Journal implements FrameSource {
     return this.#state.tally[ROWS * 2 + rowIndex(stream, signal)] as number;
   }
 
-  async read(from: number, row: Row, maxBytes: number): Promise<FrameBatch | null> {
+  async read(from: number, { stream, signal }: Row, maxBytes: number, total: number): Promise<FrameBatch | null> {
     if (this.#closed) return null;
-    const found = await this.#reader.collect(from, rowIndex(row.stream, row.signal), maxBytes, EXTENTS_PER_READ);
+    const row = rowIndex(stream, signal);
+    const found = await this.#reader.collect(from, row, maxBytes, EXTENTS_PER_READ, new Map([[row, total]]));
     if (found === null) return null;
-    const { frames, next, damaged } = found;
-    return { frames, next, damaged, release: this.#releaser(found) };
+    const { frames, next } = found;
+    return { frames, next, damaged: found.damaged[row] as number, release: this.#releaser(found) };
   }
 
-  /** Frames of every stream and signal from `from` on, about `maxBytes`, at least one; null when nothing is there yet. */
-  async readAll(from: number, maxBytes: number): Promise<FrameRun | null> {
+  /**
+   * Frames of every stream and signal from `from` on, about `maxBytes`, at least one; null when nothing is there yet. `totals`: items of
+   * stream `raw` by signal index that are known to lie before `from`.
+   */
+  async readAll(from: number, maxBytes: number, totals: readonly number[] = []): Promise<FrameRun | null> {
     if (this.#closed) return null;
-    const found = await this.#reader.collect(from, ALL_ROWS, maxBytes, 1);
+    const rows = new Map(totals.map((total, i) => [rowIndex('raw', SIGNALS[i] as Signal), total]));
+    const found = await this.#reader.collect(from, ALL_ROWS, maxBytes, 1, rows);
     if (found === null) return null;
-    const { frames, next, damaged, end } = found;
+    const { frames, next, end } = found;
+    const damaged = SIGNALS.map((signal) => found.damaged[rowIndex('raw', signal)] as number);
     return { first: frames[0] ?? end, end, frames, next, damaged, release: this.#releaser(found) };
   }
 
@@ -229,16 +239,17 @@ export class Journal implements FrameSource {
 
   /** Keeps everything from `sequence` on under this name; a second call with the name replaces the first. */
   hold(name: string, sequence: number): Hold {
-    this.#holds.set(name, sequence);
-    const advance = (next: number) => {
-      if (next <= (this.#holds.get(name) ?? Number.POSITIVE_INFINITY)) return;
-      this.#holds.set(name, next);
-      this.#recycle();
-    };
-    const release = () => {
-      if (this.#holds.delete(name)) this.#recycle();
-    };
-    return { advance, release };
+    return this.#holds.add(name, sequence);
+  }
+
+  /** A segment is needed by nobody any more and may be written anew. */
+  get hasRecyclable(): boolean {
+    return this.#store.hasRecyclable;
+  }
+
+  /** Keeps bytes that do harm, such as a request that kills workers, as `quarantine/NAME.bin`; they are copied at once. */
+  quarantine(name: string, bytes: Uint8Array): void {
+    this.#quarantine.keep(name, bytes);
   }
 
   /** Gives the memory of the read cache back; the frames are on the disk. */
@@ -258,8 +269,14 @@ export class Journal implements FrameSource {
     this.#cache.clear();
   }
 
-  #recycle(): void {
-    if (this.#holds.size > 0) this.#store.recycle(Math.min(...this.#holds.values()));
+  /** Goes on in another segment, whose start says what the damaged end should have held: readers count it when they cross. */
+  async #leaveDamagedEnd(): Promise<void> {
+    try {
+      await this.#writer.roll(this.#store.current?.startMs ?? 0, false);
+    } catch (error) {
+      // No room: the first append that finds some rolls, and readers count it then.
+      if (!(error instanceof AgentError && error.retryable)) throw error;
+    }
   }
 
   #wake(): void {

@@ -1,4 +1,4 @@
-/** Copies what is no record out of a segment before the segment is recycled, once per piece, and counts it. */
+/** Keeps a copy of what is no record, before its segment is recycled, and of frames that kill workers; counts damage once per piece. */
 import path from 'node:path';
 import type { Logger } from 'pino';
 import { messageOf } from '../core/errors.ts';
@@ -45,27 +45,44 @@ export class Quarantine {
     }
   }
 
+  /** Keeps bytes that are no damage but do harm, under `NAME.bin`; they are copied at once. */
+  keep(name: string, bytes: Uint8Array): void {
+    if (this.#bytes + bytes.length > MOST_BYTES) return;
+    this.#bytes += bytes.length;
+    const copy = Buffer.from(bytes);
+    this.#later(() => this.#write(name, copy));
+  }
+
   async close(): Promise<void> {
     await this.#work;
   }
 
   #copyLater(segment: Segment, from: number, to: number): void {
     segment.readers += 1;
-    this.#work = this.#work
-      .then(() => this.#copy(segment, from, Math.min(to, from + PIECE_BYTES)))
-      .catch((error: unknown) => {
-        this.#log.warn({ reason: messageOf(error) }, 'journal: damaged bytes could not be copied');
-      })
-      .finally(() => {
+    this.#later(async () => {
+      try {
+        await this.#copy(segment, from, Math.min(to, from + PIECE_BYTES));
+      } finally {
         segment.readers -= 1;
-      });
+      }
+    });
+  }
+
+  #later(work: () => Promise<void>): void {
+    this.#work = this.#work.then(work).catch((error: unknown) => {
+      this.#log.warn({ reason: messageOf(error) }, 'journal: bytes could not be copied to quarantine/');
+    });
   }
 
   async #copy(segment: Segment, from: number, to: number): Promise<void> {
     const files = this.#files;
     const bytes = Buffer.alloc(to - from);
     await withFile(files, segment.file, O_RDONLY, (fd) => readFully(files, fd, bytes, from));
-    await files.makeDirectory(this.#directory);
-    await writeAtomically(files, this.#directory, `${path.basename(segment.file, '.seg')}-${from}.bin`, [bytes]);
+    await this.#write(`${path.basename(segment.file, '.seg')}-${from}`, bytes);
+  }
+
+  async #write(name: string, bytes: Buffer): Promise<void> {
+    await this.#files.makeDirectory(this.#directory);
+    await writeAtomically(this.#files, this.#directory, `${name}.bin`, [bytes]);
   }
 }

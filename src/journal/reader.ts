@@ -20,7 +20,8 @@ export interface Collected {
   /** Address behind the last frame. */
   end: number;
   next: number;
-  damaged: number;
+  /** Items of damaged records that were passed, by row. */
+  damaged: Float64Array;
 }
 
 interface Collecting extends Collected {
@@ -58,9 +59,16 @@ export class Reader {
 
   /**
    * Frames of `row` (or ALL_ROWS) with sequence >= `from`, below the durable head, about `maxBytes` and at least one, from at most
-   * `maxExtents` pieces of memory; null when nothing is there yet. Rejects when the disk cannot be read.
+   * `maxExtents` pieces of memory; null when nothing is there yet. `totals`: items by row that are known to lie before `from`: what is
+   * damaged there was counted before. Rejects when the disk cannot be read.
    */
-  async collect(from: number, row: number, maxBytes: number, maxExtents: number): Promise<Collected | null> {
+  async collect(
+    from: number,
+    row: number,
+    maxBytes: number,
+    maxExtents: number,
+    totals: ReadonlyMap<number, number>,
+  ): Promise<Collected | null> {
     const { store, state } = this.#options;
     if (from >= state.head) return null;
     const found = {
@@ -68,7 +76,7 @@ export class Reader {
       blocks: [],
       end: 0,
       next: from,
-      damaged: 0,
+      damaged: new Float64Array(ROWS),
       from,
       row,
       maxBytes,
@@ -77,6 +85,7 @@ export class Reader {
     };
     const place = this.#place(from, row);
     if (place === undefined) return { ...found, next: state.head };
+    for (const [known, total] of totals) raise(place.totals, known, total);
     const pinned: Segment[] = [pin(place.segment)];
     try {
       await this.#fill(found, place, pinned, maxExtents);
@@ -141,7 +150,7 @@ export class Reader {
     const row = rowOf(pool, at);
     const wanted = found.row === ALL_ROWS || found.row === row;
     if (sequence < found.from) {
-      if (wanted) place.totals[row] = readU64(pool, at + Field.total);
+      if (wanted) raise(place.totals, row, readU64(pool, at + Field.total));
       return true;
     }
     if (wanted) {
@@ -153,8 +162,8 @@ export class Reader {
       }
       const total = readU64(pool, at + Field.total);
       const items = pool.words[(at + Field.items) >>> 2] as number;
-      found.damaged += Math.max(0, total - items - (place.totals[row] as number));
-      place.totals[row] = total;
+      lose(found, row, total - items - (place.totals[row] as number));
+      raise(place.totals, row, total);
       found.frames.push(at);
       found.bytes += span;
       found.end = at + span;
@@ -205,6 +214,15 @@ export class Reader {
   }
 }
 
+function lose(found: Collecting, row: number, items: number): void {
+  if (items > 0) found.damaged[row] = (found.damaged[row] as number) + items;
+}
+
+/** Totals only grow. */
+function raise(totals: Float64Array, row: number, total: number): void {
+  totals[row] = Math.max(totals[row] as number, total);
+}
+
 function pin(segment: Segment): Segment {
   segment.readers += 1;
   return segment;
@@ -226,9 +244,11 @@ const SEGMENT_START = 4096;
 function cross(found: Collecting, place: Place, next: Segment): void {
   for (let row = 0; row < ROWS; row++) {
     if (found.row !== ALL_ROWS && found.row !== row) continue;
-    found.damaged += Math.max(0, (next.start[row] as number) - (place.totals[row] as number));
+    lose(found, row, (next.start[row] as number) - (place.totals[row] as number));
   }
+  const { totals } = place;
   Object.assign(place, atStart(next));
+  for (let row = 0; row < ROWS; row++) raise(place.totals, row, totals[row] as number);
   found.next = Math.max(found.next, next.first);
 }
 

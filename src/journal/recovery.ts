@@ -5,7 +5,7 @@ import { AgentError, messageOf } from '../core/errors.ts';
 import { type LoadOptions, loadExtent, type Position } from './extents.ts';
 import { O_RDONLY, readFully, withFile } from './files.ts';
 import { alignUp, ROWS, rowOf } from './format.ts';
-import { newTally, readSegmentHeader, type SegmentHeader, type Tally } from './header.ts';
+import { type KnownEnd, newTally, readSegmentHeader, type SegmentHeader, type Tally } from './header.ts';
 import { type Segment, type Spare, segmentFile } from './segments.ts';
 
 export interface Recovered {
@@ -17,6 +17,8 @@ export interface Recovered {
   tally: Tally;
   /** Damaged pieces of the newest segment, [from, to) in file offsets, flat. */
   bad: number[];
+  /** Records at its very end are known to have been durable and are gone: nothing may be written behind them. */
+  endDamaged: boolean;
 }
 
 /**
@@ -51,9 +53,10 @@ interface Scan {
   bad: number[];
 }
 
-export async function recover(directory: string, options: LoadOptions): Promise<Recovered> {
+/** `known`: where the journal stood when that was last saved elsewhere; undefined when nobody knows. */
+export async function recover(directory: string, options: LoadOptions, known?: KnownEnd): Promise<Recovered> {
   try {
-    return await recoverFiles(directory, options);
+    return await recoverFiles(directory, options, known);
   } catch (error) {
     if (error instanceof AgentError) throw error;
     const message = `${directory} cannot be read: ${messageOf(error)}: mend the disk or its permissions, or move the directory away`;
@@ -61,8 +64,9 @@ export async function recover(directory: string, options: LoadOptions): Promise<
   }
 }
 
-async function recoverFiles(directory: string, options: LoadOptions): Promise<Recovered> {
+async function recoverFiles(directory: string, options: LoadOptions, known: KnownEnd | undefined): Promise<Recovered> {
   const candidates = await listCandidates(directory, options);
+  for (const [i, one] of candidates.entries()) one.header ??= headerFromElsewhere(one, candidates[i + 1], known);
   let used = candidates.length;
   while (used > 0 && !(await isUsed(directory, candidates[used - 1] as Candidate, options))) used -= 1;
   const spares = candidates.slice(used).map(({ number, capacity }) => ({ number, capacity }));
@@ -74,33 +78,50 @@ async function recoverFiles(directory: string, options: LoadOptions): Promise<Re
     segments.push(segment);
   }
   const newest = segments.at(-1);
-  if (newest === undefined) return { segments, spares, epoch: 1, nextSequence: 1, tally: newTally(), bad: [] };
-  return recoverEnd(newest, segments, spares, options);
+  if (newest === undefined)
+    return { segments, spares, epoch: 1, nextSequence: 1, tally: newTally(), bad: [], endDamaged: false };
+  return recoverEnd(newest, candidates[used - 1]?.page === 'own', segments, spares, options, known);
+}
+
+/** A header that is lost stands also in the next segment's, and the newest one's where the journal's owner keeps it. */
+function headerFromElsewhere(
+  { number }: Candidate,
+  next: Candidate | undefined,
+  known: KnownEnd | undefined,
+): SegmentHeader | null {
+  if (known?.segment === number) {
+    const { start, previousStart, ...header } = known;
+    return { ...header, start: Float64Array.from(start), previousStart: Float64Array.from(previousStart) };
+  }
+  if (next?.header?.previous !== number) return null;
+  const { startMs, previousFirst, previousStart } = next.header;
+  const before = { previous: 0, previousUsed: 0, previousFirst: 0, previousStart: newTally() };
+  // Epoch 0 lets every record of its own pass.
+  return { segment: number, epoch: 0, first: previousFirst, ...before, startMs, start: previousStart };
 }
 
 async function recoverEnd(
   newest: Segment,
+  hasHeader: boolean,
   segments: Segment[],
   spares: Spare[],
   options: LoadOptions,
+  known: KnownEnd | undefined,
 ): Promise<Recovered> {
   const scanned = await scan(newest, newest.capacity, newest.start, options);
-  newest.used = alignUp(scanned.end);
-  const nextSequence = Math.max(newest.first, scanned.sequence + 1) + SEQUENCE_GAP;
+  const safe = known?.segment === newest.number ? known.used : 0;
+  // One that was prepared and never written to has no header yet; the first group brings it.
+  newest.used = scanned.records === 0 && !hasHeader && safe === 0 ? 0 : Math.max(alignUp(scanned.end), safe);
+  const nextSequence = Math.max(newest.first, scanned.sequence + 1, known?.next ?? 0) + SEQUENCE_GAP;
   const bad: number[] = [];
   for (let i = 0; i < scanned.bad.length; i += 2) {
-    // What comes behind the last valid record is the tail, not damage.
+    // What comes behind the last valid record is the tail, not damage, unless it is known to have been durable.
     const [from, to] = scanned.bad.slice(i, i + 2) as [number, number];
-    if (from < scanned.end) bad.push(from, to);
+    if (from < newest.used) bad.push(from, Math.min(to, newest.used));
   }
-  return {
-    segments,
-    spares,
-    epoch: Math.max(newest.epoch, scanned.epoch) + 1,
-    nextSequence,
-    tally: scanned.tally,
-    bad,
-  };
+  const tally = scanned.tally.map((total, i) => Math.max(total, known?.tally[i] ?? 0));
+  const endDamaged = tally.some((total, i) => total > (scanned.tally[i] as number));
+  return { segments, spares, epoch: Math.max(newest.epoch, scanned.epoch) + 1, nextSequence, tally, bad, endDamaged };
 }
 
 async function listCandidates(directory: string, options: LoadOptions): Promise<Candidate[]> {
@@ -170,11 +191,8 @@ async function scan(segment: Segment, limit: number, start: Tally, options: Load
     for (const at of extent.frames) addFrame(options.pool, at, found);
     if (extent.validEnd > extent.from) found.end = extent.validEnd;
     found.bad.push(...extent.bad);
-    // No progress: the file is shorter than it says.
-    const stuck = extent.to === position.offset;
     Object.assign(position, { offset: extent.to, sequence: extent.sequence, epoch: extent.epoch });
     options.pool.release(extent.block);
-    if (stuck) break;
   }
   return Object.assign(found, { sequence: position.sequence, epoch: position.epoch });
 }

@@ -19,6 +19,8 @@ export interface JournalState {
 export interface Region {
   first: number;
   end: number;
+  /** It may take the segment that is kept in reserve beyond the quota. */
+  urgent?: boolean;
 }
 
 /** Seals each frame of a region in physical order; returns the addresses of those that hold something. */

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { PAGE_BYTES } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { alignedMemory, type Files, O_DIRECT, O_DSYNC, O_WRONLY, syncDirectory } from './files.ts';
-import type { Tally } from './header.ts';
+import { newTally, type SegmentHeader, type Tally } from './header.ts';
 import { FILL_BYTES, makeSegment, mebibytes } from './making.ts';
 
 export interface Segment {
@@ -43,6 +43,8 @@ export interface SegmentOptions {
   /** Fill new files through O_DIRECT. */
   direct: boolean;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** Asked when a segment cannot be made for want of room: true when something was given up and may be recycled now. */
+  makeRoom?: (() => Promise<boolean>) | undefined;
 }
 
 const MAX_SPARES = 2;
@@ -86,9 +88,30 @@ export class SegmentStore {
     return this.list.at(-1);
   }
 
+  /** What the header of a segment in the list says. */
+  header({ number, epoch, first, startMs, start }: Segment): SegmentHeader {
+    const before = this.list[this.list.findIndex((one) => one.number === number) - 1];
+    return {
+      segment: number,
+      epoch,
+      first,
+      previous: before?.number ?? 0,
+      previousUsed: before?.used ?? 0,
+      previousFirst: before?.first ?? 0,
+      previousStart: before?.start ?? newTally(),
+      startMs,
+      start,
+    };
+  }
+
   /** Most bytes one append may have. */
   get regionBytes(): number {
     return this.#options.segmentBytes - PAGE_BYTES;
+  }
+
+  /** Over the quota, by the segment that urgent records may take beyond it. */
+  get isOver(): boolean {
+    return this.bytes > this.#options.maxBytes;
   }
 
   /** The segment that holds `sequence`, or the oldest when it is older than everything kept. */
@@ -114,11 +137,11 @@ export class SegmentStore {
    * Makes the next segment the current one; its header page is the writer's business. Throws JOURNAL_FULL or JOURNAL_SYNC_FAILED,
    * both retryable, when there is none and none can be made.
    */
-  async roll(epoch: number, first: number, startMs: number, start: Tally): Promise<Segment> {
+  async roll(epoch: number, first: number, startMs: number, start: Tally, urgent = false): Promise<Segment> {
     await this.#work;
-    if (this.#spares.length === 0) await this.#next(() => this.#obtain());
+    if (this.#spares.length === 0) await this.#next(() => this.#obtain(urgent));
     const spare = this.#spares.shift();
-    if (spare === undefined) throw this.#full();
+    if (spare === undefined) throw this.full();
     const file = segmentFile(this.#options.directory, spare.number);
     const life = { readers: 0, failed: false, gone: false };
     const segment = { ...spare, file, used: 0, first, epoch, startMs, start: start.slice(), ...life };
@@ -153,6 +176,10 @@ export class SegmentStore {
     this.#keepFrom = Math.max(this.#keepFrom, keepFrom);
     if (this.#closed || this.#oldestDone() === undefined) return;
     this.#background(() => this.#recycleDone());
+  }
+
+  get hasRecyclable(): boolean {
+    return this.#oldestDone() !== undefined || this.#spares.length > 0;
   }
 
   /** A read of `segment` has ended. */
@@ -191,7 +218,7 @@ export class SegmentStore {
   }
 
   async #recycleDone(): Promise<void> {
-    const { files, directory, segmentBytes } = this.#options;
+    const { files, directory, segmentBytes, maxBytes } = this.#options;
     const kept: Spare[] = [];
     let removed = 0;
     for (let oldest = this.#oldestDone(); oldest !== undefined; oldest = this.#oldestDone()) {
@@ -199,7 +226,8 @@ export class SegmentStore {
       this.list.shift();
       oldest.gone = true;
       removed += 1;
-      const fits = !oldest.failed && oldest.capacity === segmentBytes;
+      const fits =
+        !oldest.failed && oldest.capacity === segmentBytes && this.bytes + (kept.length + 1) * segmentBytes <= maxBytes;
       if (fits && this.#spares.length + kept.length < MAX_SPARES) {
         const number = this.#highest() + kept.length + 1;
         await files.rename(oldest.file, segmentFile(directory, number));
@@ -211,15 +239,27 @@ export class SegmentStore {
     this.#spares.push(...kept);
   }
 
-  async #obtain(): Promise<void> {
+  async #obtain(urgent = false): Promise<void> {
     await this.#recycleDone();
     if (this.#spares.length > 0 || this.#closed) return;
-    if (this.bytes + this.#options.segmentBytes > this.#options.maxBytes) throw this.#full();
-    this.#making = this.#options.segmentBytes;
+    try {
+      await this.#make(urgent);
+    } catch (error) {
+      const isFull = error instanceof AgentError && error.code === 'JOURNAL_FULL';
+      if (!isFull || !(await this.#options.makeRoom?.())) throw error;
+      await this.#recycleDone();
+      if (this.#spares.length === 0) await this.#make(urgent);
+    }
+  }
+
+  async #make(urgent: boolean): Promise<void> {
+    const { segmentBytes, maxBytes } = this.#options;
+    if (this.bytes + segmentBytes > maxBytes + (urgent ? segmentBytes : 0)) throw this.full();
+    this.#making = segmentBytes;
     try {
       const number = this.#highest() + 1;
       await makeSegment(this.#options, segmentFile(this.#options.directory, number), this.#zeros);
-      this.#spares.push({ number, capacity: this.#options.segmentBytes });
+      this.#spares.push({ number, capacity: segmentBytes });
     } finally {
       this.#making = 0;
     }
@@ -229,7 +269,7 @@ export class SegmentStore {
     return Math.max(this.current?.number ?? 0, this.#spares.at(-1)?.number ?? 0);
   }
 
-  #full(): AgentError {
+  full(): AgentError {
     const { maxBytes, directory } = this.#options;
     const numbers = `${mebibytes(this.bytes)} in use, limit ${mebibytes(maxBytes)}`;
     return new AgentError(

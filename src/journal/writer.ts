@@ -25,7 +25,7 @@ export interface WriterOptions {
   onFailure(error: AgentError): void;
 }
 
-interface Pending extends Region {
+interface Pending extends Required<Region> {
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -79,7 +79,8 @@ export class GroupWriter {
       return Promise.reject(new AgentError('BODY_TOO_LARGE', message));
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ first: region.first, end: region.end, resolve, reject });
+      const { first, end, urgent = false } = region;
+      this.#queue.push({ first, end, urgent, resolve, reject });
       // In a microtask, so that what is appended in one turn becomes one group.
       this.#running ??= Promise.resolve().then(() => this.#run());
     });
@@ -107,7 +108,7 @@ export class GroupWriter {
     const head = this.#queue[0] as Pending;
     let segment: Segment;
     try {
-      segment = await this.#segmentFor(alignUp(head.end) - head.first);
+      segment = await this.#segmentFor(alignUp(head.end) - head.first, head.urgent);
     } catch (error) {
       this.#queue.shift();
       head.reject(error);
@@ -120,29 +121,33 @@ export class GroupWriter {
       const region = this.#queue[taken] as Pending;
       const bytes = alignUp(region.end) - region.first;
       const fits = segment.used + group.bytes + bytes <= segment.capacity;
-      if (taken > 0 && (!fits || group.bytes + bytes > GROUP_BYTES)) break;
+      if (taken > 0 && (!fits || group.bytes + bytes > GROUP_BYTES || region.urgent !== head.urgent)) break;
       this.#addRegion(group, region, bytes);
     }
     group.pending = this.#queue.splice(0, taken);
     return group;
   }
 
-  async #segmentFor(bytes: number): Promise<Segment> {
-    const { store, state } = this.#options;
+  async #segmentFor(bytes: number, urgent: boolean): Promise<Segment> {
+    if (!urgent && this.#options.store.isOver) throw this.#options.store.full();
     if (this.#spoiled !== undefined && this.#spoiled === this.#segment) this.#abandon(this.#spoiled);
     const current = this.#segment;
     const room = current === undefined ? 0 : current.capacity - Math.max(current.used, PAGE_BYTES);
-    if (current === undefined || room < bytes) {
-      // What was only written must be safe before its file is closed.
-      await this.#syncLazily();
-      const startMs = readU64(this.#options.pool, (this.#queue[0] as Pending).first + Field.receivedMs);
-      const next = await store.roll(state.epoch, state.nextSequence, startMs, state.tally);
-      await this.#closeFile();
-      this.#segment = next;
-    }
-    const segment = this.#segment as Segment;
+    const receivedMs = readU64(this.#options.pool, (this.#queue[0] as Pending).first + Field.receivedMs);
+    const segment = current === undefined || room < bytes ? await this.roll(receivedMs, urgent) : current;
     if (this.#fd < 0) this.#fd = await this.#open(segment);
     return segment;
+  }
+
+  /** Goes on in a new segment. Throws JOURNAL_FULL or JOURNAL_SYNC_FAILED, both retryable, when there is none. */
+  async roll(startMs: number, urgent: boolean): Promise<Segment> {
+    const { store, state } = this.#options;
+    // What was only written must be safe before its file is closed.
+    await this.#syncLazily();
+    const next = await store.roll(state.epoch, state.nextSequence, startMs, state.tally, urgent);
+    await this.#closeFile();
+    this.#segment = next;
+    return next;
   }
 
   async #open(segment: Segment): Promise<number> {
@@ -155,11 +160,7 @@ export class GroupWriter {
   }
 
   #addHeader(group: Group): void {
-    const { store } = this.#options;
-    const { number, epoch, first, startMs, start } = group.segment;
-    const before = store.list.at(-2);
-    const previous = { previous: before?.number ?? 0, previousUsed: before?.used ?? 0 };
-    writeSegmentHeader(this.#page, { segment: number, epoch, first, ...previous, startMs, start });
+    writeSegmentHeader(this.#page, this.#options.store.header(group.segment));
     group.views.push(this.#page);
     group.bytes += PAGE_BYTES;
   }

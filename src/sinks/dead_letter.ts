@@ -1,7 +1,7 @@
 /** Keeps what a destination refuses for good: an otlp_proto file with the bytes and a .json beside it with the reason. */
 import { mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type BlockPool, Field, FRAME_HEADER_BYTES, payloadLength, readU64 } from '../core/block.ts';
+import { type BlockPool, Field, frameRecord, readU64 } from '../core/block.ts';
 import type { Part, Row } from '../core/component.ts';
 
 export interface Grave {
@@ -27,7 +27,7 @@ export async function buryPart(grave: Grave, part: Part, frames: readonly number
       return sequence >= part.sequence && sequence <= part.lastSequence;
     });
     const sequence = part.sequence === part.lastSequence ? `${part.sequence}` : `${part.sequence}-${part.lastSequence}`;
-    const records = inside.map((frame) => storageRecord(pool, frame));
+    const records = inside.map((frame) => frameRecord(pool, frame));
     return bury(grave, records, { sequence, items: part.items, reason });
   }
   const length = Buffer.alloc(4);
@@ -40,12 +40,7 @@ export async function buryPart(grave: Grave, part: Part, frames: readonly number
 export async function buryFrame(grave: Grave, frame: number, reason: string): Promise<void> {
   const sequence = `${readU64(grave.pool, frame + Field.sequence)}`;
   const items = grave.pool.words[(frame + Field.items) >>> 2] as number;
-  return bury(grave, [storageRecord(grave.pool, frame)], { sequence, items, reason });
-}
-
-/** The header ends in the payload's length, as an otlp_proto record begins. */
-function storageRecord(pool: BlockPool, frame: number): Buffer {
-  return pool.bytes.subarray(frame + Field.length, frame + FRAME_HEADER_BYTES + payloadLength(pool, frame));
+  return bury(grave, [frameRecord(grave.pool, frame)], { sequence, items, reason });
 }
 
 async function bury(grave: Grave, records: Buffer[], words: Words): Promise<void> {

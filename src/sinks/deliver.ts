@@ -5,6 +5,7 @@ import type { CursorRow, FrameSource, Row, SinkContext, SinkDefinition, Writer }
 import { messageOf } from '../core/errors.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import type { EncodeTask } from './parts.ts';
+import { expireCursor } from './progress.ts';
 import { backoffMs, type Retry, sleep } from './retry.ts';
 import { DeliveryRow, type RowState, stateOf } from './row.ts';
 
@@ -28,8 +29,8 @@ export interface DeliveryOptions {
   source(stream: Stream): FrameSource;
   /** The row's durable counts; they are changed in place. */
   cursor(row: Row): CursorRow;
-  /** Called after a cursor changed: its owner saves it some time. */
-  changed?(row: Row): void;
+  /** Called after a cursor changed: its owner saves it some time. `damaged`: items that were lost on the way there. */
+  changed?(row: Row, damaged: number): void;
   /** The sink's encoder in a worker. */
   encode: EncodeTask;
   retry: Retry;
@@ -58,6 +59,8 @@ export interface Delivery {
   drain(deadlineMs: number): Promise<void>;
   /** Stops reading, waits for what is in flight until the deadline (Unix milliseconds), closes the writer. */
   close(deadlineMs: number): Promise<void>;
+  /** Gives up what the row has not sent below `next`, where its running total is `total`; returns the items. */
+  expire(row: Row, next: number, total: number): number;
   /** How it goes; refreshes the lag metrics, too. */
   state(): DeliveryState;
 }
@@ -113,6 +116,8 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       await before(deadlineMs, options.now(), Promise.all(rows.map((row) => row.settled())));
       if (writer !== null) await before(deadlineMs, options.now(), writer.close(deadlineMs));
     },
+    expire: (row, next, total) =>
+      find(row)?.expire(next, total) ?? Math.max(0, expireCursor(options.cursor(row), next, total)),
     state: () => {
       const found = rows.map((row) => row.state());
       if (openError !== null) found.push(unopened(openError, options.now() - failingSinceMs, options.streams));
@@ -131,7 +136,7 @@ function createRows(options: DeliveryOptions, writer: Writer): DeliveryRow[] {
     encoder: definition.encoder(options.config),
     batchBytes: definition.batchBytes,
     concurrency: options.concurrency ?? definition.concurrency,
-    changed: (row: Row) => options.changed?.(row),
+    changed: (row: Row, damaged: number) => options.changed?.(row, damaged),
   };
   return options.streams.flatMap((stream) =>
     SIGNALS_OF[stream].map((signal) => {

@@ -33,11 +33,14 @@ export async function makeParts(
   return { parts, refused: [], release: () => {} };
 }
 
-async function encodeFrames(encode: EncodeTask, frames: readonly number[], row: Row): Promise<Parts> {
+async function encodeFrames(encode: EncodeTask, frames: readonly number[], row: Row, alone = false): Promise<Parts> {
   try {
     return { ...(await encode(frames, row.stream, row.signal)), refused: [] };
   } catch (error) {
-    if (!(error instanceof AgentError) || error.retryable) throw error;
+    if (!(error instanceof AgentError)) throw error;
+    // A thread that died may have died of something else: its frames run alone, once.
+    if (error.code === 'WORKER_DIED' && !alone) return encodeOneByOne(encode, frames, row);
+    if (error.retryable && error.code !== 'WORKER_DIED') throw error;
     const [frame] = frames;
     if (frame !== undefined && frames.length === 1) {
       return { parts: [], refused: [{ frame, reason: error.message }], release: () => {} };
@@ -53,7 +56,7 @@ async function encodeOneByOne(encode: EncodeTask, frames: readonly number[], row
     for (const one of made) one.release();
   };
   try {
-    for (const frame of frames) made.push(await encodeFrames(encode, [frame], row));
+    for (const frame of frames) made.push(await encodeFrames(encode, [frame], row, true));
   } catch (error) {
     release();
     throw error;

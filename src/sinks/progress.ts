@@ -31,6 +31,20 @@ export interface Moved {
   damaged: number;
 }
 
+/** The row's running total where the cursor stands. */
+export function passedOf({ offeredFrom, delivered, deadLettered, expired, damaged }: CursorRow): number {
+  return offeredFrom + delivered + deadLettered + expired + damaged;
+}
+
+/** Moves a cursor to `next`, where the row's running total is `total`; returns the items it passed, or -1 when it was there already. */
+export function expireCursor(cursor: CursorRow, next: number, total: number): number {
+  if (cursor.next >= next) return -1;
+  const items = Math.max(0, total - passedOf(cursor));
+  cursor.next = next;
+  cursor.expired += items;
+  return items;
+}
+
 export class Progress {
   readonly #cursor: CursorRow;
   readonly #pool: BlockPool;

@@ -5,7 +5,7 @@ import { messageOf } from '../core/errors.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import { Job, type JobSettings } from './job.ts';
 import { Lease } from './lease.ts';
-import { type Entry, Progress } from './progress.ts';
+import { type Entry, expireCursor, Progress, passedOf } from './progress.ts';
 import { backoffMs, type Retry, sleep, until } from './retry.ts';
 
 /** Writes that were given up and still use their memory; beyond these no new one begins. */
@@ -24,8 +24,8 @@ export interface RowSettings extends JobSettings {
   retry: Retry;
   telemetry: Telemetry;
   now(): number;
-  /** Called after the cursor changed. */
-  changed(row: Row): void;
+  /** Called after the cursor changed; `damaged`: items that were lost on the way there. */
+  changed(row: Row, damaged: number): void;
 }
 
 export interface RowState {
@@ -80,7 +80,7 @@ export class DeliveryRow {
       count('dead_lettered', moved.deadLettered);
       count('damaged', moved.damaged);
       this.#failingSinceMs = settings.now();
-      settings.changed(row);
+      settings.changed(row, moved.damaged);
     });
   }
 
@@ -123,28 +123,45 @@ export class DeliveryRow {
   }
 
   rewind(error: string): void {
+    this.#pauseMs = backoffMs(this.#settings.retry, this.#rewinds++);
+    this.#failRow(error);
+    this.#restart();
+  }
+
+  /** Reads again from the cursor, whatever is in flight. */
+  #restart(): void {
     this.#progress.clear();
     this.#position = this.#cursor.next;
     this.#skipTo = -1;
     this.#askResume = true;
-    this.#pauseMs = backoffMs(this.#settings.retry, this.#rewinds++);
-    this.#failRow(error);
     this.#stop.abort();
     if (!this.#closing) this.#stop = new AbortController();
     this.#notify();
   }
 
+  /**
+   * Gives up what lies below `next`, where the row's running total is `total`; returns the items that were given up. What the destination
+   * holds already is safe soon and is left alone.
+   */
+  expire(next: number, total: number): number {
+    if (this.#progress.first?.state === 'held') return 0;
+    const items = expireCursor(this.#cursor, next, total);
+    if (items < 0) return 0;
+    this.#settings.telemetry.sinkItems.inc({ ...this.row, sink: this.#settings.name, outcome: 'expired' }, items);
+    this.#restart();
+    return items;
+  }
+
   state(): RowState {
     const nowMs = this.#settings.now();
     const error = this.#trouble ?? this.#progress.error;
-    const { offeredFrom, delivered, deadLettered, damaged, expired } = this.#cursor;
     const total = this.#source.total(this.row.stream, this.row.signal);
     const receivedMs = this.#progress.first?.receivedMs ?? nowMs;
     return {
       row: this.row,
       state: stateOf(error, nowMs - this.#failingSinceMs),
       error,
-      lagItems: Math.max(0, total - offeredFrom - delivered - deadLettered - damaged - expired),
+      lagItems: Math.max(0, total - passedOf(this.#cursor)),
       lagMs: Math.max(0, nowMs - receivedMs),
     };
   }
@@ -157,7 +174,7 @@ export class DeliveryRow {
     }
     while (!stop.aborted && !this.#hasRoom()) await this.#turn.promise;
     if (stop.aborted) return;
-    const batch = await this.#source.read(this.#position, this.row, this.#settings.batchBytes);
+    const batch = await this.#source.read(this.#position, this.row, this.#settings.batchBytes, passedOf(this.#cursor));
     if (batch === null) return this.#rest(stop);
     let skipped = 0;
     try {

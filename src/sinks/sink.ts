@@ -2,7 +2,7 @@
 import { type Static, type TObject, Type } from 'typebox';
 import { STREAMS } from '../core/block.ts';
 import type { SinkDefinition } from '../core/component.ts';
-import { parseDurationMs } from '../core/units.ts';
+import { parseBytes, parseDurationMs } from '../core/units.ts';
 
 const Stream = Type.Union(STREAMS.map((stream) => Type.Literal(stream)));
 const Destination = Type.String({ minLength: 1, maxLength: 249 });
@@ -38,6 +38,11 @@ const EVERY_SINK = {
     { default: {}, description: 'How a batch that was not taken is sent again.' },
   ),
   timeout: duration('30s', 'How long one attempt may take.'),
+  max_lag: Type.Union([Type.Literal('none'), Type.String({ format: 'bytes' })], {
+    default: 'none',
+    description:
+      'Journal bytes kept for this sink alone, in whole segments; what is older is given up, counted as expired, so that one dead sink cannot fill the journal for the others.',
+  }),
   dead_letter: Type.String({
     default: '',
     description: 'Directory for what the destination refuses for good. Default: dead_letter/NAME below agent.data_dir.',
@@ -73,6 +78,7 @@ export function deliveryOf(config: unknown, deadLetterDefault: string | null) {
       maxMs: parseDurationMs(section.retry.max) ?? 0,
     },
     timeoutMs: parseDurationMs(section.timeout) ?? 0,
+    maxLagBytes: parseBytes(section.max_lag) ?? Infinity,
     concurrency: section.concurrency,
     deadLetter: section.dead_letter || deadLetterDefault,
   };

@@ -9,7 +9,7 @@ export interface LedgerSources {
   /** Items refused in partial success. */
   rejected: Record<Signal, number>;
   /** What the selection dropped; null when nothing is sampled. */
-  selection: { filtered: readonly number[]; sampledOut: readonly number[] } | null;
+  selection: Record<'filtered' | 'sampledOut' | 'damaged' | 'expired', readonly number[]> | null;
 }
 
 export interface LedgerRow {
@@ -38,12 +38,17 @@ export function intakeLedger(sources: LedgerSources) {
 export function sinkLedger(sources: LedgerSources, row: Row, cursor: CursorRow): LedgerRow {
   const i = SIGNALS.indexOf(row.signal);
   const sampled = row.stream === 'sampled' ? sources.selection : null;
-  const filtered = sampled === null ? 0 : (sampled.filtered[i] as number) - cursor.filteredFrom;
-  const sampledOut = sampled === null ? 0 : (sampled.sampledOut[i] as number) - cursor.sampledOutFrom;
+  const of = (what: keyof NonNullable<LedgerSources['selection']>, before: number) =>
+    sampled === null ? 0 : (sampled[what][i] as number) - before;
+  const filtered = of('filtered', cursor.filteredFrom);
+  const sampledOut = of('sampledOut', cursor.sampledOutFrom);
+  const damaged = cursor.damaged + of('damaged', cursor.damagedFrom);
+  const expired = cursor.expired + of('expired', cursor.expiredFrom);
   // What was decided before the subscription was never offered to it.
-  const decidedBefore = cursor.offeredFrom + (sampled === null ? 0 : cursor.filteredFrom + cursor.sampledOutFrom);
-  const offered = sources.total(sampled === null ? row.stream : 'raw', row.signal) - decidedBefore;
-  const { delivered, deadLettered, expired, damaged } = cursor;
+  const { filteredFrom, sampledOutFrom, damagedFrom, expiredFrom } = cursor;
+  const elsewhere = sampled === null ? 0 : filteredFrom + sampledOutFrom + damagedFrom + expiredFrom;
+  const offered = sources.total(sampled === null ? row.stream : 'raw', row.signal) - cursor.offeredFrom - elsewhere;
+  const { delivered, deadLettered } = cursor;
   const gone = delivered + filtered + sampledOut + deadLettered + expired + damaged;
   return {
     offered,

@@ -3,20 +3,24 @@
  *
  *   every 100 ms   observers speak; their frames go to the derived journal
  *   every second   cursors are saved; segments below all of them may go
- *   every 10 s     the checkpoint is saved, and after each flush; never while something said is not yet safe
+ *   every 10 s     the checkpoint is saved, and after each flush, with what is said and not yet in the journal
  */
 import type { Logger } from 'pino';
-import { type BlockPool, SIGNALS, type Signal } from '../core/block.ts';
+import type { BlockPool, Signal } from '../core/block.ts';
 import type { CursorRow, Row } from '../core/component.ts';
-import { messageOf } from '../core/errors.ts';
-import { loadCheckpoint, saveCheckpoint } from '../journal/checkpoint.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
+import { saveCheckpoint } from '../journal/checkpoint.ts';
 import type { CursorTable } from '../journal/cursors.ts';
-import type { Hold, Journal } from '../journal/journal.ts';
-import type { Emission } from '../processors/processor.ts';
-import { emissionFrame, type Observers, type SavedObservers } from '../worker/observers.ts';
+import type { Hold } from '../journal/holds.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { Reserve } from '../journal/reserve.ts';
+import type { Observers } from '../worker/observers.ts';
 import type { SelectionProgress } from '../worker/selection.ts';
+import { CHECKPOINT, type SavedCheckpoint } from './checkpoint.ts';
+import { freshCursor, freshProgress } from './fresh.ts';
+import { type Loss, lossEmission } from './loss.ts';
+import { Unsaid } from './unsaid.ts';
 
-const CHECKPOINT = 'checkpoint';
 const TICK_MS = 100;
 const TICKS_PER_SAVE = 10;
 const TICKS_PER_CHECKPOINT = 100;
@@ -27,18 +31,15 @@ const MOST_MOMENTS = 4096;
 /** Beyond this share of the intake journal's quota only what somebody still has to read is kept. */
 const PRESSED_SHARE = 0.5;
 
-export interface SavedCheckpoint {
-  observers: SavedObservers;
-  /** Head of the derived journal at that moment: what was told later is found behind it. */
-  derivedHead: number;
-}
-
 export interface MemoryOptions {
   directory: string;
+  /** `{agent.id}-{journal id}` */
+  agent: string;
   pool: BlockPool;
   table: CursorTable;
   intake: Journal;
   derived: Journal;
+  reserve: Reserve;
   log: Logger;
   /** The intake journal's quota. */
   maxBytes: number;
@@ -49,33 +50,29 @@ export interface MemoryOptions {
   now(): number;
 }
 
-export async function readCheckpoint(directory: string, log: Logger): Promise<SavedCheckpoint | null> {
-  const found = await loadCheckpoint(directory, CHECKPOINT);
-  if (found.kind === 'damaged')
-    log.error(`${found.reason}: summaries and contract windows begin anew, no item is lost`);
-  // Written below, and its CRC is right.
-  return found.kind === 'found' ? (JSON.parse(found.bytes.toString()) as SavedCheckpoint) : null;
-}
-
 export class Memory {
   /** Items refused in partial success. */
   readonly rejected: Record<Signal, number>;
+  readonly unsaid: Unsaid;
   readonly #options: MemoryOptions;
   readonly #holds: { hold: Hold; position: () => number }[] = [];
   #observers: Observers | null = null;
   #progress: SelectionProgress | null = null;
   #oldestInFlightMs: () => number = () => Infinity;
-  /** Said, and not yet in the derived journal. */
-  readonly #unsaid: { emission: Emission; covers: number; ender: number }[] = [];
+  /** Below these, the last checkpoint needs nothing. */
+  #checkpointed: { intake: number; derived: number };
   #moments: { ms: number; sequence: number }[] = [];
+  #pressed = false;
   #ticks = 0;
   #timer: NodeJS.Timeout | undefined;
   #saving: Promise<void> = Promise.resolve();
   #failure: string | null = null;
+  #enforce: () => Promise<void> = () => Promise.resolve();
 
   constructor(options: MemoryOptions) {
     this.#options = options;
-    const { table, intake, derived } = options;
+    const { table, intake, derived, pool } = options;
+    this.unsaid = new Unsaid(pool, (region) => derived.append(region));
     const saved = table.value('rejected') as Record<Signal, number> | undefined;
     this.rejected = saved ?? { traces: 0, metrics: 0, logs: 0 };
     this.#checkpointed = { intake: intake.first, derived: derived.first };
@@ -86,15 +83,12 @@ export class Memory {
     this.#keep('checkpoint', () => this.#checkpointed.derived, derived);
   }
 
-  /** Below these, the last checkpoint needs nothing. */
-  #checkpointed: { intake: number; derived: number };
-
   /** What is kept for convenience is given up long before anything has to be refused. */
   #isPressed(): boolean {
-    return this.#options.intake.bytes > this.#options.maxBytes * PRESSED_SHARE;
+    return this.#pressed || this.#options.intake.bytes > this.#options.maxBytes * PRESSED_SHARE;
   }
 
-  /** Keeps intake frames from `position` on; it is asked before each save and applied after it. */
+  /** Keeps frames from `position` on; it is asked before each save and applied after it. */
   #keep(name: string, position: () => number, journal: Journal = this.#options.intake): void {
     this.#holds.push({
       hold: journal.hold(name, Math.max(journal.first, Math.min(position(), journal.head))),
@@ -106,14 +100,7 @@ export class Memory {
   savedProgress(): SelectionProgress {
     const { table, intake, derived } = this.#options;
     const saved = table.value('selection') as SelectionProgress | undefined;
-    if (saved !== undefined) return saved;
-    const kept = SIGNALS.map((signal) => derived.total('sampled', signal));
-    return {
-      next: SIGNALS.map(() => intake.head),
-      filtered: SIGNALS.map(() => 0),
-      sampledOut: SIGNALS.map((signal, i) => intake.total('raw', signal) - (kept[i] as number)),
-      kept,
-    };
+    return saved ?? freshProgress(intake, derived, table.found === 'damaged');
   }
 
   followSelection(progress: SelectionProgress): void {
@@ -131,41 +118,42 @@ export class Memory {
   cursor(key: string, row: Row): CursorRow {
     const { table, intake, derived } = this.#options;
     const journal = row.stream === 'raw' ? intake : derived;
-    const i = SIGNALS.indexOf(row.signal);
     const sampled = row.stream === 'sampled' ? this.#progress : null;
-    const cursor = table.row(key, {
-      next: journal.head,
-      offeredFrom: journal.total(row.stream, row.signal),
-      filteredFrom: sampled?.filtered[i] ?? 0,
-      sampledOutFrom: sampled?.sampledOut[i] ?? 0,
-      delivered: 0,
-      deadLettered: 0,
-      expired: 0,
-      damaged: 0,
-    });
+    const cursor = table.row(key, freshCursor(journal, row, sampled, table.found === 'damaged'));
     this.#keep(`sink ${key}`, () => cursor.next, journal);
     return cursor;
   }
 
-  /** Removes rows of sinks that are configured no longer; returns their keys. */
-  forgetOthers(keys: ReadonlySet<string>): string[] {
+  /** Removes rows of sinks that are configured no longer; returns them. */
+  forgetOthers(keys: ReadonlySet<string>): [string, CursorRow][] {
     const { table } = this.#options;
-    const gone = [...table.rows().keys()].filter((key) => !keys.has(key));
-    for (const key of gone) table.delete(key);
+    const gone = [...table.rows()].filter(([key]) => !keys.has(key));
+    for (const [key] of gone) table.delete(key);
     return gone;
   }
 
-  start(observers: Observers, oldestInFlightMs: () => number): void {
+  /** Something was dropped: an event says so. */
+  lose(loss: Loss): void {
+    const { agent, now, log } = this.#options;
+    if (loss.items === 0) return;
+    log.error({ ...loss }, 'items lost');
+    this.unsaid.add({ emission: lossEmission(loss, agent, now()), covers: 0, processor: -1 });
+  }
+
+  /** `enforce` is called every second, before the cursors are saved. */
+  start(observers: Observers, oldestInFlightMs: () => number, enforce: () => Promise<void>): void {
     this.#observers = observers;
     this.#oldestInFlightMs = oldestInFlightMs;
+    this.#enforce = enforce;
     this.#timer = setInterval(() => void this.#tick(), TICK_MS);
   }
 
-  /** Lets observers speak for everything received before `untilMs`. */
-  speak(observers: Observers, untilMs: number, final: boolean, alreadyToldMs = 0): void {
-    for (const { emission, processor } of observers.tick(untilMs, final)) {
-      if (emission.stream === 'events' && emission.timeMs <= alreadyToldMs) continue;
-      this.#unsaid.push({ emission, covers: observers.position, ender: emission.ends ? processor : -1 });
+  /** Lets observers speak for everything received before `untilMs`; `toldMs`: by processor, up to when events were told before a restart. */
+  speak(observers: Observers, untilMs: number, final: boolean, toldMs: readonly number[] = []): void {
+    // One whose last flush the full journal has not taken goes on merging: nothing is lost.
+    for (const { emission, processor } of observers.tick(untilMs, final, this.unsaid.flushing)) {
+      if (emission.stream === 'events' && emission.timeMs <= (toldMs[processor] ?? 0)) continue;
+      this.unsaid.add({ emission, covers: observers.position, processor });
     }
   }
 
@@ -176,19 +164,21 @@ export class Memory {
       this.#moments.push({ ms: now(), sequence: intake.head });
       if (this.#moments.length > MOST_MOMENTS) this.#moments.shift();
     }
-    const observers = this.#observers;
-    // While something is unsaid (the derived journal is full) observers go on merging and keep silent: nothing is lost.
-    if (observers !== null && this.#unsaid.length === 0)
-      this.speak(observers, Math.min(now(), this.#oldestInFlightMs()), false);
+    if (this.#observers !== null) this.speak(this.#observers, Math.min(now(), this.#oldestInFlightMs()), false);
     this.#saving = this.#saving.then(() => this.#save());
     await this.#saving;
   }
 
   async #save(): Promise<void> {
     try {
-      const flushed = await this.say();
+      const { flushed, error } = await this.unsaid.say();
       if (flushed || this.#ticks % TICKS_PER_CHECKPOINT === 0) await this.checkpoint();
-      if (this.#ticks % TICKS_PER_SAVE === 0) await this.saveCursors();
+      if (this.#ticks % TICKS_PER_SAVE === 0) {
+        await this.#enforce();
+        await this.saveCursors();
+        await this.#options.reserve.restore();
+      }
+      if (error !== null) throw error;
       this.#failure = null;
     } catch (error) {
       // Everything is still in memory and comes again with the next tick; say it once.
@@ -197,41 +187,40 @@ export class Memory {
     }
   }
 
-  /** Appends what is unsaid; true when that ended something, so that a checkpoint should follow. Rejects when the journal does. */
-  async say(): Promise<boolean> {
-    const { pool, derived } = this.#options;
-    let ended = false;
-    for (let first = this.#unsaid[0]; first !== undefined; first = this.#unsaid[0]) {
-      const { block, end } = emissionFrame(pool, first.emission, first.covers, first.ender);
-      try {
-        await derived.append({ first: block, end });
-      } finally {
-        pool.release(block);
-      }
-      this.#unsaid.shift();
-      if (first.ender >= 0) ended = true;
-    }
-    return ended;
-  }
-
   async checkpoint(): Promise<void> {
     const { directory, derived } = this.#options;
-    // What was taken from the observers and is not yet safe would be in neither place.
-    if (this.#observers === null || this.#unsaid.length > 0) return;
-    const saved: SavedCheckpoint = { observers: this.#observers.save(), derivedHead: derived.head };
-    await saveCheckpoint(directory, CHECKPOINT, Buffer.from(JSON.stringify(saved)));
+    if (this.#observers === null) return;
+    const saved: SavedCheckpoint = {
+      observers: this.#observers.save(),
+      unsaid: this.unsaid.save(),
+      derivedHead: derived.head,
+    };
+    await this.#withReserve(() => saveCheckpoint(directory, CHECKPOINT, Buffer.from(JSON.stringify(saved))));
     this.#checkpointed = { intake: saved.observers.position, derived: saved.derivedHead };
   }
 
-  async saveCursors(): Promise<void> {
-    const { table } = this.#options;
+  /** `pressed`: the journal has no room, so that only what somebody still has to read is kept. */
+  async saveCursors(pressed = false): Promise<void> {
+    this.#pressed = pressed;
+    const { table, intake, derived } = this.#options;
     table.setValue('rejected', this.rejected);
     table.setValue('rebuild_from', this.#rebuildFrom());
+    table.setValue('ends', { intake: intake.end, derived: derived.end });
     if (this.#progress !== null) table.setValue('selection', structuredClone(this.#progress));
     // Asked before the save: what moves meanwhile is not durable.
     const positions = this.#holds.map(({ position }) => position());
-    await table.save();
+    await this.#withReserve(() => table.save());
     for (const [i, { hold }] of this.#holds.entries()) hold.advance(positions[i] as number);
+  }
+
+  /** On a full disk the reserve makes room once. */
+  async #withReserve(save: () => Promise<void>): Promise<void> {
+    try {
+      await save();
+    } catch (error) {
+      if (!isFull(error) || !(await this.#options.reserve.giveUp())) throw error;
+      await save();
+    }
   }
 
   /** The intake sequence at which the journal stood then; its first when that is not known. */
@@ -256,6 +245,13 @@ export class Memory {
     await this.#saving;
     if (this.#observers === null) return;
     this.speak(this.#observers, this.#options.now(), true);
-    await this.say();
+    // What a full journal does not take stands in the checkpoint.
+    const { error } = await this.unsaid.say();
+    if (error !== null) this.#options.log.warn(`left for the next start: ${messageOf(error)}`);
   }
+}
+
+function isFull(error: unknown): boolean {
+  if (error instanceof AgentError) return error.code === 'JOURNAL_FULL';
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
 }

@@ -2,6 +2,7 @@
 import type { CursorRow, Row } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
 import { createDelivery, type Delivery, SIGNALS_OF } from '../sinks/deliver.ts';
+import { passedOf } from '../sinks/progress.ts';
 import { sinks } from '../sinks/registry.ts';
 import { deliveryOf } from '../sinks/sink.ts';
 import type { WorkerPool } from '../worker/pool.ts';
@@ -12,6 +13,8 @@ export interface Running {
   name: string;
   delivery: Delivery;
   rows: { row: Row; cursor: CursorRow }[];
+  /** Journal bytes kept for it alone; Infinity for no limit. */
+  maxLagBytes: number;
 }
 
 export function createDeliveries(ground: Ground, store: Store, workers: WorkerPool): Running[] {
@@ -31,6 +34,7 @@ export function createDeliveries(ground: Ground, store: Store, workers: WorkerPo
       config: sink,
       pool,
       source: (stream) => (stream === 'raw' ? intake : derived),
+      changed: ({ stream, signal }, items) => memory.lose({ cause: 'damaged', sink: sink.name, stream, signal, items }),
       cursor: (row) => cursors.get(rowKey(sink.name, row)) as CursorRow,
       encode: async (frames, stream, signal) => {
         const result = await workers.run({ kind: 'encode', sink: index, frames: [...frames], stream, signal });
@@ -50,12 +54,24 @@ export function createDeliveries(ground: Ground, store: Store, workers: WorkerPo
     return {
       name: sink.name,
       delivery,
+      maxLagBytes: settings.maxLagBytes,
       rows: rows.map((row) => ({ row, cursor: cursors.get(rowKey(sink.name, row)) as CursorRow })),
     };
   });
   const keys = deliveries.flatMap(({ name, rows }) => rows.map(({ row }) => rowKey(name, row)));
-  for (const key of memory.forgetOthers(new Set(keys))) log.warn(`${key} is configured no longer: its cursor is gone`);
+  for (const [key, cursor] of memory.forgetOthers(new Set(keys))) {
+    log.warn(`${key} is configured no longer: its cursor is gone`);
+    const { sink, row } = parseRowKey(key);
+    const items = (row.stream === 'raw' ? intake : derived).total(row.stream, row.signal) - passedOf(cursor);
+    memory.lose({ cause: 'sink_removed', sink, ...row, items });
+  }
   return deliveries;
+}
+
+function parseRowKey(key: string): { sink: string; row: Row } {
+  const [, sink, stream, signal] = /^(.*)\/(\w+)\/(\w+)$/.exec(key) ?? [];
+  // Made by rowKey.
+  return { sink: sink as string, row: { stream, signal } as Row };
 }
 
 function rowKey(sink: string, { stream, signal }: Row): string {

@@ -1,13 +1,21 @@
 /** Opens what lies on disk: the journal's directory with its lock and identity, both journals, the cursors. */
 import { CursorTable } from '../journal/cursors.ts';
 import { type JournalDirectory, openDirectory } from '../journal/directory.ts';
+import { diskFiles } from '../journal/files.ts';
+import type { KnownEnd } from '../journal/header.ts';
 import { Journal } from '../journal/journal.ts';
+import { Reserve } from '../journal/reserve.ts';
 import { waitMsOf } from '../processors/sample/index.ts';
 import { bytesOf, type Ground, millisecondsOf, sampleOf } from './ground.ts';
 import { Memory } from './memory.ts';
 
 /** One that is written and one that is read. */
 const LEAST_SEGMENTS = 2;
+/** Room for cursors and checkpoints on a full disk. */
+const RESERVE_BYTES = 8 << 20;
+
+/** Gives up what may be given up; wired once there is somebody to decide it. */
+export type MakeRoom = (journal: Journal) => Promise<boolean>;
 
 export interface Store {
   root: JournalDirectory;
@@ -17,6 +25,8 @@ export interface Store {
   /** `{agent.id}-{journal id}` */
   agent: string;
   memory: Memory;
+  /** Asked when a journal has no room; answers false until agent.ts has somebody who can decide. */
+  room: { make: MakeRoom };
 }
 
 export async function openStore(ground: Ground): Promise<Store> {
@@ -26,11 +36,16 @@ export async function openStore(ground: Ground): Promise<Store> {
   ground.undo.push(() => root.close());
   const table = await CursorTable.open(path);
   if (table.found === 'damaged')
-    log.error(`the cursors in ${path} are damaged: sinks begin at the head of what is kept`);
+    log.error(
+      `the cursors in ${path} are damaged: sinks begin at the oldest data that is kept, and get some of it again`,
+    );
+  const ends = table.value('ends') as Partial<Record<string, KnownEnd>> | undefined;
+  const room: Store['room'] = { make: async () => false };
+  const reserve = await Reserve.open(diskFiles, path, RESERVE_BYTES);
   const segmentBytes = bytesOf(config.journal.segment_size);
   const maxBytes = bytesOf(config.journal.max_size);
   const open = async (name: 'intake' | 'derived') => {
-    const journal = await Journal.open({
+    const journal: Journal = await Journal.open({
       directory: path,
       name,
       pool,
@@ -39,6 +54,8 @@ export async function openStore(ground: Ground): Promise<Store> {
       maxBytes: name === 'intake' ? maxBytes : Math.max(maxBytes / 4, LEAST_SEGMENTS * segmentBytes),
       durability: config.journal.durability,
       log,
+      known: ends?.[name],
+      makeRoom: () => room.make(journal),
       onSync: (seconds) => telemetry.journalSyncSeconds.observe({ journal: name }, seconds),
     });
     ground.undo.push(() => journal.close());
@@ -48,8 +65,11 @@ export async function openStore(ground: Ground): Promise<Store> {
   const derived = await open('derived');
   const sample = sampleOf(config);
   const waitMs = sample === undefined ? 0 : waitMsOf(sample);
+  const agent = `${root.identity.agent}-${root.identity.journal}`;
   const memory = new Memory({
     directory: path,
+    agent,
+    reserve,
     pool,
     table,
     intake,
@@ -60,5 +80,5 @@ export async function openStore(ground: Ground): Promise<Store> {
     waitMs,
     now,
   });
-  return { root, table, intake, derived, agent: `${root.identity.agent}-${root.identity.journal}`, memory };
+  return { root, table, intake, derived, agent, memory, room };
 }

@@ -1,5 +1,5 @@
 /** Builds what makes the derived streams, each where it stood before the restart: the selection and the observers. */
-import { SIGNALS } from '../core/block.ts';
+import { Field, frameRecord, readU64, SIGNALS } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
 import { processors } from '../processors/registry.ts';
 import { type SampleConfig, waitMsOf } from '../processors/sample/index.ts';
@@ -8,9 +8,10 @@ import { Observers } from '../worker/observers.ts';
 import type { WorkerPool } from '../worker/pool.ts';
 import { findTold, measureAgain, restoreProgress } from '../worker/restore.ts';
 import { Selection, type SelectionProgress } from '../worker/selection.ts';
+import { readCheckpoint } from './checkpoint.ts';
 import type { Ground } from './ground.ts';
-import { readCheckpoint } from './memory.ts';
 import type { Store } from './store.ts';
+import { newerFlushes } from './unsaid.ts';
 
 /** Null when no sink takes the sampled stream. Its progress is brought up to what the derived journal says. */
 export async function prepareSelection(
@@ -22,13 +23,17 @@ export async function prepareSelection(
   const { config, pool, log, now } = ground;
   const { intake, derived, memory } = store;
   if (!config.sinks.some((sink) => deliveryOf(sink, null).streams.includes('sampled'))) return null;
-  const read = (from: number, maxBytes: number) => intake.readAll(from, maxBytes);
+  const read = (from: number, maxBytes: number, totals?: readonly number[]) => intake.readAll(from, maxBytes, totals);
   const row = <Of>(of: (signal: (typeof SIGNALS)[number]) => Of) => SIGNALS.map(of);
   const progress: SelectionProgress = await restoreProgress(pool, read, memory.savedProgress(), {
     covers: row((signal) => derived.covers('sampled', signal)),
     filtered: row((signal) => derived.filtered('sampled', signal)),
     total: row((signal) => derived.total('sampled', signal)),
   });
+  for (const [i, signal] of SIGNALS.entries()) {
+    const items = (progress.damaged[i] as number) - (memory.savedProgress().damaged[i] as number);
+    memory.lose({ cause: 'damaged', sink: null, stream: 'sampled', signal, items });
+  }
   memory.followSelection(progress);
   const selection = new Selection({
     blocks: pool,
@@ -40,6 +45,13 @@ export async function prepareSelection(
     append: (region) => derived.append(region),
     now,
     onError: (message) => log.warn(`selection waits: ${message}`),
+    onLoss(signal, items, poison) {
+      memory.lose({ cause: poison === null ? 'damaged' : 'poison', sink: null, stream: 'sampled', signal, items });
+      if (poison === null) return;
+      log.error({ signal, items }, `no worker survives a frame of the journal, it is passed: ${poison.message}`);
+      const sequence = readU64(pool, poison.frame + Field.sequence);
+      intake.quarantine(`frame-${sequence}`, frameRecord(pool, poison.frame));
+    },
   });
   return { selection, progress };
 }
@@ -63,7 +75,9 @@ export async function restoreObservers(
     if (definition === undefined) throw new AgentError('CONFIG_INVALID', `no processor of type ${one.type}`);
     return { definition, config: one };
   });
-  const observers = new Observers(placed, context, checkpoint?.observers ?? null, told.flushed);
+  const unsaid = checkpoint?.unsaid ?? [];
+  const observers = new Observers(placed, context, checkpoint?.observers ?? null, newerFlushes(told, unsaid));
+  memory.unsaid.restore(unsaid, told);
   const from = Math.max(intake.first, Math.min(observers.position, memory.savedRebuildFrom));
   const before = (receivedMs: number) => memory.speak(observers, receivedMs, false, told.lastEventMs);
   const onFault = (message: string) => {

@@ -1,4 +1,5 @@
 /** Builds the worker pool, and the intake that feeds it. */
+import { createHash } from 'node:crypto';
 import { messageOf } from '../core/errors.ts';
 import { workerCount } from '../core/resources.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
@@ -61,7 +62,11 @@ export function createIntake(ground: Ground, store: Store, workers: WorkerPool, 
       telemetry.measureFaults.inc();
       log.error(`committed frames could not be measured: ${message}`);
     },
-    onPoison: (message) => log.error(`a request that no worker survives was refused: ${message}`),
+    onPoison(message, body) {
+      const hash = createHash('sha256').update(body).digest('hex').slice(0, 16);
+      log.error({ bytes: body.length, hash }, `a request that no worker survives was refused: ${message}`);
+      store.intake.quarantine(`request-${hash}`, body);
+    },
     now,
   });
 }

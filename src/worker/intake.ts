@@ -24,8 +24,9 @@ import {
   writeU64,
 } from '../core/block.ts';
 import { AgentError, type ErrorCode, messageOf } from '../core/errors.ts';
+import { clearUncommitted, framesOf } from './observed.ts';
 import type { WorkerPool } from './pool.ts';
-import type { ObserveResult, Refusal, Region } from './tasks.ts';
+import type { ObserveResult, Refusal } from './tasks.ts';
 
 export interface Body {
   signal: Signal;
@@ -48,8 +49,8 @@ export interface IntakeOptions {
   append(region: { first: number; end: number }): Promise<void>;
   /** Called once per committed task, in the order of the journal; `first` and `next` are the sequences its frames span. */
   merge(measured: ObserveResult['measured'], receivedMs: number, first: number, next: number): void;
-  /** A request that kills workers, or makes them throw: for the log. */
-  onPoison(message: string): void;
+  /** A request that kills workers, or makes them throw: for the log and the quarantine. `body` is a view: copy to keep. */
+  onPoison(message: string, body: Uint8Array): void;
   /** Committed frames could not be measured: a fault of the agent. */
   onMergeFault(message: string): void;
   now(): number;
@@ -191,7 +192,7 @@ export class Intake {
       outcomes = await this.#commit(open, result);
     } catch (error) {
       const code = error instanceof AgentError ? error.code : 'JOURNAL_SYNC_FAILED';
-      if (code === 'WORKER_DIED') this.#options.onPoison(messageOf(error));
+      if (code === 'WORKER_DIED') this.#tellPoison(open, messageOf(error));
       outcomes = open.replies.map(
         (_, index) => refusalOf(result.refused, index) ?? { kind: 'refused', code, message: messageOf(error) },
       );
@@ -202,7 +203,7 @@ export class Intake {
 
   async #commit(open: OpenBlock, result: ObserveResult): Promise<Outcome[]> {
     const { blocks } = this.#options;
-    const frames = framesOf(blocks, open, result);
+    const frames = framesOf(blocks, open.frames, result);
     const stay = frames.some((at) => at >= open.block && at < open.limit && !isVoid(blocks, at));
     const regions = stay ? [{ block: open.block, first: open.block, end: open.end }, ...result.moved] : result.moved;
     const outcomes = frames.map((at, index): Outcome => {
@@ -244,14 +245,22 @@ export class Intake {
     this.#idle = [];
   }
 
+  #tellPoison(open: OpenBlock, message: string): void {
+    const { blocks, onPoison } = this.#options;
+    for (const at of open.frames) {
+      const from = at + FRAME_HEADER_BYTES;
+      onPoison(message, blocks.bytes.subarray(from, from + payloadLength(blocks, at)));
+    }
+  }
+
   /** The task's worker died: its frames run again one by one, once; one that kills again is refused. */
   #isolate(open: OpenBlock, message: string): void {
-    const { blocks, onPoison, workers } = this.#options;
+    const { blocks, workers } = this.#options;
+    if (open.alone) this.#tellPoison(open, message);
     open.replies.forEach((reply, i) => {
       const at = open.frames[i] as number;
       const alone = open.alone ? null : this.#open(frameSpan(payloadLength(blocks, at)), true);
       if (alone === null) {
-        if (open.alone) onPoison(message);
         reply({ kind: 'refused', code: open.alone ? 'WORKER_DIED' : 'OVERLOADED', message });
       } else {
         blocks.bytes.copyWithin(alone.block, at, nextFrame(blocks, at));
@@ -270,26 +279,4 @@ export class Intake {
 function refusalOf(refused: readonly Refusal[], index: number): Outcome | null {
   const found = refused.find((one) => one.index === index);
   return found === undefined ? null : { kind: 'refused', code: found.code, message: found.message };
-}
-
-/** Where each request's frame is after observe: in the input, or the next one of the moved. */
-function framesOf(blocks: BlockPool, open: OpenBlock, result: ObserveResult): number[] {
-  const elsewhere: number[] = [];
-  for (const { first, end } of result.moved) {
-    for (let at = first; at < end; at = nextFrame(blocks, at)) if (!isVoid(blocks, at)) elsewhere.push(at);
-  }
-  return open.frames.map((at, index) => {
-    const isMoved = isVoid(blocks, at) && refusalOf(result.refused, index) === null;
-    return isMoved ? (elsewhere.shift() ?? at) : at;
-  });
-}
-
-/** The words main and the worker used between them are part of the record once it is written. */
-function clearUncommitted(blocks: BlockPool, regions: readonly Region[]): void {
-  for (const { first, end } of regions) {
-    for (let at = first; at < end; at = nextFrame(blocks, at)) {
-      writeU64(blocks, at + Field.covers, 0);
-      writeU64(blocks, at + Field.filtered, 0);
-    }
-  }
 }

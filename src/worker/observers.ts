@@ -36,8 +36,8 @@ export class Observers {
   readonly #view: DataView;
 
   /**
-   * `flushed`: by processor index, the position that its last flush in the derived journal covers. An observer whose last flush is newer
-   * than the checkpoint begins empty there.
+   * `flushed`: by processor index, the position that its last flush after the checkpoint covers; nothing for one that has not flushed
+   * since. An observer with such a flush begins empty there.
    */
   constructor(
     processors: readonly { definition: ProcessorDefinition; config: unknown }[],
@@ -50,7 +50,7 @@ export class Observers {
     this.#placed = processors.map(({ definition, config }, i) => {
       if (definition.observer === undefined) return null;
       const before = saved?.states[i];
-      const usable = before?.type === definition.type && (flushed[i] ?? 0) <= this.position;
+      const usable = before?.type === definition.type && flushed[i] === undefined;
       const observer = definition.observer(config, context, usable ? before.state : null);
       // One that saves nothing is rebuilt from whatever is read again.
       const from = observer.save() === null ? 0 : Math.max(this.position, flushed[i] ?? 0);
@@ -77,10 +77,12 @@ export class Observers {
     this.position = Math.max(this.position, next);
   }
 
-  /** What there is to say now, and which processor says it. */
-  tick(nowMs: number, final: boolean): { emission: Emission; processor: number }[] {
+  /** What there is to say now, and which processor says it; those in `silent` are not asked. */
+  tick(nowMs: number, final: boolean, silent: ReadonlySet<number>): { emission: Emission; processor: number }[] {
     return this.#placed.flatMap((placed, processor) =>
-      placed === null ? [] : placed.observer.tick(nowMs, final).map((emission) => ({ emission, processor })),
+      placed === null || silent.has(processor)
+        ? []
+        : placed.observer.tick(nowMs, final).map((emission) => ({ emission, processor })),
     );
   }
 
@@ -92,12 +94,15 @@ export class Observers {
   }
 }
 
-/** An emission as a frame in a block of its own; `ender` (a processor's index, or -1) stands in `filtered` as index + 1. */
+/**
+ * An emission as a frame in a block of its own. An event, or what ends something, names its speaker (a processor's index, or -1) in
+ * `filtered` as index + 1.
+ */
 export function emissionFrame(
   pool: BlockPool,
   emission: Emission,
   covers: number,
-  ender: number,
+  processor: number,
 ): { block: number; end: number } {
   const block = pool.allocate(frameSpan(emission.bytes.length));
   if (block < 0)
@@ -109,7 +114,7 @@ export function emissionFrame(
   copyInto(pool.bytes, block + FRAME_HEADER_BYTES, emission.bytes);
   pool.words[(block + Field.items) >>> 2] = emission.items;
   writeU64(pool, block + Field.covers, covers);
-  writeU64(pool, block + Field.filtered, ender + 1);
+  writeU64(pool, block + Field.filtered, emission.ends || stream === 'events' ? processor + 1 : 0);
   sealPayload(pool, block);
   return { block, end: block + frameSpan(emission.bytes.length) };
 }

@@ -19,6 +19,11 @@ interface Job {
 /** Gives the next observe task when a worker is free, or null when nothing waits. */
 export type ObserveSource = () => Job | null;
 
+/** A task that runs longer is taken for an endless loop and its thread is ended. The largest body takes half a second. */
+const TASK_MS = 5000;
+/** Counted in turns of main's own event loop, so that a process that was stopped for a while ends nobody. */
+const TURNS_PER_TASK = 10;
+
 /** Every second task: a select costs a tenth of an observe, and what trails too far behind is read from the disk again. */
 const OTHERS_AT_LEAST_EVERY = 2;
 
@@ -35,9 +40,13 @@ export class WorkerPool {
   readonly #threads = new Map<Worker, Promise<void>>();
   readonly #onRestart: () => void;
   #closing = false;
+  /** Tasks that run, and for how many turns. */
+  readonly #running = new Set<{ turns: number; abort: AbortController }>();
+  readonly #watch: NodeJS.Timeout;
 
-  constructor(size: number, blocks: BlockPool, setup: WorkerSetup, onRestart: () => void) {
+  constructor(size: number, blocks: BlockPool, setup: WorkerSetup, onRestart: () => void, taskMs = TASK_MS) {
     this.size = size;
+    this.#watch = setInterval(() => this.#endEndless(), taskMs / TURNS_PER_TASK).unref();
     this.#blocks = blocks;
     this.#onRestart = onRestart;
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
@@ -107,9 +116,15 @@ export class WorkerPool {
     return other;
   }
 
+  #endEndless(): void {
+    for (const running of this.#running) if (++running.turns > TURNS_PER_TASK) running.abort.abort();
+  }
+
   async #execute(job: Job): Promise<void> {
+    const running = { turns: 0, abort: new AbortController() };
+    this.#running.add(running);
     try {
-      const result = await this.#piscina.run(job.task);
+      const result = await this.#piscina.run(job.task, { signal: running.abort.signal });
       this.#busy--;
       this.#adopt(result);
       job.resolve(result);
@@ -122,6 +137,8 @@ export class WorkerPool {
           cause: error,
         }),
       );
+    } finally {
+      this.#running.delete(running);
     }
     this.kick();
   }
@@ -166,6 +183,7 @@ export class WorkerPool {
 
   async close(): Promise<void> {
     this.#closing = true;
+    clearInterval(this.#watch);
     await this.#piscina.destroy();
   }
 }

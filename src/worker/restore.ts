@@ -1,40 +1,52 @@
 /** After a restart: finds what the derived journal says was already told, and measures again what was committed after the checkpoint. */
-import { type BlockPool, Field, readU64, SIGNALS } from '../core/block.ts';
+import { type BlockPool, Field, readU64, SIGNALS, STREAMS } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import type { Observers } from './observers.ts';
 import type { WorkerPool } from './pool.ts';
-import type { SelectionProgress } from './selection.ts';
+import { passedOf, type SelectionProgress } from './selection.ts';
 
-type ReadAll = (from: number, maxBytes: number) => Promise<FrameRun | null>;
+type ReadAll = (from: number, maxBytes: number, totals?: readonly number[]) => Promise<FrameRun | null>;
 
 const READ_BYTES = 1 << 20;
+const SUMMARIES = STREAMS.indexOf('summaries');
+const EVENTS = STREAMS.indexOf('events');
 
 /** What was appended to the derived journal after the checkpoint. */
 export interface Told {
   /** By processor index: the intake position its last flush covers. */
   flushed: number[];
-  /** Receive time of the newest event; events of that time and before are not told again. */
-  lastEventMs: number;
+  /** By processor index: receive time of its newest event; its events of that time and before are not told again. */
+  lastEventMs: number[];
 }
 
 /** Reads the derived journal from `from` on, headers only. */
 export async function findTold(pool: BlockPool, read: ReadAll, from: number): Promise<Told> {
-  const told: Told = { flushed: [], lastEventMs: 0 };
+  const told: Told = { flushed: [], lastEventMs: [] };
+  const raise = (of: number[], index: number, value: number) => {
+    of[index] = Math.max(of[index] ?? 0, value);
+  };
   await forEachFrame(read, from, (at) => {
     const stream = pool.bytes[at + Field.stream];
-    if (stream === 2) {
-      const ender = readU64(pool, at + Field.filtered) - 1;
-      if (ender >= 0) told.flushed[ender] = Math.max(told.flushed[ender] ?? 0, readU64(pool, at + Field.covers));
-    } else if (stream === 3) told.lastEventMs = Math.max(told.lastEventMs, readU64(pool, at + Field.receivedMs));
+    const speaker = readU64(pool, at + Field.filtered) - 1;
+    if (speaker < 0) return;
+    if (stream === SUMMARIES) raise(told.flushed, speaker, readU64(pool, at + Field.covers));
+    else if (stream === EVENTS) raise(told.lastEventMs, speaker, readU64(pool, at + Field.receivedMs));
   });
   return told;
 }
 
-async function forEachFrame(read: ReadAll, from: number, visit: (at: number) => void): Promise<void> {
+async function forEachFrame(
+  read: ReadAll,
+  from: number,
+  visit: (at: number) => void,
+  damage: (items: readonly number[], first: number) => void = () => {},
+  totals: readonly number[] = [],
+): Promise<void> {
   for (let next = from; ; ) {
-    const run = await read(next, READ_BYTES);
+    const run = await read(next, READ_BYTES, next === from ? totals : []);
     if (run === null) return;
+    damage(run.damaged, next);
     for (const at of run.frames) visit(at);
     next = run.next;
     run.release();
@@ -103,13 +115,19 @@ export async function restoreProgress(
   const behind = SIGNALS.map((_, i) => (derived.covers[i] as number) > (saved.next[i] as number));
   if (!behind.includes(true)) return progress;
   const seen = SIGNALS.map(() => 0);
-  await forEachFrame(read, Math.min(...saved.next), (at) => {
+  const lost = SIGNALS.map(() => 0);
+  const visit = (at: number) => {
     const signal = pool.bytes[at + Field.signal] as number;
     const sequence = readU64(pool, at + Field.sequence);
     if (!behind[signal] || sequence < (saved.next[signal] as number) || sequence >= (derived.covers[signal] as number))
       return;
     seen[signal] = (seen[signal] as number) + (pool.words[(at + Field.items) >>> 2] as number);
-  });
+  };
+  const damage = (items: readonly number[], first: number) => {
+    for (const [i, count] of items.entries())
+      if (first < (derived.covers[i] as number)) lost[i] = (lost[i] as number) + count;
+  };
+  await forEachFrame(read, Math.min(...saved.next), visit, damage, passedOf(saved));
   SIGNALS.forEach((_, i) => {
     if (!behind[i]) return;
     const kept = (derived.total[i] as number) - (saved.kept[i] as number);
@@ -117,6 +135,7 @@ export async function restoreProgress(
     progress.next[i] = derived.covers[i] as number;
     progress.kept[i] = derived.total[i] as number;
     progress.filtered[i] = derived.filtered[i] as number;
+    progress.damaged[i] = (saved.damaged[i] as number) + (lost[i] as number);
     progress.sampledOut[i] = (saved.sampledOut[i] as number) + (seen[i] as number) - kept - filtered;
   });
   return progress;

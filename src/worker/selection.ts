@@ -2,31 +2,23 @@
  * Selection, on main: trails the intake journal by `wait`, has each run of frames decided by a worker, and appends what is kept to the
  * derived journal, with the intake position it covers in the same record: a crash neither loses nor repeats a decision.
  */
-import {
-  type BlockPool,
-  Field,
-  FRAME_HEADER_BYTES,
-  frameSpan,
-  readU64,
-  SIGNALS,
-  startFrame,
-  UNIT_BYTES,
-  writeU64,
-} from '../core/block.ts';
+import { type BlockPool, Field, readU64, SIGNALS, type Signal, UNIT_BYTES } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
-import { sealPayload } from '../journal/format.ts';
-import { copyRange } from '../otlp/protobuf.ts';
+import { type Decided, Pending } from './pending.ts';
 import type { WorkerPool } from './pool.ts';
-import type { Selected, SelectResult } from './tasks.ts';
+import type { SelectResult } from './tasks.ts';
 
 /** By signal index; all of them move together but for the moment of a crash. */
 export interface SelectionProgress {
   /** First intake sequence that is not decided. */
   next: number[];
-  /** Items since the journal's creation. */
+  /** Items since the journal's creation: together with `kept` and what follows, everything below `next`. */
   filtered: number[];
   sampledOut: number[];
+  /** In records that could not be read or decided, and in those that were given up before they were decided. */
+  damaged: number[];
+  expired: number[];
   /** What the derived journal holds of it. */
   kept: number[];
 }
@@ -36,11 +28,14 @@ export interface SelectionOptions {
   workers: WorkerPool;
   waitMs: number;
   progress: SelectionProgress;
-  read(from: number, maxBytes: number): Promise<FrameRun | null>;
+  /** `totals`: raw items by signal index that are known to lie before `from`. */
+  read(from: number, maxBytes: number, totals: readonly number[]): Promise<FrameRun | null>;
   moved(from: number): Promise<void>;
   append(region: { first: number; end: number }): Promise<void>;
   now(): number;
   onError(message: string): void;
+  /** Items were lost: `cause` is damage of the journal or a frame, at this address, that no worker survives. */
+  onLoss(signal: Signal, items: number, poison: { frame: number; message: string } | null): void;
 }
 
 const CUT_BYTES = 512 << 10;
@@ -54,22 +49,24 @@ const NOTHING: SelectResult = { block: -1, selected: [], filtered: [0, 0, 0], sa
 
 export class Selection {
   readonly #options: SelectionOptions;
+  readonly #pending: Pending;
   #waitMs: number;
   #stopped = false;
   #oldestInFlightMs: () => number = () => Infinity;
   #running: Promise<void> = Promise.resolve();
   #wake: () => void = () => {};
-  #pending: SelectResult[] = [];
-  #pendingBytes = 0;
-  #pendingSince = 0;
   /** Runs of frames that workers are deciding, oldest first: while one is decided the next is read. */
-  readonly #flights: { result: Promise<SelectResult>; next: number }[] = [];
+  readonly #flights: { decided: Promise<Decided>; next: number }[] = [];
+  readonly #expiring: { next: number; totals: readonly number[]; resolve(items: number[]): void }[] = [];
   /** Where reading stands, and up to where decisions are pending; `progress.next` follows when they are safe. */
   #position: number;
   #decided: number;
+  /** Below this a worker died: frames go one by one, and one that kills again is passed. */
+  #carefulUntil = 0;
 
   constructor(options: SelectionOptions) {
     this.#options = options;
+    this.#pending = new Pending(options.blocks);
     this.#waitMs = options.waitMs;
     this.#position = Math.min(...options.progress.next);
     this.#decided = this.#position;
@@ -92,9 +89,22 @@ export class Selection {
     await this.#running;
   }
 
+  /**
+   * Gives up what is not decided below `next`, where the raw totals are `totals` by signal index. Resolves with the items that were
+   * given up, once they are counted.
+   */
+  expire(next: number, totals: readonly number[]): Promise<number[]> {
+    return new Promise((resolve) => {
+      if (this.#stopped) return resolve(SIGNALS.map(() => 0));
+      this.#expiring.push({ next, totals, resolve });
+      this.#wake();
+    });
+  }
+
   async #loop(): Promise<void> {
     while (!this.#stopped) {
       try {
+        if (this.#expiring.length > 0) await this.#giveUp();
         await this.#step();
       } catch (error) {
         // The journal is full or a worker died: nothing was marked as decided, so the same frames come again.
@@ -104,73 +114,114 @@ export class Selection {
       }
     }
     await this.#reset();
+    for (const { resolve } of this.#expiring.splice(0)) resolve(SIGNALS.map(() => 0));
+  }
+
+  async #giveUp(): Promise<void> {
+    await this.#reset();
+    const { progress } = this.#options;
+    for (const { next, totals, resolve } of this.#expiring.splice(0)) {
+      const passed = passedOf(progress);
+      const items = SIGNALS.map((_, i) => {
+        if ((progress.next[i] as number) >= next) return 0;
+        const lost = Math.max(0, (totals[i] as number) - (passed[i] as number));
+        progress.next[i] = next;
+        progress.expired[i] = (progress.expired[i] as number) + lost;
+        return lost;
+      });
+      resolve(items);
+    }
+    this.#rewind();
   }
 
   async #step(): Promise<void> {
-    const { now } = this.#options;
-    const late = this.#pending.length > 0 && now() - this.#pendingSince >= CUT_MS;
-    if (late || this.#pendingBytes >= CUT_BYTES) await this.#flush();
+    const { now, progress, append } = this.#options;
+    const pending = this.#pending;
+    const late = !pending.isEmpty && now() - pending.sinceMs >= CUT_MS;
+    if (late || pending.bytes >= CUT_BYTES) await pending.flush(progress, this.#decided, now(), append);
     const waitMs = this.#flights.length < MOST_IN_FLIGHT ? await this.#launch() : 0;
     if (waitMs === 0) {
       if (this.#flights.length >= MOST_IN_FLIGHT) await this.#land();
     } else if (this.#flights.length > 0) await this.#land();
-    else if (this.#pending.length > 0) await this.#sleep(Math.min(waitMs, CUT_MS - (now() - this.#pendingSince)));
+    else if (!pending.isEmpty) await this.#sleep(Math.min(waitMs, CUT_MS - (now() - pending.sinceMs)));
     else await this.#sleep(waitMs);
   }
 
   /** Hands the next frames that are due to a worker; returns 0, or how long there is nothing to hand out. */
   async #launch(): Promise<number> {
-    const { read, workers, progress } = this.#options;
-    const run = await read(this.#position, UNIT_BYTES);
+    const { read, progress, blocks } = this.#options;
+    const careful = this.#position < this.#carefulUntil;
+    const run = await read(this.#position, careful ? 1 : UNIT_BYTES, passedOf(progress));
     if (run === null) {
       // Woken by the next append, unless something waits to be written.
-      if (this.#flights.length + this.#pending.length === 0)
-        await Promise.race([this.#options.moved(this.#position), this.#sleep(RETRY_MS)]);
-      return this.#flights.length + this.#pending.length === 0 ? SOON_MS : RETRY_MS;
-    }
-    if (run.frames.length === 0) {
-      // A gap in the sequence (a restart leaves one) or damage: it is decided by passing it.
-      run.release();
-      this.#flights.push({ result: Promise.resolve(NOTHING), next: run.next });
-      this.#position = run.next;
-      return 0;
+      const isIdle = this.#flights.length === 0 && this.#pending.isEmpty;
+      if (isIdle) await Promise.race([this.#options.moved(this.#position), this.#sleep(RETRY_MS)]);
+      return isIdle ? SOON_MS : RETRY_MS;
     }
     const { count, inMs } = this.#dueEnd(run);
-    if (count === 0) {
+    if (count === 0 && run.frames.length > 0) {
       run.release();
       return Math.min(inMs, RETRY_MS);
     }
     const whole = count === run.frames.length;
     const frames = whole ? run.frames : run.frames.slice(0, count);
-    const next = whole ? run.next : readU64(this.#options.blocks, (run.frames[count] as number) + Field.sequence);
-    const result = workers.run({ kind: 'select', frames, from: progress.next }).finally(() => run.release());
+    const next = whole ? run.next : readU64(blocks, (run.frames[count] as number) + Field.sequence);
+    const decided = this.#decide(run, frames, careful);
     // Awaited in order by #land; a rejection that comes before is kept for then.
-    result.catch(() => undefined);
-    this.#flights.push({ result, next });
+    decided.catch(() => undefined);
+    this.#flights.push({ decided, next });
     this.#position = next;
     return 0;
+  }
+
+  /** What a worker says of the frames. A gap in the sequence (a restart leaves one) or damage is decided by passing it. */
+  async #decide(run: FrameRun, frames: readonly number[], careful: boolean): Promise<Decided> {
+    const { workers, progress } = this.#options;
+    const damaged = [...run.damaged];
+    try {
+      if (frames.length === 0) return { result: NOTHING, damaged };
+      const result = await workers.run({ kind: 'select', frames, from: progress.next });
+      if (result.failed === null) return { result, damaged };
+      throw new AgentError(result.failed.code, result.failed.message, { retryable: true });
+    } catch (error) {
+      if (!careful || !isDeadly(error)) throw error;
+      const frame = frames[0] as number;
+      const { blocks, onLoss } = this.#options;
+      const signal = blocks.bytes[frame + Field.signal] as number;
+      const items = blocks.words[(frame + Field.items) >>> 2] as number;
+      onLoss(SIGNALS[signal] as Signal, items, { frame, message: messageOf(error) });
+      damaged[signal] = (damaged[signal] as number) + items;
+      return { result: NOTHING, damaged };
+    } finally {
+      run.release();
+    }
   }
 
   /** Takes the oldest result. */
   async #land(): Promise<void> {
     const flight = this.#flights.shift();
     if (flight === undefined) return;
-    const result = await flight.result;
-    if (result.failed !== null) throw new AgentError(result.failed.code, result.failed.message, { retryable: true });
-    if (this.#pending.length === 0) this.#pendingSince = this.#options.now();
-    this.#pending.push(result);
-    for (const { length } of result.selected) this.#pendingBytes += length;
+    try {
+      this.#pending.add(await flight.decided, this.#options.now());
+    } catch (error) {
+      if (isDeadly(error)) this.#carefulUntil = Math.max(this.#carefulUntil, flight.next);
+      throw error;
+    }
     this.#decided = flight.next;
   }
 
   /** Forgets what is not safe; it is read again from `progress`. */
   async #reset(): Promise<void> {
-    for (const { result } of this.#flights.splice(0)) {
+    for (const { decided } of this.#flights.splice(0)) {
       // What failed has told its reason already, or will when it comes again.
-      const landed = await result.catch(() => null);
-      if (landed !== null && landed.block >= 0) this.#options.blocks.release(landed.block);
+      const landed = await decided.catch(() => null);
+      if (landed !== null && landed.result.block >= 0) this.#options.blocks.release(landed.result.block);
     }
-    this.#dropPending();
+    this.#pending.drop();
+    this.#rewind();
+  }
+
+  #rewind(): void {
     this.#position = Math.min(...this.#options.progress.next);
     this.#decided = this.#position;
   }
@@ -189,68 +240,6 @@ export class Selection {
     return { count, inMs: 0 };
   }
 
-  /** Appends one frame for each signal; then, and only then, the decisions count. */
-  async #flush(): Promise<void> {
-    const { blocks, append, progress } = this.#options;
-    const covers = this.#decided;
-    const filtered = progress.filtered.map((items, i) =>
-      this.#pending.reduce((sum, result) => sum + (result.filtered[i] as number), items),
-    );
-    const sampledOut = progress.sampledOut.map((items, i) =>
-      this.#pending.reduce((sum, result) => sum + (result.sampledOut[i] as number), items),
-    );
-    const kept = SIGNALS.map((signal) =>
-      this.#pending.flatMap(({ selected }) => selected.filter((one) => one.signal === signal)),
-    );
-    const frames = kept.filter((parts) => parts.length > 0);
-    if (frames.length > 0) {
-      const bytes = frames.reduce((sum, parts) => sum + frameSpan(lengthOf(parts)), 0);
-      const block = blocks.allocate(bytes);
-      if (block < 0)
-        throw new AgentError('OVERLOADED', 'no free block for what was selected: raise agent.memory_limit', {
-          retryable: true,
-        });
-      try {
-        let end = block;
-        for (const parts of frames) end = this.#writeFrame(end, parts, covers, filtered);
-        await append({ first: block, end });
-      } finally {
-        blocks.release(block);
-      }
-    }
-    for (let i = 0; i < SIGNALS.length; i++) {
-      progress.next[i] = covers;
-      progress.filtered[i] = filtered[i] as number;
-      progress.sampledOut[i] = sampledOut[i] as number;
-      progress.kept[i] = (progress.kept[i] as number) + itemsOf(kept[i] as Selected[]);
-    }
-    this.#dropPending();
-  }
-
-  #writeFrame(at: number, parts: readonly Selected[], covers: number, filtered: readonly number[]): number {
-    const { blocks, now } = this.#options;
-    const [first] = parts as [Selected];
-    const bytes = lengthOf(parts);
-    startFrame(blocks, at, 'sampled', first.signal, now(), bytes);
-    let to = at + FRAME_HEADER_BYTES;
-    for (const part of parts) to = copyRange(blocks.bytes, part.at, part.at + part.length, to);
-    const set = (field: number, value: number) => {
-      blocks.words[(at + field) >>> 2] = value;
-    };
-    set(Field.items, itemsOf(parts));
-    set(Field.serviceKey, parts.every((part) => part.serviceKey === first.serviceKey) ? first.serviceKey : 0);
-    writeU64(blocks, at + Field.covers, covers);
-    writeU64(blocks, at + Field.filtered, filtered[SIGNALS.indexOf(first.signal)] as number);
-    sealPayload(blocks, at);
-    return at + frameSpan(bytes);
-  }
-
-  #dropPending(): void {
-    for (const { block } of this.#pending) if (block >= 0) this.#options.blocks.release(block);
-    this.#pending = [];
-    this.#pendingBytes = 0;
-  }
-
   #sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, Math.max(1, ms));
@@ -262,10 +251,14 @@ export class Selection {
   }
 }
 
-function itemsOf(parts: readonly Selected[]): number {
-  return parts.reduce((items, part) => items + part.items, 0);
+/** Raw items below `next`, by signal index. */
+export function passedOf({ filtered, sampledOut, damaged, expired, kept }: SelectionProgress): number[] {
+  return SIGNALS.map((_, i) =>
+    [filtered, sampledOut, damaged, expired, kept].reduce((sum, of) => sum + (of[i] as number), 0),
+  );
 }
 
-function lengthOf(parts: readonly Selected[]): number {
-  return parts.reduce((bytes, part) => bytes + part.length, 0);
+/** The worker died on it or threw: the frames may be the reason. */
+function isDeadly(error: unknown): boolean {
+  return error instanceof AgentError && error.code === 'WORKER_DIED';
 }

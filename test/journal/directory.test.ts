@@ -69,15 +69,16 @@ test('the identity of a directory never changes', async () => {
   assert.deepEqual(second.identity, first.identity);
 });
 
-test('a damaged identity is an error, not a new identity', async () => {
+test('an identity damaged in both copies is an error, not a new identity', async () => {
   const where = temporaryDirectory();
   fs.writeFileSync(path.join(where, 'identity'), '{"journal":"12');
+  fs.writeFileSync(path.join(where, 'identity.copy'), '{"journal":"00000000","agent":"one","crc":1}');
   await assert.rejects(openDirectory({ path: where, agent: 'one', lockWaitMs: 0 }), {
     code: 'JOURNAL_UNWRITABLE',
     message: /identity is damaged: restore it/,
   });
   // The lock is free again.
-  fs.rmSync(path.join(where, 'identity'));
+  for (const name of ['identity', 'identity.copy']) fs.rmSync(path.join(where, name));
   await (await openDirectory({ path: where, agent: 'one', lockWaitMs: 0 })).close();
 });
 

@@ -19,7 +19,8 @@ import {
 } from '../../src/core/block.ts';
 import { diskFiles, type Files } from '../../src/journal/files.ts';
 import { sealPayload } from '../../src/journal/format.ts';
-import { Journal, type JournalOptions } from '../../src/journal/journal.ts';
+import { Journal } from '../../src/journal/journal.ts';
+import type { JournalOptions } from '../../src/journal/options.ts';
 import type { Region } from '../../src/journal/region.ts';
 
 export interface Item {
@@ -130,10 +131,11 @@ export async function readRow(
   maxBytes = 64 << 10,
   stream: Stream = 'raw',
   signal: Signal = 'traces',
+  total = 0,
 ): Promise<ReadBack> {
   const all: ReadBack = { ids: [], sequences: [], damaged: 0, next: from };
   for (;;) {
-    const batch = await journal.read(all.next, { stream, signal }, maxBytes);
+    const batch = await journal.read(all.next, { stream, signal }, maxBytes, total);
     if (batch === null) return all;
     assert.ok(batch.next > all.next, `a read from ${all.next} goes on at ${batch.next}`);
     for (const at of batch.frames) {
@@ -159,7 +161,7 @@ export async function readEverything(journal: Journal, pool: BlockPool, from = 0
       all.ids.push(idOf(pool, at));
       all.sequences.push(readU64(pool, at + Field.sequence));
     }
-    all.damaged += run.damaged;
+    for (const items of run.damaged) all.damaged += items;
     all.next = run.next;
     run.release();
   }

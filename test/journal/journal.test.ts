@@ -144,13 +144,13 @@ test('a read gives at most maxBytes of frames, and at least one', async () => {
     pool,
     range(1, 20).map((id) => ({ id, bytes: 920 })),
   );
-  const two = await journal.read(0, { stream: 'raw', signal: 'traces' }, 2500);
+  const two = await journal.read(0, { stream: 'raw', signal: 'traces' }, 2500, 0);
   assert.deepEqual([two?.frames.length, two?.next], [2, 3]);
   two?.release();
-  const one = await journal.read(3, { stream: 'raw', signal: 'traces' }, 10);
+  const one = await journal.read(3, { stream: 'raw', signal: 'traces' }, 10, 0);
   assert.deepEqual([one?.frames.map((at) => idOf(pool, at)), one?.next], [[3], 4]);
   one?.release();
-  assert.equal(await journal.read(21, { stream: 'raw', signal: 'traces' }, 10), null);
+  assert.equal(await journal.read(21, { stream: 'raw', signal: 'traces' }, 10, 0), null);
   await journal.close();
   assert.equal(pool.unitsInUse, 0);
 });
@@ -159,7 +159,7 @@ test('a batch keeps its memory until it is released, whatever the cache does', a
   const pool = BlockPool.create(16 << 20);
   const journal = await openJournal(temporaryDirectory(), pool, { cacheBytes: UNIT_BYTES });
   await append(journal, pool, [{ id: 1, bytes: 5000 }]);
-  const batch = await journal.read(0, { stream: 'raw', signal: 'traces' }, 1000);
+  const batch = await journal.read(0, { stream: 'raw', signal: 'traces' }, 1000, 0);
   for (let id = 2; id < 10; id++) await append(journal, pool, [{ id, bytes: 5000 }]);
   assert.equal(idOf(pool, batch?.frames[0] as number), 1);
   batch?.release();

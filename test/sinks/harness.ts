@@ -41,6 +41,8 @@ export function freshCursor(): CursorRow {
     offeredFrom: 0,
     filteredFrom: 0,
     sampledOutFrom: 0,
+    damagedFrom: 0,
+    expiredFrom: 0,
     delivered: 0,
     deadLettered: 0,
     expired: 0,

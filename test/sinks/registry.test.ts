@@ -63,6 +63,7 @@ for (const definition of sinks) {
       streams: ['events'],
       retry: { initialMs: 1000, maxMs: 30_000 },
       timeoutMs: 30_000,
+      maxLagBytes: Number.POSITIVE_INFINITY,
       concurrency: definition.concurrency,
       deadLetter: '/d',
     });

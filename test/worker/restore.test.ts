@@ -41,7 +41,7 @@ function journal(frames: Made[]) {
     const run = addresses.slice(from, from + 3);
     if (run.length === 0) return null;
     open.runs++;
-    return { frames: run, next: from + run.length, release: () => void open.runs-- };
+    return { frames: run, next: from + run.length, damaged: [0, 0, 0], release: () => void open.runs-- };
   };
   return { pool, read, open };
 }
@@ -58,7 +58,14 @@ test('progress is brought up to what the derived journal covers: what is neither
     }));
     const { pool, read, open } = journal(frames);
     const from = random.below(frames.length);
-    const saved = { next: [from, from, from], filtered: [1, 2, 3], sampledOut: [10, 20, 30], kept: [100, 200, 300] };
+    const saved = {
+      next: [from, from, from],
+      filtered: [1, 2, 3],
+      sampledOut: [10, 20, 30],
+      damaged: [0, 0, 0],
+      expired: [0, 0, 0],
+      kept: [100, 200, 300],
+    };
     const covers = SIGNALS.map(() => random.below(frames.length + 1));
     const kept = [0, 0, 0];
     const filtered = [0, 0, 0];
@@ -91,17 +98,17 @@ test('progress is brought up to what the derived journal covers: what is neither
 test('the last flush of each observer and the newest event are found', async () => {
   const frames: Made[] = [
     { stream: 'summaries', signal: 'metrics', items: 1, fields: { filtered: 3, covers: 10 } },
-    { stream: 'events', signal: 'logs', items: 1, fields: { receivedMs: 5000 } },
+    { stream: 'events', signal: 'logs', items: 1, fields: { receivedMs: 5000, filtered: 2 } },
     { stream: 'summaries', signal: 'metrics', items: 1, fields: { filtered: 0, covers: 99 } },
     { stream: 'sampled', signal: 'traces', items: 1, fields: { filtered: 7, covers: 50 } },
     { stream: 'summaries', signal: 'metrics', items: 1, fields: { filtered: 3, covers: 30 } },
-    { stream: 'events', signal: 'logs', items: 1, fields: { receivedMs: 4000 } },
+    { stream: 'events', signal: 'logs', items: 1, fields: { receivedMs: 4000, filtered: 2 } },
   ];
   const { pool, read } = journal(frames);
   const told = await findTold(pool, read, 0);
-  assert.deepEqual([told.flushed[2], told.flushed.filter(() => true).length, told.lastEventMs], [30, 1, 5000]);
+  assert.deepEqual([told.flushed[2], told.flushed.filter(() => true).length, told.lastEventMs[1]], [30, 1, 5000]);
   const later = await findTold(pool, read, 5);
-  assert.deepEqual([later.flushed, later.lastEventMs], [[], 4000]);
+  assert.deepEqual([later.flushed, later.lastEventMs[1]], [[], 4000]);
 });
 
 test('frames that cannot be measured again are told and passed: the others are merged, and the start goes on', async () => {
@@ -126,7 +133,7 @@ test('frames that cannot be measured again are told and passed: the others are m
     merge: (_measured: null, _receivedMs: number, first: number) => void merged.push(first),
   } as unknown as Observers;
   const faults: string[] = [];
-  const read = async (from: number) => (from > 1 ? null : { frames, next: 4, release() {} });
+  const read = async (from: number) => (from > 1 ? null : { frames, next: 4, damaged: [0, 0, 0], release() {} });
   await measureAgain(
     pool,
     workers,

@@ -1,0 +1,47 @@
+/** `plumbline.loss`: the event that says what was dropped, from whom and why; docs/output.md lists the causes. */
+import type { Signal, Stream } from '../core/block.ts';
+import { serializeEvents } from '../core/otel.ts';
+import type { Emission } from '../processors/processor.ts';
+
+export type LossCause = 'damaged' | 'poison' | 'max_age' | 'max_lag' | 'drop_oldest' | 'sink_removed';
+
+export interface Loss {
+  cause: LossCause;
+  /** The sink that will not get it; null when the selection had not decided about it, so that no sink will. */
+  sink: string | null;
+  stream: Stream;
+  signal: Signal;
+  items: number;
+}
+
+const WORDS: Record<LossCause, string> = {
+  damaged: 'in damaged records of the journal',
+  poison: 'in a frame that no worker survives; its bytes are in quarantine/',
+  max_age: 'older than journal.max_age',
+  max_lag: 'beyond max_lag of the sink',
+  drop_oldest: 'given up because the journal was full (journal.when_full: drop_oldest)',
+  sink_removed: 'queued for a sink that is configured no longer',
+};
+
+/** ERROR, as data is gone. */
+const SEVERITY = 17;
+
+export function lossEmission(loss: Loss, agent: string, nowMs: number): Emission {
+  const { cause, sink, stream, signal, items } = loss;
+  const event = {
+    name: 'plumbline.loss',
+    timeMs: nowMs,
+    severity: SEVERITY,
+    body: `${items} items of ${stream} ${signal}${sink === null ? '' : ` for sink ${sink}`} lost: ${WORDS[cause]}`,
+    resource: { 'service.name': 'plumbline', 'service.instance.id': agent },
+    attributes: {
+      'loss.cause': cause,
+      items,
+      'plumbline.stream': stream,
+      'plumbline.signal': signal,
+      'plumbline.agent': agent,
+      ...(sink === null ? {} : { 'plumbline.sink': sink }),
+    },
+  };
+  return { stream: 'events', signal: 'logs', bytes: serializeEvents([event]), items: 1, timeMs: nowMs, ends: false };
+}

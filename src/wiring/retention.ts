@@ -1,0 +1,93 @@
+/** What is given up by the operator's choice: max_age, a sink's max_lag, and drop_oldest; whole segments, every item counted and told. */
+import { SIGNALS, type Signal, type Stream } from '../core/block.ts';
+import { messageOf } from '../core/errors.ts';
+import type { Journal, SegmentSpan } from '../journal/journal.ts';
+import type { Selection } from '../worker/selection.ts';
+import { type Ground, millisecondsOf } from './ground.ts';
+import type { LossCause } from './loss.ts';
+import type { Running } from './sinks.ts';
+import type { Store } from './store.ts';
+
+/** How often a full journal is asked for room in vain. */
+const ASK_AGAIN_MS = 500;
+
+export class Retention {
+  readonly #ground: Ground;
+  readonly #store: Store;
+  readonly #deliveries: readonly Running[];
+  readonly #selection: Selection | null;
+  #askedMs = 0;
+
+  constructor(ground: Ground, store: Store, deliveries: readonly Running[], selection: Selection | null) {
+    this.#ground = ground;
+    this.#store = store;
+    this.#deliveries = deliveries;
+    this.#selection = selection;
+  }
+
+  /** Every second: what is too old, and what is too far behind. */
+  async enforce(): Promise<void> {
+    const { config, now } = this.#ground;
+    const maxAgeMs = millisecondsOf(config.journal.max_age);
+    for (const journal of [this.#store.intake, this.#store.derived]) {
+      if (maxAgeMs > 0) {
+        // A segment is as old as its last record, so as the first of the next one.
+        const young = journal.spans().findLast(({ startMs }, i) => i > 0 && startMs > 0 && startMs < now() - maxAgeMs);
+        if (young !== undefined) await this.#expire(journal, young, 'max_age', this.#deliveries);
+      }
+      for (const running of this.#deliveries) {
+        const within = journal.spans().find(({ first }) => journal.bytesFrom(first) <= running.maxLagBytes);
+        if (within !== undefined) await this.#expireSink(journal, within, 'max_lag', running);
+      }
+    }
+  }
+
+  /**
+   * The journal has no room for another segment: gives up what is kept for convenience, then, with drop_oldest, the oldest segment. True
+   * when something may be recycled now.
+   */
+  async makeRoom(journal: Journal): Promise<boolean> {
+    const { config, now, log } = this.#ground;
+    const { memory } = this.#store;
+    const drops = config.journal.when_full === 'drop_oldest';
+    if (!drops && now() - this.#askedMs < ASK_AGAIN_MS) return false;
+    this.#askedMs = now();
+    try {
+      await memory.checkpoint();
+      await memory.saveCursors(true);
+      const second = journal.spans()[1];
+      if (journal.hasRecyclable || !drops || second === undefined) return journal.hasRecyclable;
+      await this.#expire(journal, second, 'drop_oldest', this.#deliveries);
+      await memory.saveCursors(true);
+      return journal.hasRecyclable;
+    } catch (error) {
+      // The append that asked is answered JOURNAL_FULL, and the next one asks again.
+      log.warn(`no room could be made in ${journal.directory}: ${messageOf(error)}`);
+      return false;
+    }
+  }
+
+  /** Everything below the segment, for everyone. */
+  async #expire(journal: Journal, to: SegmentSpan, cause: LossCause, sinks: readonly Running[]): Promise<void> {
+    const isIntake = journal === this.#store.intake;
+    if (isIntake && this.#selection !== null) {
+      const totals = SIGNALS.map((signal) => to.total('raw', signal));
+      const items = await this.#selection.expire(to.first, totals);
+      for (const [i, signal] of SIGNALS.entries()) this.#lose(cause, null, 'sampled', signal, items[i] as number);
+    }
+    for (const running of sinks) await this.#expireSink(journal, to, cause, running);
+  }
+
+  async #expireSink(journal: Journal, to: SegmentSpan, cause: LossCause, running: Running): Promise<void> {
+    for (const { row, cursor } of running.rows) {
+      const isHere = (row.stream === 'raw') === (journal === this.#store.intake);
+      if (!isHere || cursor.next >= to.first) continue;
+      const items = running.delivery.expire(row, to.first, to.total(row.stream, row.signal));
+      this.#lose(cause, running.name, row.stream, row.signal, items);
+    }
+  }
+
+  #lose(cause: LossCause, sink: string | null, stream: Stream, signal: Signal, items: number): void {
+    this.#store.memory.lose({ cause, sink, stream, signal, items });
+  }
+}

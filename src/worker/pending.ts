@@ -1,0 +1,124 @@
+/** Decisions of the selection that are not yet safe: what was kept and how much was lost, until the derived journal has them. */
+import { type BlockPool, Field, FRAME_HEADER_BYTES, frameSpan, SIGNALS, startFrame, writeU64 } from '../core/block.ts';
+import { AgentError } from '../core/errors.ts';
+import { sealPayload } from '../journal/format.ts';
+import { copyRange } from '../otlp/protobuf.ts';
+import type { SelectionProgress } from './selection.ts';
+import type { Selected, SelectResult } from './tasks.ts';
+
+/** A run of frames that was decided, and the items of it, by signal index, that could not be. */
+export interface Decided {
+  result: SelectResult;
+  damaged: readonly number[];
+}
+
+export class Pending {
+  bytes = 0;
+  sinceMs = 0;
+  readonly #blocks: BlockPool;
+  #decided: Decided[] = [];
+
+  constructor(blocks: BlockPool) {
+    this.#blocks = blocks;
+  }
+
+  get isEmpty(): boolean {
+    return this.#decided.length === 0;
+  }
+
+  add(decided: Decided, nowMs: number): void {
+    if (this.isEmpty) this.sinceMs = nowMs;
+    this.#decided.push(decided);
+    for (const { length } of decided.result.selected) this.bytes += length;
+  }
+
+  /** Forgets everything. */
+  drop(): void {
+    for (const { result } of this.#decided) if (result.block >= 0) this.#blocks.release(result.block);
+    this.#decided = [];
+    this.bytes = 0;
+  }
+
+  /** Appends one frame for each signal; then, and only then, `progress` moves to `covers` and everything here is forgotten. */
+  async flush(
+    progress: SelectionProgress,
+    covers: number,
+    nowMs: number,
+    append: (region: { first: number; end: number }) => Promise<void>,
+  ): Promise<void> {
+    const filtered = this.#sum(progress.filtered, ({ result }, i) => result.filtered[i] as number);
+    const sampledOut = this.#sum(progress.sampledOut, ({ result }, i) => result.sampledOut[i] as number);
+    const damaged = this.#sum(progress.damaged, (one, i) => one.damaged[i] as number);
+    const kept = SIGNALS.map((signal) =>
+      this.#decided.flatMap(({ result }) => result.selected.filter((one) => one.signal === signal)),
+    );
+    const frames = kept.filter((parts) => parts.length > 0);
+    if (frames.length > 0) await this.#append(frames, covers, filtered, nowMs, append);
+    for (let i = 0; i < SIGNALS.length; i++) {
+      progress.next[i] = covers;
+      progress.filtered[i] = filtered[i] as number;
+      progress.sampledOut[i] = sampledOut[i] as number;
+      progress.damaged[i] = damaged[i] as number;
+      progress.kept[i] = (progress.kept[i] as number) + itemsOf(kept[i] as Selected[]);
+    }
+    this.drop();
+  }
+
+  #sum(before: readonly number[], of: (decided: Decided, signal: number) => number): number[] {
+    return before.map((items, i) => this.#decided.reduce((sum, decided) => sum + of(decided, i), items));
+  }
+
+  async #append(
+    frames: Selected[][],
+    covers: number,
+    filtered: readonly number[],
+    nowMs: number,
+    append: (region: { first: number; end: number }) => Promise<void>,
+  ): Promise<void> {
+    const bytes = frames.reduce((sum, parts) => sum + frameSpan(lengthOf(parts)), 0);
+    const block = this.#blocks.allocate(bytes);
+    if (block < 0) {
+      const message = 'no free block for what was selected: raise agent.memory_limit';
+      throw new AgentError('OVERLOADED', message, { retryable: true });
+    }
+    try {
+      let end = block;
+      for (const parts of frames) end = this.#writeFrame(end, parts, covers, filtered, nowMs);
+      await append({ first: block, end });
+    } finally {
+      this.#blocks.release(block);
+    }
+  }
+
+  #writeFrame(
+    at: number,
+    parts: readonly Selected[],
+    covers: number,
+    filtered: readonly number[],
+    nowMs: number,
+  ): number {
+    const blocks = this.#blocks;
+    const [first] = parts as [Selected];
+    const bytes = lengthOf(parts);
+    startFrame(blocks, at, 'sampled', first.signal, nowMs, bytes);
+    let to = at + FRAME_HEADER_BYTES;
+    for (const part of parts) to = copyRange(blocks.bytes, part.at, part.at + part.length, to);
+    const set = (field: number, value: number) => {
+      blocks.words[(at + field) >>> 2] = value;
+    };
+    set(Field.items, itemsOf(parts));
+    set(Field.serviceKey, parts.every((part) => part.serviceKey === first.serviceKey) ? first.serviceKey : 0);
+    writeU64(blocks, at + Field.covers, covers);
+    writeU64(blocks, at + Field.filtered, filtered[SIGNALS.indexOf(first.signal)] as number);
+    sealPayload(blocks, at);
+    return at + frameSpan(bytes);
+  }
+}
+
+function itemsOf(parts: readonly Selected[]): number {
+  return parts.reduce((items, part) => items + part.items, 0);
+}
+
+function lengthOf(parts: readonly Selected[]): number {
+  return parts.reduce((bytes, part) => bytes + part.length, 0);
+}
