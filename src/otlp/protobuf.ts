@@ -138,6 +138,15 @@ export function readDouble(bytes: Uint8Array, at: number): number {
 
 /** A varint int64 as a number: exact up to 2^53, the nearest double beyond. */
 export function readInt64(reader: Reader, end: number): number {
+  return read64(reader, end, true);
+}
+
+/** The same of a uint64. */
+export function readUint64(reader: Reader, end: number): number {
+  return read64(reader, end, false);
+}
+
+function read64(reader: Reader, end: number, signed: boolean): number {
   let low = 0;
   let high = 0;
   for (let i = 0; i < 10; i++) {
@@ -149,7 +158,7 @@ export function readInt64(reader: Reader, end: number): number {
       low |= bits << 28;
       high = bits >>> 4;
     } else high |= bits << (7 * i - 32);
-    if (byte < 0x80) return (high | 0) * 0x1_0000_0000 + (low >>> 0);
+    if (byte < 0x80) return (signed ? high | 0 : high >>> 0) * 0x1_0000_0000 + (low >>> 0);
   }
   return malformed(reader, 'varint of more than 10 bytes');
 }

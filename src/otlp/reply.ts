@@ -2,10 +2,26 @@
 import type { Signal } from '../core/block.ts';
 import { encodeMessage, encodeSubMessage } from './json.ts';
 
-const RESPONSES: Record<Signal, { message: string; rejected: string; items: string }> = {
-  traces: { message: 'ExportTraceServiceResponse', rejected: 'rejectedSpans', items: 'spans' },
-  metrics: { message: 'ExportMetricsServiceResponse', rejected: 'rejectedDataPoints', items: 'data points' },
-  logs: { message: 'ExportLogsServiceResponse', rejected: 'rejectedLogRecords', items: 'log records' },
+/** `rule` is what the rejected items break. */
+const RESPONSES: Record<Signal, { message: string; rejected: string; items: string; rule: string }> = {
+  traces: {
+    message: 'ExportTraceServiceResponse',
+    rejected: 'rejectedSpans',
+    items: 'spans',
+    rule: 'trace id must be 16 and span id 8 bytes, not all zero',
+  },
+  metrics: {
+    message: 'ExportMetricsServiceResponse',
+    rejected: 'rejectedDataPoints',
+    items: 'data points',
+    rule: 'a histogram must have one bucket count more than bounds, or neither',
+  },
+  logs: {
+    message: 'ExportLogsServiceResponse',
+    rejected: 'rejectedLogRecords',
+    items: 'log records',
+    rule: 'over a limit',
+  },
 };
 
 const EMPTY_PROTOBUF = Buffer.alloc(0);
@@ -14,8 +30,8 @@ const EMPTY_JSON = Buffer.from('{}');
 /** The body of a 200. With nothing rejected it is empty: partial_success stays unset. */
 export function successBody(signal: Signal, rejected: number, json: boolean): Buffer {
   if (rejected === 0) return json ? EMPTY_JSON : EMPTY_PROTOBUF;
-  const { message, rejected: field, items } = RESPONSES[signal];
-  const errorMessage = `${rejected} ${items} rejected: trace id must be 16 and span id 8 bytes, not all zero`;
+  const { message, rejected: field, items, rule } = RESPONSES[signal];
+  const errorMessage = `${rejected} ${items} rejected: ${rule}`;
   return encodeMessage(message, { partialSuccess: { [field]: rejected, errorMessage } }, json);
 }
 

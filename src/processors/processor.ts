@@ -7,6 +7,7 @@ import type { Telemetry } from '../core/telemetry.ts';
 import type { AttributeEdit } from '../otlp/edit.ts';
 import type { LogView } from '../otlp/logs.ts';
 import type { MetricView } from '../otlp/metrics.ts';
+import type { PointView } from '../otlp/points.ts';
 import type { Reader } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
 import type { SpanView } from '../otlp/traces.ts';
@@ -27,6 +28,7 @@ export interface Views {
   span: SpanView;
   log: LogView;
   metric: MetricView;
+  point: PointView;
   contracts: readonly ContractPlan[];
   traces: TraceTableHandle | null;
 }
@@ -50,7 +52,9 @@ export interface Measurer {
   enterResource?(envelope: Envelope): void;
   span?(span: SpanView, envelope: Envelope): void;
   log?(log: LogView, envelope: Envelope): void;
+  /** A metric begins; its points, those that are sound, follow. */
   metric?(metric: MetricView, envelope: Envelope): void;
+  point?(point: PointView, metric: MetricView, envelope: Envelope): void;
   /** Bytes `write` needs at most. */
   size(): number;
   /** Writes to pool memory at `at` (8-aligned) and returns the address after it. */

@@ -4,9 +4,10 @@ import { Field, setVoid } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { sealPayload } from '../journal/format.ts';
 import { prepareBody } from './body.ts';
+import { cutInvalid } from './cut.ts';
 import { followPolicy, type Parts } from './parts.ts';
 import type { ObserveResult, ObserveTask, Refusal } from './tasks.ts';
-import { cutInvalid, type ItemWalk, walkFrame } from './walk.ts';
+import { type ItemWalk, walkFrame } from './walk.ts';
 
 export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): ObserveResult {
   followPolicy(parts);

@@ -5,6 +5,7 @@ import { AgentError } from '../core/errors.ts';
 import type { AttributeEdit, Edits } from '../otlp/edit.ts';
 import { LogView } from '../otlp/logs.ts';
 import { MetricView } from '../otlp/metrics.ts';
+import { PointView } from '../otlp/points.ts';
 import { Reader } from '../otlp/protobuf.ts';
 import { Reslicer } from '../otlp/reslice.ts';
 import { Envelope } from '../otlp/resource.ts';
@@ -39,6 +40,7 @@ export function createParts(setup: WorkerSetup, owner: number): Parts {
     span: new SpanView(),
     log: new LogView(),
     metric: new MetricView(),
+    point: new PointView(),
     contracts: [],
     traces: setup.traces,
   };

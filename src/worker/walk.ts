@@ -1,14 +1,12 @@
 // HOT: once per item. Bench: bench/micro/worker/walk.bench.ts
-/** Walks the items of a frame: validates each and shows it to every measurer; items with bad ids are counted and cut out. */
-import { Field, Flag, FRAME_HEADER_BYTES, payloadLength, type Signal, setPayloadLength } from '../core/block.ts';
+/** Walks the items of a frame: validates each and shows it to every measurer; invalid ones are counted, for cut.ts. */
+import { Field, Flag, FRAME_HEADER_BYTES, payloadLength, type Signal } from '../core/block.ts';
 import { readLogRecord } from '../otlp/logs.ts';
-import { readMetric } from '../otlp/metrics.ts';
-import { copyRange, type Reader } from '../otlp/protobuf.ts';
-import { type Chooser, DROP } from '../otlp/reslice.ts';
+import { nextPoint, readMetric } from '../otlp/metrics.ts';
 import { type Envelope, type ItemVisitor, walkItems } from '../otlp/resource.ts';
 import { readSpan } from '../otlp/traces.ts';
 import type { Measurer } from '../processors/processor.ts';
-import { moveFrame, signalOf } from './body.ts';
+import { signalOf } from './body.ts';
 import type { Parts } from './parts.ts';
 
 /** One per worker; what it counts is about the last frame walked. */
@@ -49,11 +47,12 @@ function visitorOf(parts: Parts, walk: ItemWalk, signal: Signal): ItemVisitor {
 }
 
 function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisitor> {
-  const { span, log, metric } = parts.views;
+  const { span, log, metric, point } = parts.views;
   const all: Measurer[] = parts.measurers.map(({ measurer }) => measurer);
   const ofSpans = all.filter((measurer) => measurer.span !== undefined);
   const ofLogs = all.filter((measurer) => measurer.log !== undefined);
   const ofMetrics = all.filter((measurer) => measurer.metric !== undefined);
+  const ofPoints = all.filter((measurer) => measurer.point !== undefined);
   const ofResources = all.filter((measurer) => measurer.enterResource !== undefined);
 
   function enterResource(envelope: Envelope): void {
@@ -88,28 +87,16 @@ function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisito
       enterResource,
       item(reader, at, end, envelope) {
         readMetric(reader, at, end, metric);
-        walk.items += metric.points;
         for (let i = 0; i < ofMetrics.length; i++) ofMetrics[i]!.metric!(metric, envelope);
+        while (nextPoint(reader, metric, point)) {
+          if (!point.isSound) {
+            walk.invalid++;
+            continue;
+          }
+          walk.items++;
+          for (let i = 0; i < ofPoints.length; i++) ofPoints[i]!.point!(point, metric, envelope);
+        }
       },
     },
   };
-}
-
-/** Rewrites a frame of spans without those whose ids are bad; returns the new frame's address. */
-export function cutInvalid(parts: Parts, at: number): number {
-  const { pool, reader, envelope, span } = parts.views;
-  const valid: Chooser = {
-    choose(inner: Reader, start: number, end: number) {
-      readSpan(inner, start, end, span);
-      return span.traceIdAt < 0 || span.spanIdAt < 0 ? DROP : 0;
-    },
-    copy: (bytes, start, end, _index, to) => copyRange(bytes, start, end, to),
-  };
-  const from = at + FRAME_HEADER_BYTES;
-  const end = from + payloadLength(pool, at);
-  const length = parts.reslicer.plan(reader, from, end, envelope, valid);
-  const to = moveFrame(parts, at, length);
-  if (length > 0) parts.reslicer.write(reader, from, end, pool.bytes, to + FRAME_HEADER_BYTES, valid);
-  setPayloadLength(pool, to, length);
-  return to;
 }

@@ -118,46 +118,88 @@ const exemplar = (random: Random) => ({
   traceId: hex(random, 16),
   filteredAttributes: attributes(random),
 });
-const common = (random: Random) => ({ timeUnixNano: time(random), attributes: attributes(random) });
+const common = (random: Random) => ({
+  ...maybe(random, 'startTimeUnixNano', () => time(random)),
+  ...maybe(random, 'timeUnixNano', () => time(random)),
+  ...maybe(random, 'flags', () => random.below(3)),
+  attributes: attributes(random),
+});
 const exemplars = (random: Random) => some(random, 2, () => exemplar(random));
 const counts = (random: Random) => some(random, 4, () => decimal(random, false));
 
+const double = (random: Random) => random.pick(DOUBLES);
+const buckets = (random: Random) => ({
+  ...maybe(random, 'offset', () => random.below(2000) - 1000),
+  bucketCounts: counts(random),
+});
+/** Of both kinds of histogram. */
+const totals = (random: Random) => ({
+  ...maybe(random, 'count', () => decimal(random, false)),
+  ...maybe(random, 'sum', () => double(random)),
+  ...maybe(random, 'min', () => double(random)),
+  ...maybe(random, 'max', () => double(random)),
+  exemplars: exemplars(random),
+});
+
+/** Counts that fit the bounds, mostly. */
+function histogramPoint(random: Random): Plain {
+  const explicitBounds = some(random, 3, () => random.next());
+  const fits = random.below(4) > 0;
+  const bucketCounts = Array.from({ length: fits ? explicitBounds.length + 1 : random.below(4) }, () =>
+    decimal(random, false),
+  );
+  return { ...totals(random), bucketCounts, explicitBounds };
+}
+
+function exponentialPoint(random: Random): Plain {
+  return {
+    ...totals(random),
+    ...maybe(random, 'scale', () => random.below(30) - 10),
+    ...maybe(random, 'zeroCount', () => decimal(random, false)),
+    ...maybe(random, 'zeroThreshold', () => random.next()),
+    ...maybe(random, 'positive', () => buckets(random)),
+    ...maybe(random, 'negative', () => buckets(random)),
+  };
+}
+
+function numberPoint(random: Random): Plain {
+  const value = random.below(2) === 0 ? { asDouble: double(random) } : { asInt: decimal(random, true) };
+  return { ...(random.below(5) === 0 ? {} : value), exemplars: exemplars(random) };
+}
+
+function summaryPoint(random: Random): Plain {
+  return {
+    ...maybe(random, 'count', () => decimal(random, false)),
+    ...maybe(random, 'sum', () => double(random)),
+    quantileValues: some(random, 3, () => ({ quantile: random.next(), ...maybe(random, 'value', () => 2) })),
+  };
+}
+
 function metricData(random: Random): Plain {
-  const points = (make: () => Plain) => ({ dataPoints: some(random, 3, () => ({ ...common(random), ...make() })) });
-  const number = () => ({ ...maybe(random, 'asDouble', () => random.pick(DOUBLES)), exemplars: exemplars(random) });
+  const points = (make: (random: Random) => Plain) => ({
+    dataPoints: some(random, 3, () => ({ ...common(random), ...make(random) })),
+  });
+  const temporality = maybe(random, 'aggregationTemporality', () => random.below(3));
   switch (random.below(6)) {
     case 0:
       return {};
     case 1:
-      return { gauge: points(number) };
+      return { gauge: points(numberPoint) };
     case 2:
-      return { sum: { ...points(number), aggregationTemporality: random.below(3), isMonotonic: true } };
+      return { sum: { ...points(numberPoint), ...temporality, ...maybe(random, 'isMonotonic', () => true) } };
     case 3:
-      return {
-        histogram: points(() => ({
-          ...maybe(random, 'sum', () => 0),
-          bucketCounts: counts(random),
-          explicitBounds: some(random, 3, () => random.next()),
-          exemplars: exemplars(random),
-        })),
-      };
+      return { histogram: { ...points(histogramPoint), ...temporality } };
     case 4:
-      return {
-        exponentialHistogram: points(() => ({
-          scale: random.below(30) - 10,
-          positive: { offset: random.below(9) - 4, bucketCounts: counts(random) },
-          exemplars: exemplars(random),
-        })),
-      };
+      return { exponentialHistogram: { ...points(exponentialPoint), ...temporality } };
     default:
-      return { summary: points(() => ({ sum: 1.5, quantileValues: [{ quantile: 0.5, value: 2 }] })) };
+      return { summary: points(summaryPoint) };
   }
 }
 
 export function metric(random: Random): Plain {
   return {
     ...maybe(random, 'name', () => random.text(8)),
-    unit: 'ms',
+    ...maybe(random, 'unit', () => random.pick(['ms', 'By', ''])),
     metadata: attributes(random),
     ...metricData(random),
   };

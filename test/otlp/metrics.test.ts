@@ -1,35 +1,149 @@
-/** Holds src/otlp/metrics.ts: names and numbers of data points are protobufjs's, and attributes are validated down to exemplars. */
+/** Holds src/otlp/metrics.ts: metrics and their points are protobufjs's, and attributes are validated down to exemplars. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AgentError } from '../../src/core/errors.ts';
-import { MetricView, readMetric } from '../../src/otlp/metrics.ts';
+import { readBucketCounts, readBuckets } from '../../src/otlp/buckets.ts';
+import { MetricKind, MetricView, nextPoint, readMetric } from '../../src/otlp/metrics.ts';
+import { PointView, readPoint } from '../../src/otlp/points.ts';
 import { Reader } from '../../src/otlp/protobuf.ts';
 import { messageType } from '../../src/otlp/schema.ts';
-import { decoded, encodeRequest, itemsOf, list, type Plain, placed, request, seeded } from './generate.ts';
-import { walk } from './walked.ts';
+import { copySound, soundLength } from '../../src/otlp/soundPoints.ts';
+import {
+  decoded,
+  encode,
+  encodeRequest,
+  itemsOf,
+  list,
+  metric,
+  type Plain,
+  placed,
+  request,
+  seeded,
+} from './generate.ts';
+import { oracleMetric, walk } from './walked.ts';
 
-const KINDS = ['gauge', 'sum', 'histogram', 'exponentialHistogram', 'summary'];
+const KINDS = ['none', 'gauge', 'sum', 'histogram', 'exponentialHistogram', 'summary'];
 
-test('every kind of metric is seen with its name and its number of data points', (t) => {
+test('metrics and every field of all kinds of points are those of protobufjs', (t) => {
   const random = seeded(t, 3);
-  const points = new Map<string, number>();
-  for (let i = 0; i < 1500; i++) {
+  const seen = new Map<string, number>();
+  for (let i = 0; i < 2000; i++) {
     const bytes = encodeRequest('metrics', request(random, 'metrics'), random);
     const { buffer, at, end } = placed(bytes, 0xff);
-    const wanted = itemsOf('metrics', decoded('metrics', bytes)).map(({ item }) => {
-      const kind = KINDS.find((one) => item[one] !== undefined && item[one] !== null);
-      const count = kind === undefined ? 0 : list((item[kind] as Plain).dataPoints).length;
-      if (kind !== undefined) points.set(kind, (points.get(kind) ?? 0) + count);
-      return { name: item.name ?? '', points: count };
-    });
-    assert.deepEqual(
-      walk('metrics', buffer, at, end).map(({ item }) => item),
-      wanted,
-      `case ${i}`,
-    );
+    const wanted = itemsOf('metrics', decoded('metrics', bytes)).map(({ item }) => oracleMetric(item));
+    const found = walk('metrics', buffer, at, end).map(({ item }) => item);
+    assert.deepEqual(found, wanted, `case ${i}`);
+    for (const { kind, points } of found) {
+      const name = KINDS[[0, 5, 7, 9, 10, 11].indexOf(Number(kind))] ?? '';
+      seen.set(name, (seen.get(name) ?? 0) + (points as Plain[]).length);
+    }
   }
-  for (const kind of KINDS) assert.ok((points.get(kind) ?? 0) > 50, `too few points of ${kind}`);
+  for (const kind of KINDS.slice(1)) assert.ok((seen.get(kind) ?? 0) > 50, `too few points of ${kind}`);
 });
+
+const encoded = (name: string, plain: Plain) => messageType(name).encode(messageType(name).fromObject(plain)).finish();
+function read(...parts: Uint8Array[]): { metric: MetricView; values: number[] } {
+  const bytes = Buffer.concat(parts);
+  const metric = new MetricView();
+  const point = new PointView();
+  const reader = new Reader(bytes);
+  const values: number[] = [];
+  readMetric(reader, 0, bytes.length, metric);
+  while (nextPoint(reader, metric, point)) values.push(point.value);
+  return { metric, values };
+}
+
+test('of the oneof the last data counts; the same data twice is one message', () => {
+  const gauge = encoded('Metric', { gauge: { dataPoints: [{ asInt: 1 }] } });
+  const sum = (asInt: number, more: Plain = {}) =>
+    encoded('Metric', { sum: { dataPoints: [{ asInt }, { asInt: asInt + 1 }], ...more } });
+  const name = encoded('Metric', { name: 'n' });
+  assert.deepEqual(read(sum(5), gauge).values, [1]);
+  assert.deepEqual(read(gauge, name, sum(5)).values, [5, 6]);
+  const twice = read(gauge, sum(5, { aggregationTemporality: 1, isMonotonic: true }), name, sum(8));
+  assert.deepEqual(twice.values, [5, 6, 8, 9]);
+  assert.deepEqual([twice.metric.points, twice.metric.temporality, twice.metric.monotonic], [4, 1, true]);
+  const replaced = read(sum(5, { aggregationTemporality: 1, isMonotonic: true }), gauge, sum(8));
+  assert.deepEqual(replaced.values, [8, 9]);
+  assert.deepEqual([replaced.metric.points, replaced.metric.temporality, replaced.metric.monotonic], [2, 0, false]);
+});
+
+test('a point is sound when its counts fit its bounds, packed or not', () => {
+  const point = new PointView();
+  const soundness = (...parts: Uint8Array[]) => {
+    const bytes = Buffer.concat(parts);
+    readPoint(new Reader(bytes), bytes.length, MetricKind.histogram, point);
+    return point.isSound;
+  };
+  const histogram = (bucketCounts: number[], explicitBounds: number[]) =>
+    encoded('HistogramDataPoint', { bucketCounts, explicitBounds });
+  assert.equal(soundness(histogram([], [])), true);
+  assert.equal(soundness(histogram([3], [])), true);
+  assert.equal(soundness(histogram([1, 2], [5])), true);
+  assert.equal(soundness(histogram([1, 2], [])), false);
+  assert.equal(soundness(histogram([], [1])), false);
+  assert.equal(soundness(histogram([1, 2], [1, 2])), false);
+  // Packed, then one unpacked, then packed again: three counts.
+  assert.equal(soundness(histogram([1], [1, 2]), Buffer.from([49, 2, 0, 0, 0, 0, 0, 0, 0]), histogram([3], [])), true);
+  assert.deepEqual([point.bucketCounts.count, point.bucketCounts.at], [3, -1]);
+  const three = new Float64Array(5);
+  const joined = Buffer.concat([histogram([1], []), Buffer.from([49, 2, 0, 0, 0, 0, 0, 0, 0])]);
+  readPoint(new Reader(joined), joined.length, MetricKind.histogram, point);
+  assert.equal(readBucketCounts(new Reader(joined), point, three), 2);
+  assert.deepEqual([...three.subarray(0, 2)], [1, 2]);
+});
+
+test('two Buckets messages are one', () => {
+  const bytes = Buffer.concat([
+    encoded('ExponentialHistogramDataPoint', { positive: { offset: 3, bucketCounts: [1, 300] } }),
+    encoded('ExponentialHistogramDataPoint', { positive: { bucketCounts: [5] } }),
+  ]);
+  const point = new PointView();
+  readPoint(new Reader(bytes), bytes.length, MetricKind.exponentialHistogram, point);
+  const counts = new Float64Array(8);
+  assert.equal(readBuckets(new Reader(bytes), point, 'positive', counts), 3);
+  assert.deepEqual([point.positive.offset, ...counts.subarray(0, 3)], [3, 1, 300, 5]);
+});
+
+test('a cut metric has the sound points and everything else of the old one', (t) => {
+  const random = seeded(t, 4);
+  const type = messageType('Metric');
+  const isSound = ({ bucketCounts, explicitBounds }: Plain) =>
+    list(bucketCounts).length === 0
+      ? list(explicitBounds).length === 0
+      : list(bucketCounts).length === list(explicitBounds).length + 1;
+  let cut = 0;
+  for (let i = 0; i < 3000; i++) {
+    const bytes = encode(type, metric(random), random, true);
+    const plain = type.toObject(type.decode(bytes), { longs: String, bytes: String, json: true }) as Plain;
+    const { buffer, at, end } = placed(bytes, 0xff);
+    const room = Buffer.concat([buffer, Buffer.alloc(bytes.length + 64)]);
+    const views = [new MetricView(), new PointView()] as const;
+    const length = soundLength(new Reader(room), at, end, ...views);
+    const data = plain.histogram as Plain | undefined;
+    const before = list(data?.dataPoints);
+    const kept = before.filter(isSound);
+    if (data !== undefined && before.length > 0 && kept.length === 0) {
+      assert.equal(length, 0);
+      continue;
+    }
+    if (data !== undefined && kept.length > 0) data.dataPoints = kept;
+    const to = buffer.length;
+    assert.equal(copySound(new Reader(room), room, at, end, to, ...views), to + length, `case ${i}`);
+    const after = Uint8Array.from(room.subarray(to, to + length));
+    assert.deepEqual(type.toObject(type.decode(after), { longs: String, bytes: String, json: true }), plain);
+    if (kept.length < before.length) cut++;
+    else if (bytes.length !== length)
+      assert.fail(`case ${i}: ${length} bytes of ${bytes.length} where nothing was cut`);
+  }
+  assert.ok(cut > 30, `only ${cut} were cut`);
+});
+
+function readAll(reader: Reader, end: number): void {
+  const metric = new MetricView();
+  readMetric(reader, 0, end, metric);
+  while (nextPoint(reader, metric, new PointView()));
+}
 
 test('a broken attribute is refused wherever it hides: point, exemplar, metadata', () => {
   const type = messageType('Metric');
@@ -48,11 +162,11 @@ test('a broken attribute is refused wherever it hides: point, exemplar, metadata
   for (const place of places) {
     const bytes = Buffer.from(type.encode(type.fromObject(place)).finish());
     const reader = new Reader(bytes);
-    readMetric(reader, 0, bytes.length, new MetricView());
+    readAll(reader, bytes.length);
     // The length of the text inside the AnyValue now leads behind it.
     bytes[bytes.indexOf('marker') - 1] = 7;
     assert.throws(
-      () => readMetric(reader, 0, bytes.length, new MetricView()),
+      () => readAll(reader, bytes.length),
       (error) => error instanceof AgentError && error.code === 'BODY_UNDECODABLE',
       JSON.stringify(place),
     );

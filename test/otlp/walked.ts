@@ -1,12 +1,14 @@
 /** What the walkers see of a request, as plain data that can be held against protobufjs. */
 import type { Signal } from '../../src/core/block.ts';
 import { type AttributeTable, emptyValue, readValue } from '../../src/otlp/attributes.ts';
+import { readBounds, readBucketCounts, readBuckets, readQuantiles } from '../../src/otlp/buckets.ts';
 import { LogView, readLogRecord } from '../../src/otlp/logs.ts';
-import { MetricView, readMetric } from '../../src/otlp/metrics.ts';
+import { MetricView, nextPoint, readMetric } from '../../src/otlp/metrics.ts';
+import { PointView } from '../../src/otlp/points.ts';
 import { Reader } from '../../src/otlp/protobuf.ts';
 import { Envelope, walkItems } from '../../src/otlp/resource.ts';
 import { readSpan, SpanView } from '../../src/otlp/traces.ts';
-import type { Plain } from './generate.ts';
+import { list, type Plain } from './generate.ts';
 
 export interface Walked {
   item: Plain;
@@ -78,12 +80,111 @@ export function walk(signal: Signal, buffer: Buffer, at: number, end: number): W
       } else {
         const { metrics: view } = views;
         readMetric(reader, from, to, view);
-        item = { name: text(view.nameAt, view.nameLength), points: view.points };
+        item = {
+          name: text(view.nameAt, view.nameLength),
+          unit: text(view.unitAt, view.unitLength),
+          kind: view.kind,
+          temporality: view.temporality,
+          monotonic: view.monotonic,
+          count: view.points,
+          points: pointsOf(buffer, reader, view),
+        };
       }
       walked.push({ item, ...envelopeParts });
     },
   });
   return walked;
+}
+
+/** Every field of every point. */
+function pointsOf(buffer: Buffer, reader: Reader, metric: MetricView): Plain[] {
+  const points: Plain[] = [];
+  const point = new PointView();
+  const numbers = new Float64Array(100);
+  const listed = (count: number) => Array.from(numbers.subarray(0, count));
+  while (nextPoint(reader, metric, point)) {
+    points.push({
+      start: wide(point.startLow, point.startHigh),
+      time: wide(point.timeLow, point.timeHigh),
+      flags: point.flags >>> 0,
+      noRecordedValue: point.noRecordedValue,
+      value: point.hasValue ? point.value : null,
+      integer: point.isInt ? String(BigInt.asIntN(64, BigInt(wide(point.valueLow, point.valueHigh)))) : null,
+      count: point.count,
+      sum: point.hasSum ? point.sum : null,
+      min: point.hasMin ? point.min : null,
+      max: point.hasMax ? point.max : null,
+      bucketCounts: listed(readBucketCounts(reader, point, numbers)),
+      explicitBounds: listed(readBounds(reader, point, numbers)),
+      listed: [point.bucketCounts.count, point.explicitBounds.count],
+      scale: point.scale,
+      zeroCount: point.zeroCount,
+      zeroThreshold: point.zeroThreshold,
+      positive: { offset: point.positive.offset, counts: listed(readBuckets(reader, point, 'positive', numbers)) },
+      negative: { offset: point.negative.offset, counts: listed(readBuckets(reader, point, 'negative', numbers)) },
+      quantiles: listed(readQuantiles(reader, point, numbers)),
+      exemplars: point.exemplars,
+      attributes: attributesOf(buffer, point.attributes),
+    });
+  }
+  return points;
+}
+
+const KINDS = [
+  ['gauge', 5],
+  ['sum', 7],
+  ['histogram', 9],
+  ['exponentialHistogram', 10],
+  ['summary', 11],
+] as const;
+
+/** A decoded metric in the shape of `walk`'s items. */
+export function oracleMetric(metric: Plain): Plain {
+  const [kind, field] = KINDS.find(([one]) => metric[one] !== undefined && metric[one] !== null) ?? ['', 0];
+  const data = (metric[kind] ?? {}) as Plain;
+  const points = list(data.dataPoints);
+  return {
+    name: metric.name ?? '',
+    unit: metric.unit ?? '',
+    kind: field,
+    temporality: data.aggregationTemporality ?? 0,
+    monotonic: data.isMonotonic ?? false,
+    count: points.length,
+    points: points.map((point) => oraclePoint(point, kind === 'summary')),
+  };
+}
+
+function oraclePoint(point: Plain, isSummary: boolean): Plain {
+  const all = (name: string) => list(point[name]).map(Number);
+  const buckets = (name: string) => {
+    const side = (point[name] ?? {}) as Plain;
+    return { offset: side.offset ?? 0, counts: list(side.bucketCounts).map(Number) };
+  };
+  const optional = (name: string) => (point[name] === undefined ? null : Number(point[name]));
+  const flags = Number(point.flags ?? 0);
+  return {
+    start: String(point.startTimeUnixNano ?? 0),
+    time: String(point.timeUnixNano ?? 0),
+    flags,
+    noRecordedValue: (flags & 1) === 1,
+    value: optional(point.asInt === undefined ? 'asDouble' : 'asInt'),
+    integer: point.asInt === undefined ? null : String(point.asInt),
+    count: Number(point.count ?? 0),
+    sum: isSummary ? Number(point.sum ?? 0) : optional('sum'),
+    min: optional('min'),
+    max: optional('max'),
+    bucketCounts: all('bucketCounts'),
+    explicitBounds: all('explicitBounds'),
+    listed: [all('bucketCounts').length, all('explicitBounds').length],
+    scale: point.scale ?? 0,
+    zeroCount: Number(point.zeroCount ?? 0),
+    zeroThreshold: Number(point.zeroThreshold ?? 0),
+    positive: buckets('positive'),
+    negative: buckets('negative'),
+    quantiles: list(point.quantileValues).flatMap(({ quantile, value }) => [Number(quantile ?? 0), Number(value ?? 0)]),
+    exemplars: list(point.exemplars).length,
+    attributes: oracleAttributes(point.attributes),
+  };
 }
 
 const hexOf = (base64: unknown) => Buffer.from(String(base64 ?? ''), 'base64').toString('hex');
