@@ -53,9 +53,9 @@ export const Encoding = { protobuf: 0, json: 1, gzip: 2 } as const;
 
 /**
  * void: the frame holds nothing (refused or moved to another block); readers skip it. traceState: some span of it carries a tracestate,
- * so that sampling cannot decide by trace ids alone.
+ * so that sampling cannot decide by trace ids alone. group: the first of what one write made safe; everything before it was safe by then.
  */
-export const Flag = { void: 1, traceState: 2 } as const;
+export const Flag = { void: 1, traceState: 2, group: 4 } as const;
 
 export const STREAMS = ['raw', 'sampled', 'summaries', 'events'] as const;
 export type Stream = (typeof STREAMS)[number];

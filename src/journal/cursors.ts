@@ -3,7 +3,17 @@ import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { CursorRow } from '../core/component.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
-import { diskFiles, type Files, isFull, O_WRONLY, readWhole, withFile, writeAtomically, writeFully } from './files.ts';
+import {
+  diskFiles,
+  type Files,
+  isFull,
+  O_WRONLY,
+  readWhole,
+  syncDirectory,
+  withFile,
+  writeAtomically,
+  writeFully,
+} from './files.ts';
 
 interface Content {
   rows: Record<string, CursorRow>;
@@ -40,7 +50,14 @@ export class CursorTable {
 
   /** Reads the table in `directory`, or begins an empty one; rejects when the file is there and cannot be read. */
   static async open(directory: string, files: Files = diskFiles): Promise<CursorTable> {
-    return new CursorTable(directory, files, await readWhole(files, path.join(directory, FILE)));
+    const file = path.join(directory, FILE);
+    const bytes = await readWhole(files, file);
+    if (bytes !== null) {
+      // What a killed agent had not synced is seen now: before anything relies on it, a power loss may not take it back.
+      await withFile(files, file, O_WRONLY, (fd) => files.fdatasync(fd));
+      await syncDirectory(files, directory);
+    }
+    return new CursorTable(directory, files, bytes);
   }
 
   private constructor(directory: string, files: Files, bytes: Buffer | null) {

@@ -6,7 +6,7 @@ import { AgentError } from '../core/errors.ts';
 import { type Extent, ExtentCache, type LoadOptions } from './extents.ts';
 import { diskFiles, type Files, O_WRONLY, withFile } from './files.ts';
 import { ROWS, rowIndex } from './format.ts';
-import type { KnownEnd } from './header.ts';
+import type { KnownEnd, Tally } from './header.ts';
 import { type Hold, Holds } from './holds.ts';
 import { countOpening, prepareDirectory } from './making.ts';
 import { OpenSegments } from './open.ts';
@@ -16,6 +16,7 @@ import { ALL_ROWS, type Collected, Reader } from './reader.ts';
 import { type Recovered, recover } from './recovery.ts';
 import type { JournalState, Region } from './region.ts';
 import { type Segment, SegmentStore } from './segments.ts';
+import { SyncTimes } from './syncTimes.ts';
 import { GroupWriter } from './writer.ts';
 
 /** A segment as those see it who decide what to keep. */
@@ -42,7 +43,6 @@ export interface FrameRun {
 
 const CACHE_BYTES = 16 << 20;
 const EXTENTS_PER_READ = 16;
-const SYNC_RING = 256;
 
 export class Journal implements FrameSource {
   readonly durability: 'durable' | 'written';
@@ -58,8 +58,7 @@ export class Journal implements FrameSource {
   readonly #pool: BlockPool;
   readonly #open: OpenSegments;
   readonly #holds: Holds;
-  readonly #syncMs: number[] = [];
-  #syncs = 0;
+  readonly #syncTimes = new SyncTimes();
   #waiting: { from: number; resolve(): void }[] = [];
   #closed = false;
 
@@ -80,7 +79,7 @@ export class Journal implements FrameSource {
     await syncNewest(files, recovered);
     recovered.epoch = await countOpening(files, directory, recovered.epoch);
     const journal = new Journal(sized, directory, load, cache, recovered);
-    if (recovered.endDamaged) await journal.#leaveDamagedEnd();
+    if (recovered.lost !== null) await journal.#leaveDamagedEnd();
     return journal;
   }
 
@@ -92,33 +91,30 @@ export class Journal implements FrameSource {
     found: Recovered,
   ) {
     const { pool, durability, log } = options;
-    const { files, direct, open } = load;
-    this.#open = open;
+    const { files, direct } = load;
+    this.#open = load.open;
     this.directory = directory;
     this.durability = durability;
     this.mode = direct ? 'direct' : 'buffered';
     this.#pool = pool;
     this.#cache = cache;
-    const { epoch, nextSequence, tally } = found;
-    this.#state = { epoch, head: nextSequence, nextSequence, tally, sealed: tally.slice() };
-    this.#store = new SegmentStore({ ...options, files, directory, direct }, found.segments, found.spares);
+    const { epoch, nextSequence, tally, lost } = found;
+    this.#state = { epoch, head: nextSequence, nextSequence, tally, sealed: tally.slice(), lost };
+    this.#store = new SegmentStore({ ...options, files, directory, direct }, found);
     this.#holds = new Holds((keepFrom) => this.#store.recycle(keepFrom));
     this.#quarantine = new Quarantine(files, directory, log, options.onDamage);
     const onDamage = (segment: Segment, bad: number[]) => this.#quarantine.take(segment, bad);
     this.#reader = new Reader({ ...load, store: this.#store, state: this.#state, cache, onDamage });
-    const state = this.#state;
     const committed = (extent: Extent) => cache.add(extent);
     const onGroup = (seconds: number, regions: number, bytes: number) => {
-      this.#syncMs[this.#syncs++ % SYNC_RING] = seconds * 1000;
+      this.#syncTimes.add(seconds);
       this.#wake();
       options.onSync?.(seconds, regions, bytes);
     };
     const onFailure = (error: AgentError) => options.onFailure?.(error);
-    const shared = { pool, files, store: this.#store, state, durability, direct, log };
-    // Behind a damaged end nothing is written, or what is lost there would be found anew by every start.
-    const goOn = found.endDamaged ? undefined : found.segments.at(-1);
-    this.#writer = new GroupWriter({ ...shared, committed, onGroup, onFailure }, goOn);
+    const shared = { pool, files, store: this.#store, state: this.#state, durability, direct, log };
     const newest = found.segments.at(-1);
+    this.#writer = new GroupWriter({ ...shared, committed, onGroup, onFailure }, found.isSealed ? undefined : newest);
     if (newest !== undefined && found.bad.length > 0) this.#quarantine.take(newest, found.bad);
     this.#store.prepare();
   }
@@ -185,18 +181,17 @@ export class Journal implements FrameSource {
       previousStart: [...previousStart],
       used: current.used,
       next: this.#state.head,
-      tally: [...this.#state.tally],
+      tally: [...this.#totals()],
     };
   }
 
   /** 99th percentile of the last 256 groups, milliseconds; 0 before the first. */
   get syncMsP99(): number {
-    const sorted = [...this.#syncMs].sort((a, b) => a - b);
-    return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? 0;
+    return this.#syncTimes.p99() * 1000;
   }
 
   total(stream: Stream, signal: Signal): number {
-    return this.#state.tally[rowIndex(stream, signal)] as number;
+    return this.#totals()[rowIndex(stream, signal)] as number;
   }
 
   /** `covers` of the row's last durable frame; 0 when there is none. */
@@ -267,6 +262,12 @@ export class Journal implements FrameSource {
     await this.#store.close();
     this.#open.close();
     this.#cache.clear();
+  }
+
+  /** What a damaged end held is queued until there is room for the segment that readers cross into. */
+  #totals(): Tally {
+    const { tally, lost } = this.#state;
+    return lost === null ? tally : tally.map((total, i) => Math.max(total, lost[i] as number));
   }
 
   /** Goes on in another segment, whose start says what the damaged end should have held: readers count it when they cross. */

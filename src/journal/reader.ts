@@ -85,7 +85,11 @@ export class Reader {
     };
     const place = this.#place(from, row);
     if (place === undefined) return { ...found, next: state.head };
-    for (const [known, total] of totals) raise(place.totals, known, total);
+    for (const [known, total] of totals) {
+      // Segments between are gone: what they held is lost to this reader.
+      if (from < place.segment.first) lose(found, known, (place.totals[known] as number) - total);
+      raise(place.totals, known, total);
+    }
     const pinned: Segment[] = [pin(place.segment)];
     try {
       await this.#fill(found, place, pinned, maxExtents);

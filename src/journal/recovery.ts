@@ -1,24 +1,24 @@
 /** What a journal's directory holds, found out at start: its segments, its end, its totals; drops nothing but a torn tail. */
 import path from 'node:path';
-import { type BlockPool, Field, PAGE_BYTES, readU64 } from '../core/block.ts';
+import { type BlockPool, Field, Flag, PAGE_BYTES, readU64 } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
-import { type LoadOptions, loadExtent, type Position } from './extents.ts';
+import { type Extent, type LoadOptions, loadExtent, type Position } from './extents.ts';
 import { O_RDONLY, readFully, withFile } from './files.ts';
 import { alignUp, ROWS, rowOf } from './format.ts';
 import { type KnownEnd, newTally, readSegmentHeader, type SegmentHeader, type Tally } from './header.ts';
-import { type Segment, type Spare, segmentFile } from './segments.ts';
+import { type FoundSegments, type Segment, type Spare, segmentFile } from './segments.ts';
 
-export interface Recovered {
-  segments: Segment[];
-  spares: Spare[];
+export interface Recovered extends FoundSegments {
   /** One above all found. */
   epoch: number;
   nextSequence: number;
   tally: Tally;
   /** Damaged pieces of the newest segment, [from, to) in file offsets, flat. */
   bad: number[];
-  /** Records at its very end are known to have been durable and are gone: nothing may be written behind them. */
-  endDamaged: boolean;
+  /** Totals when records at its very end, which are gone, were durable; null when nothing is missing. */
+  lost: Tally | null;
+  /** Nothing may be written behind the newest segment's end: what lies there could be taken for what follows. */
+  isSealed: boolean;
 }
 
 /**
@@ -46,11 +46,15 @@ interface Scan {
   firstSequence: number;
   startMs: number;
   records: number;
+  /** Groups that begin behind something else. */
+  laterGroups: number;
   /** Totals before the first record of each row, and which rows have one. */
   start: Tally;
   seen: boolean[];
   tally: Tally;
   bad: number[];
+  /** How it stood at the first bad piece that may be torn: behind it no record begins a group. */
+  torn: Scan | null;
 }
 
 /** `known`: where the journal stood when that was last saved elsewhere; undefined when nobody knows. */
@@ -78,9 +82,17 @@ async function recoverFiles(directory: string, options: LoadOptions, known: Know
     segments.push(segment);
   }
   const newest = segments.at(-1);
-  if (newest === undefined)
-    return { segments, spares, epoch: 1, nextSequence: 1, tally: newTally(), bad: [], endDamaged: false };
+  if (newest === undefined) return beginAnew(spares, known);
   return recoverEnd(newest, candidates[used - 1]?.page === 'own', segments, spares, options, known);
+}
+
+/** Nothing is there; when something was, sequences and totals go on all the same. */
+function beginAnew(spares: Spare[], known: KnownEnd | undefined): Recovered {
+  const lost = known === undefined ? null : Float64Array.from(known.tally);
+  const nextSequence = known === undefined ? 1 : known.next + SEQUENCE_GAP;
+  const epoch = (known?.epoch ?? 0) + 1;
+  const found = { segments: [], spares, leastNumber: known?.segment ?? 0 };
+  return { ...found, epoch, nextSequence, tally: newTally(), bad: [], lost, isSealed: false };
 }
 
 /** A header that is lost stands also in the next segment's, and the newest one's where the journal's owner keeps it. */
@@ -108,20 +120,26 @@ async function recoverEnd(
   options: LoadOptions,
   known: KnownEnd | undefined,
 ): Promise<Recovered> {
-  const scanned = await scan(newest, newest.capacity, newest.start, options);
   const safe = known?.segment === newest.number ? known.used : 0;
+  const whole = await scan(newest, newest.capacity, newest.start, options, { safe });
+  // Records behind the torn one belong to the same group, which nobody was told of.
+  const scanned = whole.torn !== null && whole.torn.end < whole.end ? whole.torn : whole;
   // One that was prepared and never written to has no header yet; the first group brings it.
-  newest.used = scanned.records === 0 && !hasHeader && safe === 0 ? 0 : Math.max(alignUp(scanned.end), safe);
-  const nextSequence = Math.max(newest.first, scanned.sequence + 1, known?.next ?? 0) + SEQUENCE_GAP;
+  const end = scanned === whole ? alignUp(scanned.end) : scanned.end;
+  newest.used = scanned.records === 0 && !hasHeader && safe === 0 ? 0 : Math.max(end, safe);
+  const nextSequence = Math.max(newest.first, whole.sequence + 1, known?.next ?? 0) + SEQUENCE_GAP;
   const bad: number[] = [];
-  for (let i = 0; i < scanned.bad.length; i += 2) {
+  for (let i = 0; i < whole.bad.length; i += 2) {
     // What comes behind the last valid record is the tail, not damage, unless it is known to have been durable.
-    const [from, to] = scanned.bad.slice(i, i + 2) as [number, number];
+    const [from, to] = whole.bad.slice(i, i + 2) as [number, number];
     if (from < newest.used) bad.push(from, Math.min(to, newest.used));
   }
-  const tally = scanned.tally.map((total, i) => Math.max(total, known?.tally[i] ?? 0));
-  const endDamaged = tally.some((total, i) => total > (scanned.tally[i] as number));
-  return { segments, spares, epoch: Math.max(newest.epoch, scanned.epoch) + 1, nextSequence, tally, bad, endDamaged };
+  const { tally } = scanned;
+  const most = tally.map((total, i) => Math.max(total, known?.tally[i] ?? 0));
+  const lost = most.some((total, i) => total > (tally[i] as number)) ? most : null;
+  const epoch = Math.max(newest.epoch, whole.epoch) + 1;
+  const found = { segments, spares, leastNumber: known?.segment ?? 0 };
+  return { ...found, epoch, nextSequence, tally, bad, lost, isSealed: lost !== null || scanned !== whole };
 }
 
 async function listCandidates(directory: string, options: LoadOptions): Promise<Candidate[]> {
@@ -146,14 +164,14 @@ async function listCandidates(directory: string, options: LoadOptions): Promise<
 }
 
 /**
- * Whether a segment holds anything of its own: its header, or, when that is gone, any record. A page that looks unused is believed
- * after one look behind it: the header is written with the first group, so without it nothing there was ever acknowledged.
+ * Whether a segment holds anything that was acknowledged. Its header is written with its first group: without one there must be a second
+ * group, which was not begun before the first was safe. A page that looks unused is believed after one look behind it.
  */
 async function isUsed(directory: string, candidate: Candidate, options: LoadOptions): Promise<boolean> {
   if (candidate.header !== null) return true;
   const segment = makeSegment(directory, candidate, undefined);
   const limit = candidate.page === 'unused' ? Math.min(PROBE_BYTES, segment.capacity) : segment.capacity;
-  return (await scan(segment, limit, newTally(), options, true)).records > 0;
+  return (await scan(segment, limit, newTally(), options, { probe: true })).laterGroups > 0;
 }
 
 function makeSegment(directory: string, candidate: Candidate, next: Candidate | undefined): Segment {
@@ -182,25 +200,64 @@ async function rebuildHeader(
   }
 }
 
-/** Reads and verifies a segment from its first record to `limit`; `probe` stops at the first piece with a record. */
-async function scan(segment: Segment, limit: number, start: Tally, options: LoadOptions, probe = false): Promise<Scan> {
+/**
+ * Reads and verifies a segment from its first record to `limit`; `probe` stops once a second group is found. Bad pieces before `safe`
+ * are not torn.
+ */
+async function scan(
+  segment: Segment,
+  limit: number,
+  start: Tally,
+  options: LoadOptions,
+  { probe = false, safe = 0 } = {},
+): Promise<Scan> {
   const found = emptyScan(segment, start);
   const position: Position = { segment, offset: PAGE_BYTES, sequence: segment.first - 1, epoch: segment.epoch };
-  while (position.offset < limit && !(probe && found.records > 0)) {
+  while (position.offset < limit && !(probe && found.laterGroups > 0)) {
     const extent = await loadExtent(options, position, limit);
-    for (const at of extent.frames) addFrame(options.pool, at, found);
+    addExtent(options.pool, extent, found, safe);
     if (extent.validEnd > extent.from) found.end = extent.validEnd;
-    found.bad.push(...extent.bad);
     Object.assign(position, { offset: extent.to, sequence: extent.sequence, epoch: extent.epoch });
     options.pool.release(extent.block);
   }
-  return Object.assign(found, { sequence: position.sequence, epoch: position.epoch });
+  return found;
 }
 
 function emptyScan(segment: Segment, start: Tally): Scan {
   const { first, epoch } = segment;
-  const counts = { end: PAGE_BYTES, sequence: first - 1, epoch, firstSequence: first, startMs: 0, records: 0 };
-  return { ...counts, start: newTally(), seen: [], tally: start.slice(), bad: [] };
+  const counts = {
+    end: PAGE_BYTES,
+    sequence: first - 1,
+    epoch,
+    firstSequence: first,
+    startMs: 0,
+    records: 0,
+    laterGroups: 0,
+  };
+  return { ...counts, start: newTally(), seen: [], tally: start.slice(), bad: [], torn: null };
+}
+
+/** Frames and bad pieces in the order in which they lie. */
+function addExtent(pool: BlockPool, extent: Extent, found: Scan, safe: number): void {
+  const { bad, frames, base } = extent;
+  let i = 0;
+  const passBad = (before: number) => {
+    for (; i < bad.length && (bad[i] as number) < before; i += 2) {
+      const [from, to] = bad.slice(i, i + 2) as [number, number];
+      if (found.torn === null && from >= safe) found.torn = { ...found, end: from, tally: found.tally.slice() };
+      found.bad.push(from, to);
+    }
+  };
+  for (const at of frames) {
+    passBad(at - base);
+    if (((pool.bytes[at + Field.flags] as number) & Flag.group) !== 0) {
+      // One write begins when the one before it is safe.
+      if (found.records > 0 || found.bad.length > 0) found.laterGroups += 1;
+      found.torn = null;
+    }
+    addFrame(pool, at, found);
+  }
+  passBad(Infinity);
 }
 
 function addFrame(pool: BlockPool, at: number, found: Scan): void {
@@ -215,6 +272,8 @@ function addFrame(pool: BlockPool, at: number, found: Scan): void {
     found.start[row] = total - (pool.words[(at + Field.items) >>> 2] as number);
   }
   found.records += 1;
+  found.sequence = readU64(pool, at + Field.sequence);
+  found.epoch = pool.words[(at + Field.epoch) >>> 2] as number;
   found.tally[row] = total;
   found.tally[ROWS + row] = readU64(pool, at + Field.covers);
   found.tally[ROWS * 2 + row] = readU64(pool, at + Field.filtered);

@@ -1,5 +1,5 @@
 /** A region: whole frames laid end to end, as they are appended; gives each its place in the journal's numbers. */
-import { type BlockPool, Field, isVoid, nextFrame, PAGE_BYTES, payloadLength, readU64 } from '../core/block.ts';
+import { type BlockPool, Field, Flag, isVoid, nextFrame, PAGE_BYTES, payloadLength, readU64 } from '../core/block.ts';
 import { ROWS, rowOf, sealHeader } from './format.ts';
 import type { Tally } from './header.ts';
 
@@ -13,6 +13,8 @@ export interface JournalState {
   /** Durable, and sealed but not yet durable. */
   tally: Tally;
   sealed: Tally;
+  /** What the totals were before the end was damaged; null when nothing is missing there. The next segment starts with them. */
+  lost: Tally | null;
 }
 
 /** Whole frames laid end to end from a block's start; the block has room up to the next 4 KiB. Addresses in the pool. */
@@ -23,8 +25,17 @@ export interface Region {
   urgent?: boolean;
 }
 
-/** Seals each frame of a region in physical order; returns the addresses of those that hold something. */
-export function sealRegion(pool: BlockPool, state: JournalState, segment: number, region: Region): number[] {
+/**
+ * Seals each frame of a region in physical order; returns the addresses of those that hold something. `begins`: the group has no such
+ * frame yet.
+ */
+export function sealRegion(
+  pool: BlockPool,
+  state: JournalState,
+  segment: number,
+  region: Region,
+  begins: boolean,
+): number[] {
   const frames: number[] = [];
   const { sealed, epoch } = state;
   let at = region.first;
@@ -38,6 +49,8 @@ export function sealRegion(pool: BlockPool, state: JournalState, segment: number
     sealed[row] = total;
     sealed[ROWS + row] = readU64(pool, at + Field.covers);
     sealed[ROWS * 2 + row] = readU64(pool, at + Field.filtered);
+    if (begins && frames.length === 0)
+      pool.bytes[at + Field.flags] = (pool.bytes[at + Field.flags] as number) | Flag.group;
     sealHeader(pool, at, epoch, segment, state.nextSequence, total);
     state.nextSequence += 1;
     frames.push(at);

@@ -35,6 +35,14 @@ export interface Spare {
   capacity: number;
 }
 
+/** What a start has found. */
+export interface FoundSegments {
+  segments: Segment[];
+  spares: Spare[];
+  /** No file ever had a higher number than this one and those found. */
+  leastNumber: number;
+}
+
 export interface SegmentOptions {
   files: Files;
   directory: string;
@@ -65,14 +73,17 @@ export class SegmentStore {
   readonly #options: SegmentOptions;
   readonly #zeros: Buffer;
   #work: Promise<void> = Promise.resolve();
+  /** Also of a file that was given up and is gone: whoever has one open must not take another for it. */
+  #leastNumber: number;
   #making = 0;
   #keepFrom = 0;
   #closed = false;
 
-  constructor(options: SegmentOptions, list: Segment[], spares: Spare[]) {
+  constructor(options: SegmentOptions, found: FoundSegments) {
     this.#options = options;
-    this.list = list;
-    this.#spares = spares;
+    this.#leastNumber = found.leastNumber;
+    this.list = found.segments;
+    this.#spares = found.spares;
     this.#zeros = alignedMemory(FILL_BYTES);
   }
 
@@ -142,6 +153,7 @@ export class SegmentStore {
     if (this.#spares.length === 0) await this.#next(() => this.#obtain(urgent));
     const spare = this.#spares.shift();
     if (spare === undefined) throw this.full();
+    this.#leastNumber = Math.max(this.#leastNumber, spare.number);
     const file = segmentFile(this.#options.directory, spare.number);
     const life = { readers: 0, failed: false, gone: false };
     const segment = { ...spare, file, used: 0, first, epoch, startMs, start: start.slice(), ...life };
@@ -214,7 +226,8 @@ export class SegmentStore {
   #oldestDone(): Segment | undefined {
     const [oldest, second] = this.list;
     if (oldest === undefined || second === undefined || oldest.readers > 0) return undefined;
-    return second.first <= this.#keepFrom ? oldest : undefined;
+    // Until the next one's header is durable this one alone knows where sequences and totals stand.
+    return second.used > 0 && second.first <= this.#keepFrom ? oldest : undefined;
   }
 
   async #recycleDone(): Promise<void> {
@@ -266,7 +279,7 @@ export class SegmentStore {
   }
 
   #highest(): number {
-    return Math.max(this.current?.number ?? 0, this.#spares.at(-1)?.number ?? 0);
+    return Math.max(this.#leastNumber, this.current?.number ?? 0, this.#spares.at(-1)?.number ?? 0);
   }
 
   full(): AgentError {

@@ -144,7 +144,13 @@ export class GroupWriter {
     const { store, state } = this.#options;
     // What was only written must be safe before its file is closed.
     await this.#syncLazily();
-    const next = await store.roll(state.epoch, state.nextSequence, startMs, state.tally, urgent);
+    // What a damaged end had held is part of the totals from here on: readers count it when they cross.
+    const { tally, lost } = state;
+    const start = tally.map((total, i) => Math.max(total, lost?.[i] ?? 0));
+    const next = await store.roll(state.epoch, state.nextSequence, startMs, start, urgent);
+    state.tally.set(start);
+    state.sealed.set(start);
+    state.lost = null;
     await this.#closeFile();
     this.#segment = next;
     return next;
@@ -168,7 +174,8 @@ export class GroupWriter {
   #addRegion(group: Group, region: Region, bytes: number): void {
     const { pool, state } = this.#options;
     const from = group.segment.used + group.bytes;
-    const frames = sealRegion(pool, state, group.segment.number, region);
+    const begins = group.extents.every(({ frames }) => frames.length === 0);
+    const frames = sealRegion(pool, state, group.segment.number, region, begins);
     pool.bytes.fill(0, region.end, region.first + bytes);
     group.views.push(pool.bytes.subarray(region.first, region.first + bytes));
     group.extents.push({
@@ -201,7 +208,10 @@ export class GroupWriter {
 
   #commit(group: Group, seconds: number): void {
     const { state, committed, onGroup } = this.#options;
+    const isFirst = group.segment.used === 0;
     group.segment.used += group.bytes;
+    // The one before it may have waited for that.
+    if (isFirst) this.#options.store.recycle(0);
     state.head = state.nextSequence;
     state.tally.set(state.sealed);
     for (const extent of group.extents) committed(extent);
