@@ -26,6 +26,11 @@ const COMMANDS: Record<string, Command> = {
     summary: 'say every fault of the configuration with file, line and column',
     load: async () => (await import('./validate.ts')).validate,
   },
+  journal: {
+    usage: 'journal [--config FILE | --directory DIR] [--verify] [--json]',
+    summary: 'what the journal on disk holds and who still has to read it; --verify checks every byte',
+    load: async () => (await import('./journal.ts')).journal,
+  },
   schema: {
     usage: 'schema [--contract] [--output FILE]',
     summary: 'print the JSON Schema of agent.yaml, or of a contract',

@@ -60,6 +60,11 @@ export class CursorTable {
     return new CursorTable(directory, files, bytes);
   }
 
+  /** The same without a promise that it stays so, and without touching the file. */
+  static async peek(directory: string, files: Files = diskFiles): Promise<CursorTable> {
+    return new CursorTable(directory, files, await readWhole(files, path.join(directory, FILE)));
+  }
+
   private constructor(directory: string, files: Files, bytes: Buffer | null) {
     this.#directory = directory;
     this.#files = files;

@@ -165,7 +165,7 @@ export class Journal implements FrameSource {
     return Math.round(bytes);
   }
 
-  /** Receive time of the oldest record kept, Unix milliseconds, or 0. */
+  /** Receive time of the oldest record kept, Unix ms, or 0. */
   get oldestMs(): number {
     return this.#store.list[0]?.startMs ?? 0;
   }

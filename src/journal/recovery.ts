@@ -52,6 +52,8 @@ interface Scan {
   start: Tally;
   seen: boolean[];
   tally: Tally;
+  /** Items of whole records, by row. */
+  items: Float64Array;
   bad: number[];
   /** How it stood at the first bad piece that may be torn: behind it no record begins a group. */
   torn: Scan | null;
@@ -69,11 +71,23 @@ export async function recover(directory: string, options: LoadOptions, known?: K
 }
 
 async function recoverFiles(directory: string, options: LoadOptions, known: KnownEnd | undefined): Promise<Recovered> {
+  for (const name of await options.files.list(directory)) {
+    // Half-made: never renamed to its own name, so never used.
+    if (name.endsWith('.seg.tmp')) await options.files.unlink(path.join(directory, name));
+  }
+  const { segments, spares, hasHeader } = await findSegments(directory, options, known);
+  const newest = segments.at(-1);
+  if (newest === undefined) return beginAnew(spares, known);
+  return recoverEnd(newest, hasHeader, segments, spares, options, known);
+}
+
+/** The segments that hold something, oldest first, and the spares; changes nothing. `hasHeader`: the newest one's own page is whole. */
+export async function findSegments(directory: string, options: LoadOptions, known: KnownEnd | undefined) {
   const candidates = await listCandidates(directory, options);
   for (const [i, one] of candidates.entries()) one.header ??= headerFromElsewhere(one, candidates[i + 1], known);
   let used = candidates.length;
   while (used > 0 && !(await isUsed(directory, candidates[used - 1] as Candidate, options))) used -= 1;
-  const spares = candidates.slice(used).map(({ number, capacity }) => ({ number, capacity }));
+  const spares: Spare[] = candidates.slice(used).map(({ number, capacity }) => ({ number, capacity }));
   const segments: Segment[] = [];
   for (let i = 0; i < used; i++) {
     const segment = makeSegment(directory, candidates[i] as Candidate, candidates[i + 1]);
@@ -81,9 +95,7 @@ async function recoverFiles(directory: string, options: LoadOptions, known: Know
       await rebuildHeader(segment, segments.at(-1), candidates[i + 1], options);
     segments.push(segment);
   }
-  const newest = segments.at(-1);
-  if (newest === undefined) return beginAnew(spares, known);
-  return recoverEnd(newest, candidates[used - 1]?.page === 'own', segments, spares, options, known);
+  return { segments, spares, hasHeader: candidates[used - 1]?.page === 'own' };
 }
 
 /** Nothing is there; when something was, sequences and totals go on all the same. */
@@ -146,8 +158,6 @@ async function listCandidates(directory: string, options: LoadOptions): Promise<
   const { files } = options;
   const candidates: Candidate[] = [];
   for (const name of (await files.list(directory)).sort()) {
-    // Half-made: never renamed to its own name, so never used.
-    if (name.endsWith('.seg.tmp')) await files.unlink(path.join(directory, name));
     const match = /^(\d{16})\.seg$/.exec(name);
     if (match === null) continue;
     const number = Number(match[1]);
@@ -204,7 +214,7 @@ async function rebuildHeader(
  * Reads and verifies a segment from its first record to `limit`; `probe` stops once a second group is found. Bad pieces before `safe`
  * are not torn.
  */
-async function scan(
+export async function scan(
   segment: Segment,
   limit: number,
   start: Tally,
@@ -234,7 +244,15 @@ function emptyScan(segment: Segment, start: Tally): Scan {
     records: 0,
     laterGroups: 0,
   };
-  return { ...counts, start: newTally(), seen: [], tally: start.slice(), bad: [], torn: null };
+  return {
+    ...counts,
+    start: newTally(),
+    seen: [],
+    tally: start.slice(),
+    items: new Float64Array(ROWS),
+    bad: [],
+    torn: null,
+  };
 }
 
 /** Frames and bad pieces in the order in which they lie. */
@@ -263,13 +281,15 @@ function addExtent(pool: BlockPool, extent: Extent, found: Scan, safe: number): 
 function addFrame(pool: BlockPool, at: number, found: Scan): void {
   const row = rowOf(pool, at);
   const total = readU64(pool, at + Field.total);
+  const items = pool.words[(at + Field.items) >>> 2] as number;
+  found.items[row] = (found.items[row] as number) + items;
   if (found.records === 0) {
     found.firstSequence = readU64(pool, at + Field.sequence);
     found.startMs = readU64(pool, at + Field.receivedMs);
   }
   if (found.seen[row] !== true) {
     found.seen[row] = true;
-    found.start[row] = total - (pool.words[(at + Field.items) >>> 2] as number);
+    found.start[row] = total - items;
   }
   found.records += 1;
   found.sequence = readU64(pool, at + Field.sequence);
