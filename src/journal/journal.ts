@@ -63,8 +63,7 @@ export class Journal implements FrameSource {
   #closed = false;
 
   /**
-   * Opens or makes a journal and recovers its end. The lock of the root is the caller's business (directory.ts). Throws
-   * JOURNAL_UNWRITABLE when the directory cannot be used, CONFIG_INVALID when the sizes do not fit.
+   * Opens or makes a journal and recovers its end; the caller has the lock. Throws JOURNAL_UNWRITABLE, or CONFIG_INVALID for its sizes.
    */
   static async open(options: JournalOptions): Promise<Journal> {
     const sized = checkSizes(options);
@@ -98,8 +97,8 @@ export class Journal implements FrameSource {
     this.mode = direct ? 'direct' : 'buffered';
     this.#pool = pool;
     this.#cache = cache;
-    const { epoch, nextSequence, tally, lost } = found;
-    this.#state = { epoch, head: nextSequence, nextSequence, tally, sealed: tally.slice(), lost };
+    const { nextSequence: head, tally } = found;
+    this.#state = { epoch: found.epoch, head, nextSequence: head, tally, sealed: tally.slice(), lost: found.lost };
     this.#store = new SegmentStore({ ...options, files, directory, direct }, found);
     this.#holds = new Holds((keepFrom) => this.#store.recycle(keepFrom));
     this.#quarantine = new Quarantine(files, directory, log, options.onDamage);

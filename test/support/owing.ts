@@ -9,11 +9,16 @@ const SPANS_PER_REQUEST = 25;
 export class Client {
   readonly owed = new Set<string>();
   readonly sent: Set<string>;
+  /** Requests that were answered 503. */
+  refused = 0;
   #stopped = false;
   readonly #done: Promise<void>;
+  readonly #padding: number;
 
-  constructor(url: string, sent: Set<string>) {
+  /** `padding`: bytes that make each request larger. */
+  constructor(url: string, sent: Set<string>, { padding = 0 } = {}) {
     this.sent = sent;
+    this.#padding = padding;
     this.#done = this.#run(url);
   }
 
@@ -25,11 +30,14 @@ export class Client {
         const answer = await fetch(`${url}/v1/traces`, {
           method: 'POST',
           headers: { 'content-type': 'application/x-protobuf' },
-          body: requestOf(ids),
+          body: requestOf(ids, this.#padding),
         });
         await answer.arrayBuffer();
         if (answer.status === 200) for (const id of ids) this.owed.add(id);
-        else assert.equal(answer.status, 503, 'under load and kills only 200 and 503 are right');
+        else {
+          assert.equal(answer.status, 503, 'under load and kills only 200 and 503 are right');
+          this.refused++;
+        }
       } catch (error) {
         // The agent was killed while it answered: nothing is owed. Anything but a broken connection is a fault of the test.
         if (!(error instanceof TypeError)) throw error;
@@ -44,7 +52,7 @@ export class Client {
   }
 }
 
-function requestOf(ids: string[]): Uint8Array<ArrayBuffer> {
+function requestOf(ids: string[], padding: number): Uint8Array<ArrayBuffer> {
   const type = requestType('traces');
   const now = BigInt(Date.now()) * 1_000_000n;
   const spans = ids.map((id) => ({
@@ -54,6 +62,7 @@ function requestOf(ids: string[]): Uint8Array<ArrayBuffer> {
     kind: 2,
     startTimeUnixNano: String(now),
     endTimeUnixNano: String(now + 5_000_000n),
+    attributes: padding > 0 ? [{ key: 'padding', value: { stringValue: 'x'.repeat(padding / ids.length) } }] : [],
   }));
   const resource = { attributes: [{ key: 'service.name', value: { stringValue: 'killed' } }] };
   return new Uint8Array(

@@ -1,0 +1,61 @@
+/** A disk that fills up, again and again: the agent says 503, never exits, takes data again soon after there is room, and loses nothing. */
+import assert from 'node:assert/strict';
+import { rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { eventually, settledLedger, startAgentProcess } from '../support/agent.ts';
+import { Client, checkIds } from '../support/owing.ts';
+import { readAllStored, spansOf } from '../support/storage.ts';
+import { mountTmpfs, unmountable } from './mounted.ts';
+
+const CYCLES = Number(process.env.PLUMBLINE_FULL_CYCLES ?? 4);
+const BACK_MS = 5000;
+
+/** The storage sink lies on the same disk: while that is full nothing is drained, so the journal needs new segments. */
+const YAML = `
+agent: { id: full-test, workers: 1, data_dir: ./data, log_level: warn, shutdown: { serve_on: 0ms, grace: 20s } }
+admin: { endpoint: "127.0.0.1:0" }
+ingest: { http: { endpoint: "127.0.0.1:0", max_request_body_size: 1MiB } }
+journal: { segment_size: 4MiB, max_size: 512MiB, look_back: 0s }
+processors: [ { type: summarize, every: 1s } ]
+sinks: [ { type: storage, subscribe: [raw], directory: ./data/storage, compression: none, rotate: { size: 2MiB, every: 1s } } ]
+`;
+
+test(`${CYCLES} times a full disk: only 200 and 503, back within ${BACK_MS} ms of room, 0 missing`, {
+  skip: unmountable('tmpfs') ?? false,
+}, async (t) => {
+  const { directory, unmount } = mountTmpfs(160 + CYCLES * 24);
+  t.after(unmount);
+  const agent = await startAgentProcess(directory, YAML);
+  t.after(() => agent.end('SIGKILL'));
+  const ballast = join(directory, 'ballast');
+  const sent = new Set<string>();
+  const owed = new Set<string>();
+  let refused = 0;
+  let slowestMs = 0;
+  for (let cycle = 0; cycle < CYCLES; cycle++) {
+    const clients = Array.from({ length: 4 }, () => new Client(agent.ingest, sent, { padding: 20_000 }));
+    const total = () => clients.reduce((sum, client) => sum + client.owed.size, 0);
+    const { bavail, bsize } = statfsSync(directory);
+    writeFileSync(ballast, Buffer.alloc(Math.max(0, bavail * bsize - (6 << 20)), 1));
+    await eventually('the agent refuses', 30_000, () => clients.some((client) => client.refused > 0) || undefined);
+    const ready = await fetch(`${agent.admin}/health/ready`);
+    if (ready.status === 503) assert.match(await ready.text(), /full|disk|journal/i);
+    rmSync(ballast);
+    const began = performance.now();
+    const before = total();
+    await eventually('data is taken again', BACK_MS, () => total() > before || undefined);
+    slowestMs = Math.max(slowestMs, performance.now() - began);
+    await Promise.all(clients.map((client) => client.stop()));
+    for (const client of clients) {
+      refused += client.refused;
+      for (const id of client.owed) owed.add(id);
+    }
+    await settledLedger(agent, 60_000);
+  }
+  assert.equal(await agent.end('SIGTERM'), 0, agent.output());
+  const stored = spansOf(readAllStored(join(directory, 'data/storage'), 'raw', 'traces')).map(({ spanId }) => spanId);
+  checkIds('storage', stored, owed, sent);
+  assert.ok(refused >= CYCLES, 'the disk really was full');
+  t.diagnostic(`${owed.size} spans owed, ${refused} requests refused, back after ${Math.round(slowestMs)} ms at most`);
+});

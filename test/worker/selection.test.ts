@@ -1,0 +1,119 @@
+/** The selection over frames in memory and scripted workers: what a deadly frame, damage and expiry do to its counts. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  BlockPool,
+  Field,
+  frameSpan,
+  readU64,
+  SIGNALS,
+  type Signal,
+  startFrame,
+  UNIT_BYTES,
+  writeU64,
+} from '../../src/core/block.ts';
+import { AgentError } from '../../src/core/errors.ts';
+import type { WorkerPool } from '../../src/worker/pool.ts';
+import { passedOf, Selection, type SelectionOptions, type SelectionProgress } from '../../src/worker/selection.ts';
+import type { SelectTask } from '../../src/worker/tasks.ts';
+
+const NONE = [0, 0, 0];
+
+function progressAt(next: number): SelectionProgress {
+  const zeros = () => [...NONE];
+  return {
+    next: [next, next, next],
+    filtered: zeros(),
+    sampledOut: zeros(),
+    damaged: zeros(),
+    expired: zeros(),
+    kept: zeros(),
+  };
+}
+
+/** Frames of `signals` with sequences 1, 2, ... and as many items as their sequence says; every item is sampled out. */
+function world(signals: Signal[], changes: Partial<SelectionOptions> & { deadly?: number; damaged?: number } = {}) {
+  const blocks = BlockPool.create(8 * UNIT_BYTES);
+  const block = blocks.allocate(UNIT_BYTES);
+  const frames = signals.map((signal, i) => {
+    const at = block + i * frameSpan(0);
+    startFrame(blocks, at, 'raw', signal, 0, 0);
+    writeU64(blocks, at + Field.sequence, i + 1);
+    blocks.words[(at + Field.items) >>> 2] = i + 1;
+    return at;
+  });
+  const runs: number[][] = [];
+  let ms = 1000;
+  const workers = {
+    async run({ frames: given }: SelectTask) {
+      const sequences = given.map((at) => readU64(blocks, at + Field.sequence));
+      runs.push(sequences);
+      if (changes.deadly !== undefined && sequences.includes(changes.deadly))
+        throw new AgentError('WORKER_DIED', 'a worker died on a task', { retryable: true });
+      const sampledOut = [...NONE];
+      for (const at of given) {
+        const signal = blocks.bytes[at + Field.signal] as number;
+        sampledOut[signal] = (sampledOut[signal] as number) + (blocks.words[(at + Field.items) >>> 2] as number);
+      }
+      return { block: -1, selected: [], filtered: [...NONE], sampledOut, failed: null };
+    },
+  } as unknown as WorkerPool;
+  const progress = progressAt(1);
+  const lost: unknown[] = [];
+  const selection = new Selection({
+    blocks,
+    workers,
+    waitMs: 0,
+    progress,
+    async read(from, maxBytes) {
+      const all = frames.slice(from - 1);
+      const some = maxBytes === 1 ? all.slice(0, 1) : all;
+      const damaged = changes.damaged !== undefined && from === 1 ? [changes.damaged, 0, 0] : NONE;
+      return all.length === 0 ? null : { frames: some, next: from + some.length, damaged, release() {} };
+    },
+    moved: () => new Promise(() => {}),
+    append: async () => {},
+    // Time passes with every look at the clock.
+    now: () => (ms += 50),
+    onError() {},
+    onLoss: (signal, items, poison) => lost.push([signal, items, poison === null ? null : poison.message]),
+    ...changes,
+  });
+  selection.start(() => Infinity);
+  const end = async () => selection.drain(signals.length + 1, Infinity);
+  return { selection, progress, runs, lost, end };
+}
+
+test('a frame that no worker survives runs alone once, is counted as damaged, and holds nothing up', async () => {
+  const { progress, runs, lost, end } = world(['traces', 'logs', 'traces', 'metrics'], { deadly: 3 });
+  await end();
+  assert.deepEqual(progress.damaged, [3, 0, 0]);
+  assert.deepEqual(progress.sampledOut, [1, 4, 2]);
+  assert.deepEqual(progress.next, [5, 5, 5]);
+  assert.deepEqual(lost, [['traces', 3, 'a worker died on a task']]);
+  assert.deepEqual(runs[0], [1, 2, 3, 4]);
+  assert.ok(runs.some((run) => run.length === 1 && run[0] === 3));
+});
+
+test('damage that the journal passed counts once, and is part of what was passed', async () => {
+  const { progress, end } = world(['traces', 'logs'], { damaged: 7 });
+  await end();
+  assert.deepEqual(progress.damaged, [7, 0, 0]);
+  assert.deepEqual(passedOf(progress), [8, 0, 2]);
+});
+
+test('what is given up before it was decided counts as expired, what was decided does not', async () => {
+  const never = new Promise<never>(() => {});
+  let reads = 0;
+  const { selection, progress } = world(['traces', 'traces'], {
+    read: () => (++reads === 1 ? Promise.resolve(null) : never),
+    moved: () => Promise.resolve(),
+  });
+  progress.kept[0] = 5;
+  assert.deepEqual(await selection.expire(100, [50, 0, 7]), [45, 0, 7]);
+  assert.deepEqual({ next: progress.next, expired: progress.expired }, { next: [100, 100, 100], expired: [45, 0, 7] });
+  assert.deepEqual(
+    SIGNALS.map((_, i) => passedOf(progress)[i]),
+    [50, 0, 7],
+  );
+});
