@@ -2,11 +2,17 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type AgentProcess, settledLedger, startAgentProcess, temporaryDirectory } from '../support/agent.ts';
+import {
+  type AgentProcess,
+  killWhileStarting,
+  settledLedger,
+  startAgentProcess,
+  temporaryDirectory,
+} from '../support/agent.ts';
 import { type Broker, startBroker, unavailable } from '../support/kafka/broker.ts';
 import { openReader } from '../support/kafka/reader.ts';
 import { Client, checkIds } from '../support/owing.ts';
-import { decodeRequest, metricsOf, readAllStored, spansOf } from '../support/storage.ts';
+import { decodeRequest, metricsOf, readAllStored, spansOf, storedSpanIds } from '../support/storage.ts';
 
 const KILLS = Number(process.env.PLUMBLINE_KILLS ?? 20);
 const CLIENTS = 6;
@@ -37,6 +43,8 @@ async function storm(
     await new Promise((resolve) => setTimeout(resolve, 100 + Math.random() * 600));
     assert.equal(await agent.end('SIGKILL'), 'SIGKILL');
     await Promise.all(clients.map((client) => client.stop()));
+    // Every third time again, in the middle of the recovery.
+    if (kill % 3 === 0) await killWhileStarting(directory, config, Math.random() * 1000);
     const before = owed.size;
     for (const client of clients) for (const id of client.owed) owed.add(id);
     if (owed.size > before) inTheMiddle++;
@@ -65,7 +73,7 @@ describe('kill -9 in mid-load', () => {
     assert.equal(await agent.end('SIGTERM'), 0);
     const storage = join(directory, 'data/storage');
     for (const stream of ['raw', 'sampled']) {
-      const ids = spansOf(readAllStored(storage, stream, 'traces')).map(({ spanId }) => spanId);
+      const ids = storedSpanIds(storage, stream);
       checkIds(`${stream} in storage, ${owed.size} owed`, ids, owed, sent);
       assert.equal(ids.length, new Set(ids).size, `${stream}: an item stands twice`);
     }

@@ -39,19 +39,32 @@ export function temporaryDirectory(t: { after(undo: () => void): void }, name: s
   return directory;
 }
 
+/** Starts an agent and kills it `afterMs` later, wherever it is by then. */
+export async function killWhileStarting(directory: string, yaml: string, afterMs: number): Promise<void> {
+  const child = spawnAgent(directory, yaml, {});
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  await new Promise((resolve) => setTimeout(resolve, afterMs));
+  child.kill('SIGKILL');
+  await exited;
+}
+
+function spawnAgent(directory: string, yaml: string, env: Record<string, string>) {
+  const file = join(directory, 'agent.yaml');
+  writeFileSync(file, yaml);
+  return spawn(process.execPath, [MAIN, 'run', '--config', file], {
+    cwd: directory,
+    env: { ...process.env, NODE_OPTIONS: '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
 /** Starts an agent in `directory` with `yaml` as its agent.yaml; rejects with its output when it does not get ready. */
 export async function startAgentProcess(
   directory: string,
   yaml: string,
   env: Record<string, string> = {},
 ): Promise<AgentProcess> {
-  const file = join(directory, 'agent.yaml');
-  writeFileSync(file, yaml);
-  const child = spawn(process.execPath, [MAIN, 'run', '--config', file], {
-    cwd: directory,
-    env: { ...process.env, NODE_OPTIONS: '', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawnAgent(directory, yaml, env);
   const output: string[] = [];
   child.stdout.on('data', (bytes: Buffer) => output.push(bytes.toString()));
   child.stderr.on('data', (bytes: Buffer) => output.push(bytes.toString()));

@@ -38,6 +38,13 @@ export function readAllStored(directory: string, stream: string, signal: Signal)
   return storedFiles(directory, stream, signal).flatMap((file) => readStored(file, signal));
 }
 
+/** Span ids of a stream, file by file: for more of them than fit into memory as spans. */
+export function storedSpanIds(directory: string, stream: string): string[] {
+  return storedFiles(directory, stream, 'traces').flatMap((file) =>
+    spansOf(readStored(file, 'traces')).map(({ spanId }) => spanId),
+  );
+}
+
 export function decodeRequest(bytes: Uint8Array, signal: Signal): Record<string, never> {
   const type = requestType(signal);
   return hexIds(type.toObject(type.decode(bytes), { longs: String, enums: Number })) as Record<string, never>;
