@@ -8,7 +8,13 @@ import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { BlockPool } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
-import { ownerOf, type Result, type Task, type WorkerSetup } from './tasks.ts';
+import { ownerOf, type Result, type Task, type TaskMessage, type ThreadData, type WorkerSetup } from './tasks.ts';
+
+interface Running {
+  ticket: number;
+  turns: number;
+  abort: AbortController;
+}
 
 interface Job {
   task: Task;
@@ -34,18 +40,23 @@ export class WorkerPool {
   #sinceOthers = 0;
   readonly #waiting: Job[] = [];
   #source: ObserveSource = () => null;
-  readonly #piscina: Piscina<Task, Result<Task>>;
+  readonly #piscina: Piscina<TaskMessage, Result<Task>>;
   readonly #blocks: BlockPool;
   /** Threads that have been seen, until their exit. */
   readonly #threads = new Map<Worker, Promise<void>>();
   readonly #onRestart: () => void;
   #closing = false;
-  /** Tasks that run, and for how many turns. */
-  readonly #running = new Set<{ turns: number; abort: AbortController }>();
+  /** Tasks that run, and for how many turns since they began. */
+  readonly #running = new Set<Running>();
+  /** 1 once the task with this ticket has begun; there are as many tickets as threads. */
+  readonly #begun: Int32Array<SharedArrayBuffer>;
+  readonly #tickets: number[];
   readonly #watch: NodeJS.Timeout;
 
   constructor(size: number, blocks: BlockPool, setup: WorkerSetup, onRestart: () => void, taskMs = TASK_MS) {
     this.size = size;
+    this.#begun = new Int32Array(new SharedArrayBuffer(size * 4));
+    this.#tickets = Array.from({ length: size }, (_, ticket) => ticket);
     this.#watch = setInterval(() => this.#endEndless(), taskMs / TURNS_PER_TASK).unref();
     this.#blocks = blocks;
     this.#onRestart = onRestart;
@@ -57,7 +68,7 @@ export class WorkerPool {
       concurrentTasksPerWorker: 1,
       // The worker sleeps on the shared counter between tasks and never turns its event loop: it has nothing there.
       atomics: 'sync',
-      workerData: setup,
+      workerData: { setup, begun: this.#begun.buffer } satisfies ThreadData,
       // The hot path allocates next to nothing: the process's large young generation is main's.
       resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
@@ -117,19 +128,26 @@ export class WorkerPool {
   }
 
   #endEndless(): void {
-    for (const running of this.#running) if (++running.turns > TURNS_PER_TASK) running.abort.abort();
+    for (const running of this.#running) {
+      if (Atomics.load(this.#begun, running.ticket) === 1 && ++running.turns > TURNS_PER_TASK) running.abort.abort();
+    }
   }
 
   async #execute(job: Job): Promise<void> {
-    const running = { turns: 0, abort: new AbortController() };
+    // No more tasks are handed out than there are threads.
+    const ticket = this.#tickets.pop() as number;
+    const running = { ticket, turns: 0, abort: new AbortController() };
+    Atomics.store(this.#begun, ticket, 0);
     this.#running.add(running);
     try {
-      const result = await this.#piscina.run(job.task, { signal: running.abort.signal });
+      const result = await this.#piscina.run({ task: job.task, ticket }, { signal: running.abort.signal });
+      this.#free(running);
       this.#busy--;
       this.#adopt(result);
       job.resolve(result);
     } catch (error) {
       await this.#deadThreads();
+      this.#free(running);
       this.#busy--;
       job.reject(
         new AgentError('WORKER_DIED', `a worker died on a task: ${messageOf(error)}`, {
@@ -137,10 +155,13 @@ export class WorkerPool {
           cause: error,
         }),
       );
-    } finally {
-      this.#running.delete(running);
     }
     this.kick();
+  }
+
+  #free(running: Running): void {
+    this.#running.delete(running);
+    this.#tickets.push(running.ticket);
   }
 
   /** Blocks the worker allocated for its result are main's from now on. */

@@ -89,6 +89,20 @@ export interface EncodeResult {
 }
 
 export type Task = ObserveTask | SelectTask | EncodeTask;
+
+/** What a thread is sent: a task, and where it notes that it has begun (a new thread first loads its modules, which is no task). */
+export interface TaskMessage {
+  task: Task;
+  ticket: number;
+}
+
+/** What a thread is started with. */
+export interface ThreadData {
+  setup: WorkerSetup;
+  /** An Int32 for each ticket: 1 once its task has begun. */
+  begun: SharedArrayBuffer;
+}
+
 export type Result<T extends Task> = T extends ObserveTask
   ? ObserveResult
   : T extends SelectTask

@@ -7,16 +7,19 @@ import { encode } from './encode.ts';
 import { observe } from './observe.ts';
 import { createParts } from './parts.ts';
 import { select } from './select.ts';
-import { ownerOf, type Result, type Task, type WorkerSetup } from './tasks.ts';
+import { ownerOf, type Result, type Task, type TaskMessage, type ThreadData } from './tasks.ts';
 import { ItemWalk } from './walk.ts';
 
-// piscina types workerData as any; pool.ts puts a WorkerSetup there.
-const parts = createParts(piscina.workerData as WorkerSetup, ownerOf(threadId));
+// piscina types workerData as any; pool.ts puts a ThreadData there.
+const data = piscina.workerData as ThreadData;
+const begun = new Int32Array(data.begun);
+const parts = createParts(data.setup, ownerOf(threadId));
 const walk = new ItemWalk();
 let chooser = new ItemChooser(parts.views, parts.selectors);
 let chooserEpoch = parts.epoch;
 
-export default function run(task: Task): Result<Task> {
+export default function run({ task, ticket }: TaskMessage): Result<Task> {
+  Atomics.store(begun, ticket, 1);
   try {
     switch (task.kind) {
       case 'observe':

@@ -1,6 +1,8 @@
 /** The journal on a disk that forgets: random schedules of appends, reads, saves, faults and crashes, and what must hold after each start. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { AgentError } from '../../src/core/errors.ts';
 import { CursorTable } from '../../src/journal/cursors.ts';
@@ -62,7 +64,12 @@ const schedules = fc.record({
 });
 type Schedule = typeof schedules extends fc.Arbitrary<infer S> ? S : never;
 
-const counts = { crashes: 0, inRecovery: 0, faults: 0, refused: 0, acknowledged: 0, recycled: 0 };
+setFlagsFromString('--expose-gc');
+/** Every journal has page-aligned memory, whose address space only a collection gives back: thousands of them use up what there is. */
+const collectGarbage = runInNewContext('gc') as () => void;
+const SCHEDULES_PER_COLLECTION = 500;
+
+const counts = { schedules: 0, crashes: 0, inRecovery: 0, faults: 0, refused: 0, acknowledged: 0, recycled: 0 };
 const pool = BlockPool.create(16 << 20);
 
 /** One journal over all its lives, and what is known of it from outside. */
@@ -201,6 +208,7 @@ class World {
 
 async function run(schedule: Schedule): Promise<void> {
   pool.reclaim(1);
+  if (++counts.schedules % SCHEDULES_PER_COLLECTION === 0) collectGarbage();
   const world = new World(schedule);
   assert.ok(await world.open());
   for (const step of schedule.steps) {
