@@ -12,7 +12,15 @@ import {
 import { type Broker, startBroker, unavailable } from '../support/kafka/broker.ts';
 import { openReader } from '../support/kafka/reader.ts';
 import { Client, checkIds } from '../support/owing.ts';
-import { decodeRequest, metricsOf, readAllStored, spansOf, storedSpanIds } from '../support/storage.ts';
+import {
+  decodeRequest,
+  metricsOf,
+  readAllStored,
+  readStored,
+  spansOf,
+  storedFiles,
+  storedSpanIds,
+} from '../support/storage.ts';
 
 const KILLS = Number(process.env.PLUMBLINE_KILLS ?? 20);
 const CLIENTS = 6;
@@ -52,12 +60,49 @@ async function storm(
   return { owed, sent, agent: await startAgentProcess(directory, config), inTheMiddle };
 }
 
-/** Calls of all summaries that were delivered. */
-function summarised(storage: string): number {
-  return metricsOf(readAllStored(storage, 'summaries', 'metrics'))
-    .filter(({ name }) => name === 'traces.span.metrics.calls')
-    .flatMap(({ sum }) => sum?.dataPoints ?? [])
-    .reduce((sum, { asInt }) => sum + Number(asInt), 0);
+interface Group {
+  calls: number;
+  sumMs: number;
+  minMs: number;
+  maxMs: number;
+}
+
+function add(groups: Map<string, Group>, key: string, more: Group): void {
+  const { calls, sumMs, minMs, maxMs } = groups.get(key) ?? { calls: 0, sumMs: 0, minMs: Infinity, maxMs: -Infinity };
+  groups.set(key, {
+    calls: calls + more.calls,
+    sumMs: Math.round((sumMs + more.sumMs) * 1000) / 1000,
+    minMs: Math.min(minMs, more.minMs),
+    maxMs: Math.max(maxMs, more.maxMs),
+  });
+}
+
+/** What all summaries that were delivered say together, by operation and outcome. */
+function summarised(storage: string): Map<string, Group> {
+  const groups = new Map<string, Group>();
+  for (const { name, exponentialHistogram } of metricsOf(readAllStored(storage, 'summaries', 'metrics'))) {
+    if (name !== 'traces.span.metrics.duration') continue;
+    for (const { attributes, count, sum, min, max, positive } of exponentialHistogram?.dataPoints ?? []) {
+      const of = (key: string) => attributes?.find((one) => one.key === key)?.value?.stringValue ?? '';
+      const buckets = (positive?.bucketCounts ?? []).reduce((all, one) => all + Number(one), 0);
+      assert.equal(buckets, Number(count), 'every span is in a bucket');
+      const more = { calls: Number(count), sumMs: sum, minMs: min, maxMs: max };
+      add(groups, `${of('span.name')} ${of('status.code').replace('STATUS_CODE_', '')}`, more);
+    }
+  }
+  return groups;
+}
+
+/** The same from what was received, file by file. */
+function received(storage: string): Map<string, Group> {
+  const groups = new Map<string, Group>();
+  for (const file of storedFiles(storage, 'raw', 'traces')) {
+    for (const { name, status, startTimeUnixNano, endTimeUnixNano } of spansOf(readStored(file, 'traces'))) {
+      const ms = Number(BigInt(endTimeUnixNano) - BigInt(startTimeUnixNano)) / 1e6;
+      add(groups, `${name} ${status?.code === 2 ? 'ERROR' : 'UNSET'}`, { calls: 1, sumMs: ms, minMs: ms, maxMs: ms });
+    }
+  }
+  return groups;
 }
 
 describe('kill -9 in mid-load', () => {
@@ -77,7 +122,14 @@ describe('kill -9 in mid-load', () => {
       checkIds(`${stream} in storage, ${owed.size} owed`, ids, owed, sent);
       assert.equal(ids.length, new Set(ids).size, `${stream}: an item stands twice`);
     }
-    assert.equal(summarised(storage), ledger.traces?.received, 'summaries count every span once, whatever was killed');
+    const oracle = received(storage);
+    assert.equal(oracle.size, 6, 'the load has six groups');
+    assert.equal(
+      [...oracle.values()].reduce((sum, { calls }) => sum + calls, 0),
+      ledger.traces?.received,
+    );
+    const sorted = (groups: Map<string, Group>) => [...groups].sort(([a], [b]) => a.localeCompare(b));
+    assert.deepEqual(sorted(summarised(storage)), sorted(oracle), 'summaries are those of a run without kills');
     t.diagnostic(`${KILLS} kills, ${owed.size} spans owed, ${sent.size} sent`);
   });
 });

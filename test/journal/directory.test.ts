@@ -69,6 +69,15 @@ test('the identity of a directory never changes', async () => {
   assert.deepEqual(second.identity, first.identity);
 });
 
+test('the same host name with a new directory is another agent: no key, file or object name comes twice', async () => {
+  const open = async () => {
+    const one = await openDirectory({ path: temporaryDirectory(), agent: 'host', lockWaitMs: 0 });
+    await one.close();
+    return one.identity.journal;
+  };
+  assert.notEqual(await open(), await open());
+});
+
 test('an identity damaged in both copies is an error, not a new identity', async () => {
   const where = temporaryDirectory();
   fs.writeFileSync(path.join(where, 'identity'), '{"journal":"12');

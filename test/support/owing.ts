@@ -58,10 +58,12 @@ function requestOf(ids: string[], padding: number): Uint8Array<ArrayBuffer> {
   const spans = ids.map((id) => ({
     traceId: Buffer.concat([randomBytes(8), Buffer.from(id, 'hex')]),
     spanId: Buffer.from(id, 'hex'),
-    name: 'work',
+    // Several groups, durations and outcomes, so that summaries have something to be wrong about.
+    name: `work ${Number.parseInt(id[0] as string, 16) % 3}`,
     kind: 2,
+    status: { code: id[1] === '0' ? 2 : 0 },
     startTimeUnixNano: String(now),
-    endTimeUnixNano: String(now + 5_000_000n),
+    endTimeUnixNano: String(now + BigInt(1 + Number.parseInt(id.slice(2, 4), 16)) * 1_000_000n),
     attributes: padding > 0 ? [{ key: 'padding', value: { stringValue: 'x'.repeat(padding / ids.length) } }] : [],
   }));
   const resource = { attributes: [{ key: 'service.name', value: { stringValue: 'killed' } }] };

@@ -83,12 +83,23 @@ export function spansOf(requests: readonly object[]): Span[] {
   );
 }
 
+export interface ExponentialPoint {
+  count: string;
+  sum: number;
+  min: number;
+  max: number;
+  scale: number;
+  positive?: { offset?: number; bucketCounts?: string[] };
+  attributes?: KeyValue[];
+}
+
 interface Metrics {
   resourceMetrics?: {
     scopeMetrics?: {
       metrics?: {
         name: string;
-        sum?: { dataPoints: { asInt?: string; asDouble?: number }[] };
+        sum?: { dataPoints: { asInt?: string; asDouble?: number; attributes?: KeyValue[] }[] };
+        exponentialHistogram?: { dataPoints: ExponentialPoint[] };
         histogram?: { dataPoints: { count: string; sum: number }[] };
       }[];
     }[];
