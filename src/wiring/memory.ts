@@ -3,7 +3,7 @@
  *
  *   every 100 ms   observers speak; their frames go to the derived journal
  *   every second   cursors are saved; segments below all of them may go
- *   every 10 s     the checkpoint is saved, and after each flush, with what is said and not yet in the journal
+ *   every 10 s     the checkpoint is saved, after 128 MiB of intake, and after each flush, with what is said and not yet in the journal
  */
 import type { Logger } from 'pino';
 import type { BlockPool, Signal } from '../core/block.ts';
@@ -24,6 +24,8 @@ import { Unsaid } from './unsaid.ts';
 const TICK_MS = 100;
 const TICKS_PER_SAVE = 10;
 const TICKS_PER_CHECKPOINT = 100;
+/** So much intake is measured again within a second by a start; a busy agent checkpoints more often for it. */
+const BYTES_PER_CHECKPOINT = 128 << 20;
 /** Traces are remembered this long beyond their decision, so that late items follow it after a restart, too. */
 const TRACE_MEMORY_MS = 60_000;
 /** Seconds for which it is known where the journal stood. */
@@ -172,7 +174,7 @@ export class Memory {
   async #save(): Promise<void> {
     try {
       const { flushed, error } = await this.unsaid.say();
-      if (flushed || this.#ticks % TICKS_PER_CHECKPOINT === 0) await this.checkpoint();
+      if (flushed || this.#isCheckpointDue()) await this.checkpoint();
       if (this.#ticks % TICKS_PER_SAVE === 0) {
         await this.#enforce();
         await this.saveCursors();
@@ -185,6 +187,12 @@ export class Memory {
       if (this.#failure === null) this.#options.log.warn(`not saved, trying again: ${messageOf(error)}`);
       this.#failure = messageOf(error);
     }
+  }
+
+  #isCheckpointDue(): boolean {
+    const { intake } = this.#options;
+    if (this.#ticks % TICKS_PER_CHECKPOINT === 0) return true;
+    return this.#ticks % TICKS_PER_SAVE === 0 && intake.bytesFrom(this.#checkpointed.intake) > BYTES_PER_CHECKPOINT;
   }
 
   async checkpoint(): Promise<void> {
