@@ -1,0 +1,219 @@
+// HOT: once per point of a series. Bench: bench/micro/processors/flag/detector.bench.ts
+/**
+ * How unlike its own past a series is at each point, in constant time and 2 KB a series: features of the point, each held against its own
+ * tail (tail.ts) on both sides, the surprises added, the largest in full and every further one at a falling weight, since one cause shows in many.
+ *
+ * Pure: no clock, no I/O; the same points give the same scores. Scale and offset of the values change nothing.
+ */
+import { surprise, TAIL_LENGTH } from './tail.ts';
+
+/** What a point is compared by. */
+export const FEATURES = ['jump', 'season', 'drift', 'level', 'range', 'spread', 'noise'] as const;
+/** Day profile: a quarter of an hour each. */
+const BUCKETS = 96;
+const DAY_S = 86_400;
+
+// State: doubles, then the day profile, then the kept values of FEATURES x {up, down} as floats.
+const N = 0; // points seen
+const TIME = 1; // of the last point, Unix seconds
+const INTERVAL = 2; // between points, seconds
+const FAST = 3; // moving means, from fast to slow
+const SLOW = 4;
+const CENTRE = 5;
+const LEVEL = 6; // of the seasonal model
+const SEASON_FAST = 7; // smoothed seasonal residuals
+const SEASON_MIDDLE = 8;
+const SEASON_SLOW = 9;
+const SCALE = 10; // mean distance from SLOW
+const SPREAD_FAST = 11; // mean jumps
+const SPREAD_SLOW = 12;
+const LOCAL = 13; // mean and mean deviation nearby
+const LOCAL_SPREAD = 14;
+const PEAK = 15; // largest score lately, and points since
+const SINCE = 16;
+const RAW = 17; // score before repeats were left out
+const PROFILE = 18;
+const NUMBERS = PROFILE + BUCKETS;
+const KEYS = FEATURES.length * 2 * TAIL_LENGTH;
+export const STATE_BYTES = NUMBERS * 8 + KEYS * 4;
+
+/** No score before this many points. */
+export const WARM_UP_POINTS = 100;
+/** A score is not repeated within so many points unless it is larger. */
+const REPEAT_POINTS = 60;
+/** After a score this large the models learn more slowly for a while, so that a fault does not become the rule. */
+const ALARMED = 8;
+const ALARMED_POINTS = 30;
+const ALARMED_RATE = 0.3;
+/** Weight of every further feature relative to the one before. */
+const FALLING = 0.4;
+/** Distances below this part of the usual spread are no surprise, however rare. */
+const MARGIN = 0.3;
+/** Ratios of spreads below e^this are none either. */
+const SPREAD_MARGIN = 0.2;
+/** Kept values up to this much larger (ln) are as large. */
+const NEAR = 0.05;
+/** Values fade by e in so many points, or in a week where points are closer. */
+const HORIZON_POINTS = 20_000;
+const HORIZON_S = 7 * DAY_S;
+/** Chances are per point, or per five minutes where points are closer. */
+const SHORTEST_S = 300;
+/** Larger values are taken as this large: differences stay finite. */
+const LARGEST = 1e300;
+
+export class Detector {
+  /** All there is to remember: restoring these bytes restores the detector. */
+  readonly state: ArrayBuffer;
+  readonly #numbers: Float64Array;
+  readonly #keys: Float32Array;
+
+  /** `saved`: the `state` of another, which is copied; throws RangeError when its length is another. */
+  constructor(saved?: ArrayBuffer) {
+    if (saved !== undefined && saved.byteLength !== STATE_BYTES)
+      throw new RangeError(`a saved state of ${saved.byteLength} bytes, not ${STATE_BYTES}`);
+    this.state = saved?.slice(0) ?? new ArrayBuffer(STATE_BYTES);
+    this.#numbers = new Float64Array(this.state, 0, NUMBERS);
+    this.#keys = new Float32Array(this.state, NUMBERS * 8, KEYS);
+    if (saved === undefined) {
+      this.#numbers.fill(Number.NaN, PROFILE);
+      this.#keys.fill(Number.NaN);
+    }
+  }
+
+  get points(): number {
+    return this.#numbers[N]!;
+  }
+
+  /** The last point's score before repeats were left out. */
+  get raw(): number {
+    return this.#numbers[RAW]!;
+  }
+
+  /** What the seasonal model expects at a time; 0 before the first point. */
+  expected(timeS: number): number {
+    const numbers = this.#numbers;
+    const profile = numbers[PROFILE + bucketOf(timeS)]!;
+    return numbers[LEVEL]! + (Number.isNaN(profile) ? 0 : profile);
+  }
+
+  /** The score of a point, 0 when it is ordinary or says what was said: see FEATURES. What is no finite number scores 0 and changes nothing. */
+  step(timeS: number, value: number): number {
+    const numbers = this.#numbers;
+    if (!Number.isFinite(value) || !Number.isFinite(timeS)) {
+      numbers[RAW] = 0;
+      return 0;
+    }
+    const x = value > LARGEST ? LARGEST : value < -LARGEST ? -LARGEST : value;
+    if (numbers[N] === 0) {
+      for (let i = FAST; i <= LEVEL; i++) numbers[i] = x;
+      numbers[LOCAL] = x;
+      numbers[SINCE] = REPEAT_POINTS;
+    }
+    this.#follow(timeS);
+    const score = this.#weigh(timeS, x);
+    numbers[RAW] = score;
+    numbers[SINCE] = numbers[SINCE]! + 1;
+    const fresh = numbers[SINCE]! > REPEAT_POINTS || score > numbers[PEAK]!;
+    if (score === 0 || !fresh) return 0;
+    numbers[PEAK] = score;
+    numbers[SINCE] = 0;
+    return score;
+  }
+
+  /** Counts the point and learns how far apart points are. */
+  #follow(timeS: number): void {
+    const numbers = this.#numbers;
+    const n = ++numbers[N]!;
+    const gap = timeS - numbers[TIME]!;
+    numbers[TIME] = timeS;
+    // Time that stands still, runs backwards or jumps says nothing about the interval.
+    if (n === 2 && gap > 0) numbers[INTERVAL] = gap;
+    else if (n > 2 && gap > 0 && gap < 4 * numbers[INTERVAL]!) numbers[INTERVAL]! += 0.05 * (gap - numbers[INTERVAL]!);
+    else if (n > 2 && gap > 0 && numbers[INTERVAL] === 0) numbers[INTERVAL] = gap;
+  }
+
+  /** Features before the models learn of the point, each against its tail. */
+  #weigh(timeS: number, x: number): number {
+    const s = this.#numbers;
+    const n = s[N]!;
+    const alarmed = s[SINCE]! < ALARMED_POINTS && s[PEAK]! > ALARMED;
+    const learn = alarmed ? ALARMED_RATE : 1;
+    const at = PROFILE + bucketOf(timeS);
+    const known = !Number.isNaN(s[at]!);
+    const fast = x - s[FAST]!;
+    const season = x - s[LEVEL]! - (known ? s[at]! : 0);
+    const scale = s[SCALE]!;
+    const margin = MARGIN * scale;
+    const local = x - s[LOCAL]!;
+    s[SEASON_FAST]! += 0.2 * (season - s[SEASON_FAST]!);
+    s[SEASON_MIDDLE]! += 0.025 * (season - s[SEASON_MIDDLE]!);
+    s[SEASON_SLOW]! += 0.005 * (season - s[SEASON_SLOW]!);
+    s[SPREAD_FAST]! += 0.1 * (Math.abs(fast) - s[SPREAD_FAST]!);
+    const floor = 0.02 * scale + Number.MIN_VALUE;
+    const spread = n > 50 ? Math.log((s[SPREAD_FAST]! + floor) / (s[SPREAD_SLOW]! + floor)) : 0;
+    const noise = s[LOCAL_SPREAD]! + 0.01 * scale;
+
+    sorted.fill(0);
+    const horizon = horizonOf(s[INTERVAL]!);
+    this.#feature(0, fast, margin, horizon);
+    this.#feature(1, s[SEASON_FAST]!, margin, horizon);
+    this.#feature(2, s[SEASON_MIDDLE]! - s[SEASON_SLOW]!, margin, horizon);
+    this.#feature(3, x - s[CENTRE]!, margin, horizon);
+    this.#feature(4, spread, SPREAD_MARGIN, horizon);
+    this.#feature(5, season, margin, horizon);
+    this.#feature(6, noise > 0 ? local / noise : 0, 1, horizon);
+
+    s[FAST]! += 0.2 * fast;
+    s[LOCAL]! += 0.04 * local;
+    s[LOCAL_SPREAD]! += 0.04 * (Math.abs(local) - s[LOCAL_SPREAD]!);
+    const distance = Math.abs(x - s[SLOW]!);
+    s[SCALE]! += learn * rateOf(0.002, n) * (distance - scale);
+    s[SLOW]! += learn * rateOf(0.005, n) * (x - s[SLOW]!);
+    s[CENTRE]! += learn * rateOf(0.0003, n) * (x - s[CENTRE]!);
+    s[SPREAD_SLOW]! += learn * rateOf(0.005, n) * (Math.abs(fast) - s[SPREAD_SLOW]!);
+    s[LEVEL]! += learn * rateOf(0.02, n) * season;
+    const residual = x - s[LEVEL]! - (known ? s[at]! : 0);
+    s[at] = known ? s[at]! + learn * 0.3 * residual : residual;
+    if (n < WARM_UP_POINTS) return 0;
+    let sum = 0;
+    let weight = 1;
+    for (let i = 0; i < FEATURES.length; i++) {
+      sum += weight * sorted[i]!;
+      weight *= FALLING;
+    }
+    return sum;
+  }
+
+  /** Surprise of one feature, on the side that its sign says, put into its place in `sorted`. */
+  #feature(index: number, value: number, margin: number, horizon: number): void {
+    const size = Math.abs(value);
+    if (!(size > margin)) return;
+    const n = this.#numbers[N]!;
+    const at = (2 * index + (value > 0 ? 0 : 1)) * TAIL_LENGTH;
+    const per = this.#numbers[INTERVAL]!;
+    const chance = per > 0 && per < SHORTEST_S ? Math.log10(SHORTEST_S / per) : 0;
+    const decades = surprise(this.#keys, at, Math.log(size) + n / horizon, n, horizon, NEAR) - chance;
+    let place = FEATURES.length - 1;
+    if (!(decades > sorted[place]!)) return;
+    for (; place > 0 && decades > sorted[place - 1]!; place--) sorted[place] = sorted[place - 1]!;
+    sorted[place] = decades;
+  }
+}
+
+/** Scratch: surprises of the point at hand, largest first. */
+const sorted = new Float64Array(FEATURES.length);
+
+function bucketOf(timeS: number): number {
+  const second = timeS - Math.floor(timeS / DAY_S) * DAY_S;
+  const bucket = Math.floor((second * BUCKETS) / DAY_S);
+  return bucket < BUCKETS ? bucket : BUCKETS - 1;
+}
+
+function horizonOf(intervalS: number): number {
+  return intervalS > 0 && intervalS * HORIZON_POINTS < HORIZON_S ? HORIZON_S / intervalS : HORIZON_POINTS;
+}
+
+/** A mean of all points at first, a moving one later. */
+function rateOf(slowest: number, n: number): number {
+  return n * slowest > 1 ? slowest : 1 / n;
+}
