@@ -32,13 +32,19 @@ const LOCAL_SPREAD = 14;
 const PEAK = 15; // largest score lately, and points since
 const SINCE = 16;
 const RAW = 17; // score before repeats were left out
-const PROFILE = 18;
+const FADE = 18; // by how much (ln) a value of now outweighs one of the first point
+const SURPRISES = 19; // of the last point, largest first
+const FLOORED = SURPRISES + FEATURES.length; // FADE when the floors were last computed
+const FLOORS = FLOORED + 1; // by tail: what is no larger is ordinary, told without a logarithm; NaN where the tail is not full
+const PROFILE = FLOORS + FEATURES.length * 2;
 const NUMBERS = PROFILE + BUCKETS;
 const KEYS = FEATURES.length * 2 * TAIL_LENGTH;
 export const STATE_BYTES = NUMBERS * 8 + KEYS * 4;
 
 /** No score before this many points. */
 export const WARM_UP_POINTS = 100;
+/** Chances below this are not believed: 10^-CAP. */
+const CAP = 6;
 /** A score is not repeated within so many points unless it is larger. */
 const REPEAT_POINTS = 60;
 /** After a score this large the models learn more slowly for a while, so that a fault does not become the rule. */
@@ -58,6 +64,8 @@ const HORIZON_POINTS = 20_000;
 const HORIZON_S = 7 * DAY_S;
 /** Chances are per point, or per five minutes where points are closer. */
 const SHORTEST_S = 300;
+/** Floors hold until values have faded by this much more (ln). */
+const FLOOR_FADE = 0.05;
 /** Larger values are taken as this large: differences stay finite. */
 const LARGEST = 1e300;
 
@@ -66,16 +74,18 @@ export class Detector {
   readonly state: ArrayBuffer;
   readonly #numbers: Float64Array;
   readonly #keys: Float32Array;
+  readonly #warmUpPoints: number;
 
-  /** `saved`: the `state` of another, which is copied; throws RangeError when its length is another. */
-  constructor(saved?: ArrayBuffer) {
-    if (saved !== undefined && saved.byteLength !== STATE_BYTES)
+  /** `saved`: the `state` of another, which is copied; scores begin after `warmUpPoints`; throws RangeError when its length is another. */
+  constructor(saved?: ArrayBuffer | null, warmUpPoints = WARM_UP_POINTS) {
+    if (saved && saved.byteLength !== STATE_BYTES)
       throw new RangeError(`a saved state of ${saved.byteLength} bytes, not ${STATE_BYTES}`);
+    this.#warmUpPoints = warmUpPoints;
     this.state = saved?.slice(0) ?? new ArrayBuffer(STATE_BYTES);
     this.#numbers = new Float64Array(this.state, 0, NUMBERS);
     this.#keys = new Float32Array(this.state, NUMBERS * 8, KEYS);
-    if (saved === undefined) {
-      this.#numbers.fill(Number.NaN, PROFILE);
+    if (!saved) {
+      this.#numbers.fill(Number.NaN, FLOORS);
       this.#keys.fill(Number.NaN);
     }
   }
@@ -153,8 +163,10 @@ export class Detector {
     const spread = n > 50 ? Math.log((s[SPREAD_FAST]! + floor) / (s[SPREAD_SLOW]! + floor)) : 0;
     const noise = s[LOCAL_SPREAD]! + 0.01 * scale;
 
-    sorted.fill(0);
+    for (let i = SURPRISES; i < FLOORED; i++) s[i] = 0;
     const horizon = horizonOf(s[INTERVAL]!);
+    s[FADE]! += 1 / horizon;
+    if (s[FADE]! > s[FLOORED]! + FLOOR_FADE) this.#refloor();
     this.#feature(0, fast, margin, horizon);
     this.#feature(1, s[SEASON_FAST]!, margin, horizon);
     this.#feature(2, s[SEASON_MIDDLE]! - s[SEASON_SLOW]!, margin, horizon);
@@ -174,34 +186,44 @@ export class Detector {
     s[LEVEL]! += learn * rateOf(0.02, n) * season;
     const residual = x - s[LEVEL]! - (known ? s[at]! : 0);
     s[at] = known ? s[at]! + learn * 0.3 * residual : residual;
-    if (n < WARM_UP_POINTS) return 0;
+    if (n <= this.#warmUpPoints) return 0;
     let sum = 0;
     let weight = 1;
     for (let i = 0; i < FEATURES.length; i++) {
-      sum += weight * sorted[i]!;
+      sum += weight * s[SURPRISES + i]!;
       weight *= FALLING;
     }
     return sum;
   }
 
-  /** Surprise of one feature, on the side that its sign says, put into its place in `sorted`. */
+  /** Surprise of one feature, on the side that its sign says, put into its place among SURPRISES. */
   #feature(index: number, value: number, margin: number, horizon: number): void {
     const size = Math.abs(value);
-    if (!(size > margin)) return;
-    const n = this.#numbers[N]!;
-    const at = (2 * index + (value > 0 ? 0 : 1)) * TAIL_LENGTH;
-    const per = this.#numbers[INTERVAL]!;
-    const chance = per > 0 && per < SHORTEST_S ? Math.log10(SHORTEST_S / per) : 0;
-    const decades = surprise(this.#keys, at, Math.log(size) + n / horizon, n, horizon, NEAR) - chance;
-    let place = FEATURES.length - 1;
-    if (!(decades > sorted[place]!)) return;
-    for (; place > 0 && decades > sorted[place - 1]!; place--) sorted[place] = sorted[place - 1]!;
-    sorted[place] = decades;
+    const s = this.#numbers;
+    const tail = 2 * index + (value > 0 ? 0 : 1);
+    if (!(size > margin) || size <= s[FLOORS + tail]!) return;
+    const found = surprise(this.#keys, tail * TAIL_LENGTH, Math.log(size) + s[FADE]!, s[N]!, horizon, NEAR);
+    if (found <= 0) return;
+    s[FLOORS + tail] = this.#floorOf(tail);
+    const decades = found - excessOf(s[INTERVAL]!);
+    let place = FLOORED - 1;
+    if (!(decades > s[place]!)) return;
+    for (; place > SURPRISES && decades > s[place - 1]!; place--) s[place] = s[place - 1]!;
+    s[place] = decades < CAP ? decades : CAP;
+  }
+
+  #refloor(): void {
+    const s = this.#numbers;
+    s[FLOORED] = s[FADE]!;
+    for (let tail = 0; tail < FEATURES.length * 2; tail++) s[FLOORS + tail] = this.#floorOf(tail);
+  }
+
+  /** The tail's threshold as it will be when floors are computed again. */
+  #floorOf(tail: number): number {
+    const s = this.#numbers;
+    return Math.exp(this.#keys[(tail + 1) * TAIL_LENGTH - 1]! - s[FLOORED]! - FLOOR_FADE);
   }
 }
-
-/** Scratch: surprises of the point at hand, largest first. */
-const sorted = new Float64Array(FEATURES.length);
 
 function bucketOf(timeS: number): number {
   const second = timeS - Math.floor(timeS / DAY_S) * DAY_S;
@@ -211,6 +233,11 @@ function bucketOf(timeS: number): number {
 
 function horizonOf(intervalS: number): number {
   return intervalS > 0 && intervalS * HORIZON_POINTS < HORIZON_S ? HORIZON_S / intervalS : HORIZON_POINTS;
+}
+
+/** Decades by which points are more frequent than chances are counted. */
+function excessOf(intervalS: number): number {
+  return intervalS > 0 && intervalS < SHORTEST_S ? Math.log10(SHORTEST_S / intervalS) : 0;
 }
 
 /** A mean of all points at first, a moving one later. */

@@ -2,7 +2,7 @@
 /**
  * How surprising a value of a feature is: a peaks-over-threshold tail over the largest values lately seen, of which old ones count ever less.
  *
- * A value v at point n is kept as `ln v + n / horizon`. All kept values fade alike that way, without being touched, so their order stays.
+ * A value v at point n is kept as `ln v + n / horizon`, horizon in points. All kept values fade alike that way, without being touched, so their order stays.
  * The smallest of the TAIL_LENGTH kept is the threshold; the mean excess over it is Hill's estimate of the tail's weight ("A Simple
  * General Approach to Inference About the Tail of a Distribution", 1975), held near a prior while few values are known. A fading value is
  * overtaken after about horizon x weight points, so that many points are what a rank is out of.
@@ -17,12 +17,10 @@ const PRIOR_COUNT = 4;
 const FIRST_EVER = 1;
 /** What is remembered is at most so much (ln) above the largest: one fault does not hide the next. */
 const MOST_ABOVE = 0.5;
-/** Chances below this are not believed: 10^-CAP. */
-const CAP = 6;
 
 /**
  * -log10 of the chance of a value at least this large at one point; 0 when it is no more than ordinary. Then remembers it.
- * `keys[at .. at + TAIL_LENGTH]`: kept values, largest first, NaN where none is yet. `key`: ln v + points / horizon.
+ * `keys[at .. at + TAIL_LENGTH]`: kept values, largest first, NaN where none is yet. `key`: ln v, plus what has faded so far.
  * `near`: kept values larger than this fraction (as ln) below are as large.
  */
 export function surprise(
@@ -46,15 +44,14 @@ export function surprise(
     sum += one;
   }
   const score =
-    kept === 0 ? Math.log(points) + FIRST_EVER * Math.LN10 : rate(keys, at, key, kept, above, sum, points, horizon);
+    kept === 0 ? Math.log(points) + FIRST_EVER * Math.LN10 : chance(keys, at, key, kept, above, sum, points, horizon);
   const most = keys[at]! + MOST_ABOVE;
   insert(keys, at, key > most ? most : key);
-  const decades = score / Math.LN10;
-  return decades > CAP ? CAP : decades > 0 ? decades : 0;
+  return score / Math.LN10;
 }
 
 /** -ln of the chance, by rank within what is kept and by the tail's weight beyond. */
-function rate(
+function chance(
   keys: Float32Array,
   at: number,
   key: number,
