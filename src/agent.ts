@@ -9,6 +9,7 @@ import { createTelemetry } from './core/telemetry.ts';
 import { agentVersion } from './core/version.ts';
 import type { IngestServer } from './ingest/server.ts';
 import type { DetectObserver } from './processors/detect/observer.ts';
+import type { ContractValue } from './processors/processor.ts';
 import { traceTableFor } from './processors/sample/index.ts';
 import type { StatusServer } from './status/server.ts';
 import { serveStatus } from './status/wire.ts';
@@ -65,11 +66,22 @@ async function build(ground: Ground): Promise<Omit<Agent, 'failed'>> {
   const sample = sampleOf(config);
   const traces = sample === undefined ? null : traceTableFor(sample, ground.now());
   const workers = await startWorkers(ground, traces, createPolicy({ contracts: contracts.plans }));
-  const context = { pool: ground.pool, agent: store.agent, contracts: contracts.plans, traces, telemetry, log };
+  // Known once the observers are restored: `flag` is one of them, and asks another.
+  let detect: DetectObserver | null = null;
+  const context = {
+    pool: ground.pool,
+    agent: store.agent,
+    contracts: contracts.plans,
+    traces,
+    flagged: new Map<number, number>(),
+    contractValues: () => valuesOf(detect),
+    telemetry,
+    log,
+  };
   const selection = await prepareSelection(ground, store, workers, sample);
   const observers = await restoreObservers(ground, store, workers, context);
   // The registry's type says nothing of what one observer can tell beyond the others.
-  const detect = observers.byType('detect') as DetectObserver | null;
+  detect = observers.byType('detect') as DetectObserver | null;
   const intake = createIntake(ground, store, workers, observers);
   const deliveries = createDeliveries(ground, store, workers);
   await store.memory.saveCursors();
@@ -109,6 +121,15 @@ async function build(ground: Ground): Promise<Omit<Agent, 'failed'>> {
   );
   const parts = { store, workers, intake, selection: selection?.selection ?? null, deliveries, status, ingest };
   return { ingestUrl: ingest.url, adminUrl: status.url, stop: () => stop(ground, parts) };
+}
+
+/** Of the signals that have been judged lately. */
+function valuesOf(detect: DetectObserver | null): ContractValue[] {
+  return (detect?.report() ?? []).flatMap(({ service, signals }) =>
+    signals
+      .filter(({ state, frozen, items }) => state !== 'unknown' && !frozen && items > 0)
+      .map(({ name, value }) => ({ service, signal: name, value })),
+  );
 }
 
 function sinkView({ name, delivery, rows }: Running, { intake, derived }: Store) {

@@ -99,6 +99,17 @@ export function createTelemetry() {
       help: 'Items summarised under the overflow group, because the bound on groups was reached',
       registers,
     }),
+    anomalies: new Counter({
+      name: 'plumbline_anomalies_total',
+      help: 'Anomalies that were flagged',
+      labelNames: ['service', 'signal'] as const,
+      registers,
+    }),
+    anomalySeriesOverflow: new Counter({
+      name: 'plumbline_anomaly_series_overflow_total',
+      help: 'Values that were not watched for anomalies, because the bound on series was reached',
+      registers,
+    }),
     info: new Gauge({
       name: 'plumbline_info',
       help: 'Always 1',

@@ -86,12 +86,23 @@ export interface Observer {
   save(): unknown;
 }
 
+/** What a contract's signal came to in its window. */
+export interface ContractValue {
+  service: string;
+  signal: string;
+  value: number;
+}
+
 export interface ObserverContext {
   pool: BlockPool;
   /** `{agent.id}-{journal id}` */
   agent: string;
   contracts: readonly ContractPlan[];
   traces: TraceTableHandle | null;
+  /** Services (by the hash of their name) whose traces are unusual until then, Unix milliseconds: `flag` writes it, `sample` reads it. */
+  flagged: Map<number, number>;
+  /** What contracts measure now, of signals that have enough items: `detect` knows, `flag` asks. */
+  contractValues(): readonly ContractValue[];
   telemetry: Telemetry;
   log: Logger;
 }

@@ -28,6 +28,8 @@ function createBench(options: Plain = {}, saved: unknown = null) {
     agent: 'a-1',
     contracts: [],
     traces: null,
+    flagged: new Map(),
+    contractValues: () => [],
     telemetry,
     log: pino({ level: 'silent' }),
   };

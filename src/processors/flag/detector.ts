@@ -76,15 +76,19 @@ export class Detector {
   readonly #keys: Float32Array;
   readonly #warmUpPoints: number;
 
-  /** `saved`: the `state` of another, which is copied; scores begin after `warmUpPoints`; throws RangeError when its length is another. */
-  constructor(saved?: ArrayBuffer | null, warmUpPoints = WARM_UP_POINTS) {
-    if (saved && saved.byteLength !== STATE_BYTES)
-      throw new RangeError(`a saved state of ${saved.byteLength} bytes, not ${STATE_BYTES}`);
+  /**
+   * `saved`: the bytes of another's `state`, which are copied; throws RangeError when they are not as many. Scores begin after
+   * `warmUpPoints`.
+   */
+  constructor(saved: Uint8Array | null = null, warmUpPoints = WARM_UP_POINTS) {
+    if (saved !== null && saved.length !== STATE_BYTES)
+      throw new RangeError(`a saved state of ${saved.length} bytes, not ${STATE_BYTES}`);
     this.#warmUpPoints = warmUpPoints;
-    this.state = saved?.slice(0) ?? new ArrayBuffer(STATE_BYTES);
+    this.state = new ArrayBuffer(STATE_BYTES);
     this.#numbers = new Float64Array(this.state, 0, NUMBERS);
     this.#keys = new Float32Array(this.state, NUMBERS * 8, KEYS);
-    if (!saved) {
+    if (saved !== null) new Uint8Array(this.state).set(saved);
+    else {
       this.#numbers.fill(Number.NaN, FLOORS);
       this.#keys.fill(Number.NaN);
     }

@@ -18,6 +18,8 @@ export function benches(): Bench[] {
       agent: 'bench',
       contracts: [],
       traces: null,
+      flagged: new Map(),
+      contractValues: () => [],
       telemetry: createTelemetry(),
       log: pino({ level: 'silent' }),
     };

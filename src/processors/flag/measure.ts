@@ -1,0 +1,175 @@
+// HOT: once per span and data point. Bench: bench/micro/processors/flag/measure.bench.ts
+/**
+ * `flag` in the worker: counts a task's entry spans by service, and notes the values of the metrics that are watched.
+ *
+ * What it writes:  u32 services, u32 entries, u32 points, u32 0 | rows of SERVICE_BYTES | rows of POINT_BYTES | entries u32
+ * An entry is one span: `service row << 12 | bucket of its duration`. Main does the histograms.
+ */
+
+import { MetricKind, Temporality } from '../../otlp/metrics.ts';
+import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';
+import { STATUS_ERROR } from '../../otlp/traces.ts';
+import type { Measurer, Views } from '../processor.ts';
+
+export const HEADER_BYTES = 16;
+/** Byte offsets in the row of a service: u32 each. */
+export const Service = { hash: 0, nameAt: 4, nameLength: 8, count: 12, errors: 16 } as const;
+export const SERVICE_BYTES = 24;
+/** Byte offsets in the row of a data point: u32 each, then doubles. `metric` is the index of its name, `kind` a value of Reading. */
+export const Point = {
+  hash: 0,
+  hash2: 4,
+  service: 8,
+  nameAt: 12,
+  nameLength: 16,
+  metric: 20,
+  kind: 24,
+  at: 28,
+  end: 32,
+  value: 40,
+  timeMs: 48,
+} as const;
+export const POINT_BYTES = 56;
+/** What a point's value means: itself, an increase, or a total that only grows. */
+export const Reading = { value: 0, increase: 1, total: 2 } as const;
+
+/** Buckets per doubling of a duration: 4.4 % of error at most. */
+export const PER_DOUBLING = 8;
+/** Bucket of a millisecond; one nanosecond is bucket 0. */
+export const BUCKET_BIAS = 160;
+export const BUCKETS = 512;
+
+const SERVER = 2;
+const CONSUMER = 5;
+const SERVICE_STEP = SERVICE_BYTES / 4;
+const POINT_STEP = POINT_BYTES / 4;
+
+export function bucketOf(ms: number): number {
+  const index = Math.floor(Math.log2(ms) * PER_DOUBLING) + BUCKET_BIAS;
+  // A duration of zero has no logarithm.
+  return index > 0 ? (index < BUCKETS ? index : BUCKETS - 1) : 0;
+}
+
+/** `names`: metrics to watch, in the order in which their index is written. */
+export function createMeasurer(views: Views, names: readonly string[]): Measurer {
+  const bytes = views.pool.bytes;
+  const watched = names.map((name) => Buffer.from(name));
+  let services = new Uint32Array(SERVICE_STEP * 16);
+  let serviceCount = 0;
+  let points = new Float64Array((POINT_STEP / 2) * 64);
+  let pointWords = new Uint32Array(points.buffer);
+  let pointCount = 0;
+  let entries = new Uint32Array(1024);
+  let entryCount = 0;
+  /** Row of the service whose resource was entered last, or -1 before its first entry span. */
+  let row = -1;
+  let metric = -1;
+
+  function enterService(hash: number, nameAt: number, nameLength: number): number {
+    for (let i = 0; i < serviceCount; i++) if (services[i * SERVICE_STEP] === hash) return i;
+    if ((serviceCount + 1) * SERVICE_STEP > services.length) {
+      const grown = new Uint32Array(services.length * 2);
+      grown.set(services);
+      services = grown;
+    }
+    const at = serviceCount * SERVICE_STEP;
+    services[at] = hash;
+    services[at + 1] = nameAt;
+    services[at + 2] = nameLength;
+    services[at + 3] = 0;
+    services[at + 4] = 0;
+    return serviceCount++;
+  }
+
+  return {
+    reset() {
+      serviceCount = 0;
+      pointCount = 0;
+      entryCount = 0;
+      row = -1;
+    },
+    enterResource() {
+      row = -1;
+    },
+    span(span, envelope) {
+      if (span.kind !== SERVER && span.kind !== CONSUMER) return;
+      if (row < 0) row = enterService(envelope.serviceHash, envelope.serviceAt, envelope.serviceLength);
+      const at = row * SERVICE_STEP;
+      services[at + 3] = services[at + 3]! + 1;
+      if (span.status === STATUS_ERROR) services[at + 4] = services[at + 4]! + 1;
+      if (entryCount === entries.length) {
+        const grown = new Uint32Array(entries.length * 2);
+        grown.set(entries);
+        entries = grown;
+      }
+      entries[entryCount++] = (row << 12) | bucketOf(span.durationNs() / 1e6);
+    },
+    metric(view) {
+      metric = -1;
+      for (let i = 0; i < watched.length; i++) {
+        const name = watched[i]!;
+        if (name.length === view.nameLength && name.compare(bytes, view.nameAt, view.nameAt + view.nameLength) === 0)
+          metric = i;
+      }
+    },
+    point(point, view, envelope) {
+      if (metric < 0 || !point.hasValue || point.noRecordedValue) return;
+      if (pointCount * POINT_STEP === pointWords.length) {
+        const grown = new Float64Array(points.length * 2);
+        grown.set(points);
+        points = grown;
+        pointWords = new Uint32Array(points.buffer);
+      }
+      const seed =
+        hashBytes(bytes, envelope.resourceAt, envelope.resourceEnd - envelope.resourceAt, HASH_SEED) + metric;
+      let hash = 0;
+      let hash2 = 0;
+      // Added up, so that the order of attributes does not matter.
+      for (let i = 0; i < point.attributes.count; i++) {
+        const from = point.attributes.keyAt(i);
+        const end = point.attributes.valueEnd(i);
+        // An attribute without a value ends with its key.
+        const length = end < 0 ? point.attributes.keyLength(i) : end - from;
+        const one = hashBytes(bytes, from, length, seed >>> 0);
+        hash = (hash + one) | 0;
+        hash2 = (hash2 + Math.imul(one, one | 1)) | 0;
+      }
+      const at = pointCount++ * POINT_STEP;
+      pointWords[at] = hash ^ seed;
+      pointWords[at + 1] = hash2 ^ Math.imul(seed, 0x9e37_79b1);
+      pointWords[at + 2] = envelope.serviceHash;
+      pointWords[at + 3] = envelope.serviceAt;
+      pointWords[at + 4] = envelope.serviceLength;
+      pointWords[at + 5] = metric;
+      pointWords[at + 6] =
+        view.kind !== MetricKind.sum || !view.monotonic
+          ? Reading.value
+          : view.temporality === Temporality.delta
+            ? Reading.increase
+            : Reading.total;
+      pointWords[at + 7] = point.at;
+      pointWords[at + 8] = point.end;
+      points[(at >>> 1) + 5] = point.value;
+      points[(at >>> 1) + 6] = point.timeMs();
+    },
+    size: () =>
+      serviceCount + pointCount === 0
+        ? 0
+        : HEADER_BYTES + serviceCount * SERVICE_BYTES + pointCount * POINT_BYTES + entryCount * 4,
+    write(out, at) {
+      if (serviceCount + pointCount === 0) return at;
+      const words = new Uint32Array(out.buffer, out.byteOffset + at);
+      words[0] = serviceCount;
+      words[1] = entryCount;
+      words[2] = pointCount;
+      words[3] = 0;
+      let to = HEADER_BYTES / 4;
+      words.set(services.subarray(0, serviceCount * SERVICE_STEP), to);
+      to += serviceCount * SERVICE_STEP;
+      words.set(pointWords.subarray(0, pointCount * POINT_STEP), to);
+      to += pointCount * POINT_STEP;
+      words.set(entries.subarray(0, entryCount), to);
+      return at + (to + entryCount) * 4;
+    },
+  };
+}

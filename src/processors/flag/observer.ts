@@ -1,0 +1,272 @@
+/** `flag` on main: merges what the workers counted, judges every few seconds, tells flags, and marks the services for sampling. */
+import { serializeEvents } from '../../core/otel.ts';
+import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otlp/attributes.ts';
+import { HASH_SEED, hashBytes, Reader } from '../../otlp/protobuf.ts';
+import type { Emission, Observer, ObserverContext } from '../processor.ts';
+import { describeFlag, type Named } from './describe.ts';
+import { HEADER_BYTES, POINT_BYTES, Point, Reading, SERVICE_BYTES, Service } from './measure.ts';
+import { type SavedTraffic, Traffic } from './traffic.ts';
+import { type Rules, type SavedWatch, type Side, Watch } from './watch.ts';
+
+export interface FlagOptions extends Rules {
+  everyMs: number;
+  maxSeries: number;
+  /** Names of metrics that are watched. */
+  metrics: readonly string[];
+}
+
+/** One series and what it is of. */
+interface Series extends Named {
+  key: string;
+  serviceHash: number;
+  watch: Watch;
+  /** Of a metric: what came since the last judgement, and the last total. NaN: nothing yet. */
+  sum: number;
+  count: number;
+  total: number;
+  totalMs: number;
+  seenMs: number;
+}
+
+interface ServiceTraffic {
+  name: string;
+  traffic: Traffic;
+  seenMs: number;
+}
+
+export interface SavedFlags {
+  judged: number;
+  services: [hash: number, name: string, seenMs: number, traffic: SavedTraffic][];
+  /** JSON has no NaN: null stands for a total not yet known. */
+  series: (Omit<Series, 'watch' | 'total'> & { watch: SavedWatch; total: number | null })[];
+}
+
+/** A series or service without a point for so long makes room when the bound is reached. */
+const IDLE_MS = 24 * 3600 * 1000;
+/** Longer pauses than this many judgements (the agent was down) say nothing of rates. */
+const MOST_MISSED = 2;
+const POINT_ATTRIBUTES_TAG = 58;
+
+/** Of a service's traffic: which side matters, and what is too small to matter. */
+const TRAFFIC: {
+  signal: string;
+  of: 'rate' | 'errors' | 'p50' | 'p95';
+  unit: Named['unit'];
+  side: Side;
+  least: number;
+}[] = [
+  { signal: 'rate', of: 'rate', unit: 'spans/s', side: 'both', least: 1 },
+  { signal: 'errors', of: 'errors', unit: 'share', side: 'above', least: 0.01 },
+  { signal: 'latency.p50', of: 'p50', unit: 'ms', side: 'above', least: 1 },
+  { signal: 'latency.p95', of: 'p95', unit: 'ms', side: 'above', least: 1 },
+];
+
+export function createObserver(options: FlagOptions, context: ObserverContext, saved: SavedFlags | null): Observer {
+  const { pool, telemetry } = context;
+  const { everyMs, maxSeries } = options;
+  const reader = new Reader(pool.bytes);
+  const table = new AttributeTable();
+  const value = emptyValue();
+  const services = new Map<number, ServiceTraffic>();
+  const all = new Map<string, Series>();
+  /** Services of the rows of the task being merged; used again. */
+  const rows: ServiceTraffic[] = [];
+  let judged = saved?.judged ?? 0;
+  for (const [hash, name, seenMs, traffic] of saved?.services ?? [])
+    services.set(hash, { name, seenMs, traffic: new Traffic(traffic) });
+  for (const { watch, total, ...series } of saved?.series ?? [])
+    all.set(series.key, { ...series, total: total ?? Number.NaN, watch: watchOf(series.signal, watch) });
+  publishMarks(judged * everyMs);
+
+  function watchOf(signal: string, from: SavedWatch | null): Watch {
+    const known = TRAFFIC.find((one) => one.signal === signal);
+    return new Watch(options, known?.side ?? 'both', known?.least ?? 0, from);
+  }
+
+  /** The series under this key, new when there is room; null, and counted, when there is none. */
+  function seriesOf(key: string, serviceHash: number, nowMs: number, named: () => Named): Series | null {
+    let series = all.get(key);
+    if (series === undefined) {
+      if (all.size >= maxSeries) {
+        telemetry.anomalySeriesOverflow.inc();
+        return null;
+      }
+      const of = named();
+      const empty = { sum: 0, count: 0, total: Number.NaN, totalMs: 0, seenMs: nowMs };
+      series = { ...of, key, serviceHash, watch: watchOf(of.signal, null), ...empty };
+      all.set(key, series);
+    }
+    series.seenMs = nowMs;
+    return series;
+  }
+
+  function text(at: number, length: number): string {
+    return pool.bytes.toString('utf8', at, at + length);
+  }
+
+  function mergeService(at: number, nowMs: number): ServiceTraffic {
+    const word = at >>> 2;
+    const hash = pool.words[word + Service.hash / 4]!;
+    let service = services.get(hash);
+    if (service === undefined) {
+      const name = text(pool.words[word + Service.nameAt / 4]!, pool.words[word + Service.nameLength / 4]!);
+      service = { name, seenMs: nowMs, traffic: new Traffic(null) };
+      // Beyond the bound it is counted for this task and forgotten: it has no series either.
+      if (services.size < maxSeries) services.set(hash, service);
+    }
+    service.seenMs = nowMs;
+    service.traffic.add(pool.words[word + Service.count / 4]!, pool.words[word + Service.errors / 4]!);
+    return service;
+  }
+
+  function mergePoint(out: DataView, at: number, nowMs: number): void {
+    const number = (offset: number) => out.getUint32(at + offset, true);
+    const serviceHash = number(Point.service);
+    const key = `${serviceHash}/${number(Point.hash)}/${number(Point.hash2)}`;
+    const series = seriesOf(key, serviceHash, nowMs, () => ({
+      service: text(number(Point.nameAt), number(Point.nameLength)),
+      signal: `metric.${options.metrics[number(Point.metric)] ?? ''}`,
+      unit: '',
+      attributes: attributesOf(number(Point.at), number(Point.end)),
+    }));
+    if (series === null) return;
+    const came = out.getFloat64(at + Point.value, true);
+    if (number(Point.kind) !== Reading.total) addValue(series, came);
+    else addTotal(series, came, out.getFloat64(at + Point.timeMs, true));
+  }
+
+  function attributesOf(at: number, end: number): Record<string, string> {
+    const attributes: Record<string, string> = Object.create(null);
+    table.count = 0;
+    readAttributes(reader, at, end, POINT_ATTRIBUTES_TAG, table);
+    for (let i = 0; i < table.count; i++) {
+      if (table.valueAt(i) < 0) continue;
+      readValue(reader, table.valueAt(i), table.valueEnd(i), value);
+      if (value.kind === 'string')
+        attributes[text(table.keyAt(i), table.keyLength(i))] = text(value.at, value.end - value.at);
+    }
+    return attributes;
+  }
+
+  function judge(nowMs: number, seconds: number): Emission[] {
+    if (all.size >= maxSeries || services.size >= maxSeries) forgetIdle(nowMs);
+    const events = [...judgeTraffic(nowMs, seconds), ...judgeContracts(nowMs), ...judgeMetrics(nowMs)];
+    publishMarks(nowMs);
+    if (events.length === 0) return [];
+    return [
+      {
+        stream: 'events',
+        signal: 'logs',
+        bytes: serializeEvents(events),
+        items: events.length,
+        timeMs: nowMs,
+        ends: false,
+      },
+    ];
+  }
+
+  function see(series: Series, nowMs: number, came: number) {
+    const finding = series.watch.see(nowMs, came);
+    if (finding === null) return [];
+    telemetry.anomalies.inc({ service: series.service, signal: series.signal });
+    return [describeFlag(series, finding, nowMs, context.agent)];
+  }
+
+  function judgeTraffic(nowMs: number, seconds: number) {
+    return [...services].flatMap(([hash, { name, traffic }]) => {
+      const values = traffic.take(seconds);
+      return TRAFFIC.flatMap(({ signal, of, unit }) => {
+        if (Number.isNaN(values[of])) return [];
+        const named = () => ({ service: name, signal, unit, attributes: {} });
+        const series = seriesOf(`${hash}/${signal}`, hash, nowMs, named);
+        return series === null ? [] : see(series, nowMs, values[of]);
+      });
+    });
+  }
+
+  function judgeContracts(nowMs: number) {
+    return context.contractValues().flatMap(({ service, signal, value: came }) => {
+      const named = (): Named => ({ service, signal: `contract.${signal}`, unit: '', attributes: {} });
+      const series = seriesOf(`${service}/contract.${signal}`, hashOf(service), nowMs, named);
+      return series === null ? [] : see(series, nowMs, came);
+    });
+  }
+
+  function judgeMetrics(nowMs: number) {
+    return [...all.values()].flatMap((series) => {
+      if (series.count === 0) return [];
+      const mean = series.sum / series.count;
+      series.sum = 0;
+      series.count = 0;
+      return see(series, nowMs, mean);
+    });
+  }
+
+  /** What sampling follows: until when a service's traces are unusual. */
+  function publishMarks(nowMs: number): void {
+    context.flagged.clear();
+    for (const { serviceHash, watch } of all.values()) {
+      const known = context.flagged.get(serviceHash) ?? 0;
+      if (watch.flaggedUntilMs > nowMs && watch.flaggedUntilMs > known)
+        context.flagged.set(serviceHash, watch.flaggedUntilMs);
+    }
+  }
+
+  function forgetIdle(nowMs: number): void {
+    for (const [hash, { seenMs }] of services) if (nowMs - seenMs > IDLE_MS) services.delete(hash);
+    for (const [key, { seenMs }] of all) if (nowMs - seenMs > IDLE_MS) all.delete(key);
+  }
+
+  return {
+    merge(out, at, end, receivedMs) {
+      if (end === at) return;
+      const serviceCount = out.getUint32(at, true);
+      const entryCount = out.getUint32(at + 4, true);
+      const pointCount = out.getUint32(at + 8, true);
+      let next = at + HEADER_BYTES;
+      for (let i = 0; i < serviceCount; i++, next += SERVICE_BYTES) rows[i] = mergeService(next, receivedMs);
+      for (let i = 0; i < pointCount; i++, next += POINT_BYTES) mergePoint(out, next, receivedMs);
+      const first = next >>> 2;
+      for (let i = first; i < first + entryCount; i++) {
+        const entry = pool.words[i]!;
+        rows[entry >>> 12]!.traffic.addDuration(entry & 0xfff);
+      }
+    },
+    tick(nowMs) {
+      const slot = Math.floor(nowMs / everyMs);
+      const missed = slot - judged;
+      if (missed <= 0) return [];
+      const known = judged > 0 && missed <= MOST_MISSED;
+      judged = slot;
+      if (known) return judge(slot * everyMs, (missed * everyMs) / 1000);
+      for (const { traffic } of services.values()) traffic.forget();
+      return [];
+    },
+    save: () =>
+      ({
+        judged,
+        services: [...services].map(([hash, { name, seenMs, traffic }]) => [hash, name, seenMs, traffic.save()]),
+        series: [...all.values()].map((series) => ({ ...series, watch: series.watch.save() })),
+      }) satisfies SavedFlags,
+  };
+}
+
+function addValue(series: Series, came: number): void {
+  if (!Number.isFinite(came)) return;
+  series.sum += came;
+  series.count++;
+}
+
+/** A total that fell began anew: the first after that has no rate. */
+function addTotal(series: Series, total: number, timeMs: number): void {
+  const seconds = (timeMs - series.totalMs) / 1000;
+  if (seconds <= 0) return;
+  if (total >= series.total) addValue(series, (total - series.total) / seconds);
+  series.total = total;
+  series.totalMs = timeMs;
+}
+
+function hashOf(service: string): number {
+  const name = Buffer.from(service);
+  return hashBytes(name, 0, name.length, HASH_SEED);
+}
