@@ -13,6 +13,7 @@ import {
   writeU64,
 } from '../../src/core/block.ts';
 import { type SampleConfig, traceTableFor } from '../../src/processors/sample/index.ts';
+import { MARK_ROW_BYTES } from '../../src/processors/sample/mark.ts';
 import { TraceTable } from '../../src/processors/sample/traceTable.ts';
 import { ItemChooser } from '../../src/worker/choose.ts';
 import { observe } from '../../src/worker/observe.ts';
@@ -26,7 +27,12 @@ import { createPayloads, type Payload, type Workload } from '../payloads.ts';
 
 export const NOW_MS = 1_750_000_000_000;
 const OWNER = 2;
-const SAMPLE: SampleConfig = { wait: '1s', base: '10%', keep: { error: '100%', slow: '100%' }, traces: 262_144 };
+const SAMPLE: SampleConfig = {
+  wait: '1s',
+  base: '10%',
+  keep: { error: '100%', slow: '100%', anomalous: '100%' },
+  traces: 262_144,
+};
 const SINK = {
   retry: { initial: '1s', max: '30s', give_up_after: 'never' },
   timeout: '30s',
@@ -153,7 +159,7 @@ function commit(world: World, table: TraceTable): void {
   });
   const sample = parts.setup.processors.findIndex(({ type }) => type === 'sample');
   const section = measured?.sections.find(({ processor }) => processor === sample);
-  for (let row = section?.at ?? 0; row < (section?.end ?? 0); row += 12) {
+  for (let row = section?.at ?? 0; row < (section?.end ?? 0); row += MARK_ROW_BYTES) {
     const word = row >>> 2;
     table.mark(pool.words[word] as number, pool.words[word + 1] as number, NOW_MS, pool.words[word + 2] as number);
   }

@@ -6,7 +6,7 @@ import { BASE, ERROR, findTrace, isLate, SLOW, TraceTable } from '../../src/proc
 import { decoded, itemsOf, type Plain, seeded } from '../otlp/generate.ts';
 import { createWorld, logs, NOW_MS, plainly, span, traces, type World } from '../worker/world.ts';
 
-const CONFIG = { wait: '10s', base: '10%', keep: { error: '100%', slow: '100%' }, traces: 1000 };
+const CONFIG = { wait: '10s', base: '10%', keep: { error: '100%', slow: '100%', anomalous: '100%' }, traces: 1000 };
 
 function keptOf(spans: Plain[], changes: Plain = {}, mark?: (table: TraceTable) => void): Plain[] {
   const table = traceTableFor(CONFIG, NOW_MS);

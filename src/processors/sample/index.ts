@@ -6,7 +6,7 @@ import { thresholdOf } from '../../otlp/tracestate.ts';
 import type { Addition, Observer, ObserverContext, ProcessorDefinition, TraceTableHandle } from '../processor.ts';
 import { createMarker, MARK_ROW_BYTES } from './mark.ts';
 import { createSelector } from './select.ts';
-import { CLASSES, createTraceTable, TraceTable } from './traceTable.ts';
+import { ANOMALOUS, BASE, CLASSES, createTraceTable, TraceTable } from './traceTable.ts';
 
 const share = (description: string, byDefault: string) =>
   Type.String({ format: 'share', default: byDefault, description });
@@ -23,6 +23,7 @@ const config = Type.Object(
       {
         error: share('Share of the traces with an error span, and of log records of severity error and above', '100%'),
         slow: share("Share of the traces with a span slower than a contract's slower_than", '100%'),
+        anomalous: share('Share of the traces through a service that `flag` has flagged, while the flag lasts', '100%'),
       },
       { additionalProperties: false, default: {}, description: 'Shares of the classes' },
     ),
@@ -53,7 +54,7 @@ export function waitMsOf(given: SampleConfig): number {
 
 /** One addition for each class, then one for each class of items kept without their trace. */
 function additionsOf({ base, keep }: SampleConfig): Addition[] {
-  const shares = { base, slow: keep.slow, error: keep.error };
+  const shares = { base, ...keep };
   const whole = CLASSES.map((name) => ({
     attributes: [attribute('plumbline.kept', { stringValue: name })],
     threshold: thresholdOf(parseShare(shares[name]) ?? 1),
@@ -78,7 +79,10 @@ function createObserver(context: ObserverContext): Observer {
     merge(out, at, end, receivedMs) {
       if (table === null) return;
       for (let row = at; row < end; row += MARK_ROW_BYTES) {
-        table.mark(out.getUint32(row, true), out.getUint32(row + 4, true), receivedMs, out.getUint32(row + 8, true));
+        const found = out.getUint32(row + 8, true);
+        const until = context.flagged.get(out.getUint32(row + 12, true)) ?? 0;
+        const traceClass = found === BASE && receivedMs < until ? ANOMALOUS : found;
+        table.mark(out.getUint32(row, true), out.getUint32(row + 4, true), receivedMs, traceClass);
       }
     },
     tick() {

@@ -1,11 +1,14 @@
 // HOT: once per span. Bench: bench/micro/processors/sample/mark.bench.ts
-/** `sample` before the journal: one row for each run of spans of one trace, with the worst class among them. Rows: id low, id high, class (u32). */
+/**
+ * `sample` before the journal: one row for each run of spans of one trace and service, with the worst class among them.
+ * Rows: id low, id high, class, hash of the service's name (u32).
+ */
 import { readFixed32 } from '../../otlp/protobuf.ts';
 import { STATUS_ERROR } from '../../otlp/traces.ts';
 import type { Measurer, Views } from '../processor.ts';
 import { BASE, ERROR, SLOW } from './traceTable.ts';
 
-const STEP = 3;
+const STEP = 4;
 export const MARK_ROW_BYTES = STEP * 4;
 
 export function createMarker(views: Views): Measurer {
@@ -16,13 +19,14 @@ export function createMarker(views: Views): Measurer {
     reset() {
       count = 0;
     },
-    span(span) {
+    span(span, envelope) {
       if (span.traceIdAt < 0) return;
       const low = readFixed32(bytes, span.traceIdAt + 8);
       const high = readFixed32(bytes, span.traceIdAt + 12);
       const traceClass = span.status === STATUS_ERROR ? ERROR : span.slow ? SLOW : BASE;
       const last = (count - 1) * STEP;
-      if (count > 0 && rows[last] === low && rows[last + 1] === high) {
+      const service = envelope.serviceHash;
+      if (count > 0 && rows[last] === low && rows[last + 1] === high && rows[last + 3] === service) {
         if (traceClass > rows[last + 2]!) rows[last + 2] = traceClass;
         return;
       }
@@ -34,6 +38,7 @@ export function createMarker(views: Views): Measurer {
       rows[last + STEP] = low;
       rows[last + STEP + 1] = high;
       rows[last + STEP + 2] = traceClass;
+      rows[last + STEP + 3] = service;
       count++;
     },
     size: () => count * MARK_ROW_BYTES,

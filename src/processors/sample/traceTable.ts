@@ -11,11 +11,13 @@
 
 import type { TraceTableHandle } from '../processor.ts';
 
-export const CLASSES = ['base', 'slow', 'error'] as const;
+/** In the order in which one outdoes another. */
+export const CLASSES = ['base', 'anomalous', 'slow', 'error'] as const;
 export type TraceClass = (typeof CLASSES)[number];
 export const BASE = 0;
-export const SLOW = 1;
-export const ERROR = 2;
+export const ANOMALOUS = 1;
+export const SLOW = 2;
+export const ERROR = 3;
 /** `find` of a trace that is not in the table. */
 export const ABSENT = -1;
 
