@@ -14,7 +14,7 @@ export const TAIL_LENGTH = 16;
 const PRIOR_WEIGHT = 0.2;
 const PRIOR_COUNT = 4;
 /** Decades that a first departure from nothing counts beyond its rarity: no scale is known yet to measure it by. */
-const FIRST_EVER = 1;
+const FIRST_EVER = 4;
 /** What is remembered is at most so much (ln) above the largest: one fault does not hide the next. */
 const MOST_ABOVE = 0.5;
 

@@ -1,0 +1,102 @@
+/** The demo's service under the real SDK: it becomes slower than ever within what its contract allows; that is flagged, and its traces are kept. */
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { sendTraffic, setSlow, startService } from '../../demo/world.ts';
+import { eventually, startAgentProcess, temporaryDirectory } from '../support/agent.ts';
+import { readAllStored, spansOf } from '../support/storage.ts';
+
+const PER_SECOND = 30;
+/** Judged every second, and believed after so many of them, so that the test takes a minute. */
+const WARM_UP = 20;
+const SLOWER_MS = 60;
+const FLAGGED_WITHIN_MS = 30_000;
+
+const yaml = (directory: string) => `
+agent: { id: flagging, data_dir: ${directory}, shutdown: { serve_on: 0ms, grace: 15s }, log_level: warn }
+admin: { endpoint: "127.0.0.1:0" }
+ingest: { http: { endpoint: "127.0.0.1:0" } }
+journal: { segment_size: 24MiB, max_size: 512MiB }
+contracts: [contracts/*.yaml]
+processors:
+  - { type: detect }
+  - { type: flag, every: 1s, warm_up: ${WARM_UP}, repeat: 1s }
+  - { type: sample, wait: 1s, base: 0% }
+sinks:
+  - { type: storage, subscribe: [sampled, events], directory: ${directory}/storage, rotate: { every: 500ms }, compression: none }
+`;
+
+const CONTRACT = `
+contract: v1
+service: checkout
+signals:
+  - { name: latency, of: spans, slower_than: 300ms, degraded: above 5%, breached: above 20% }
+window: 10s
+`;
+
+interface Flag {
+  timeUnixNano?: string;
+  eventName?: string;
+  body?: { stringValue?: string };
+  attributes?: { key: string; value: { stringValue?: string; doubleValue?: number } }[];
+}
+
+/** Events in the storage sink's files. */
+function eventsIn(directory: string): Flag[] {
+  const requests = readAllStored(join(directory, 'storage'), 'events', 'logs') as {
+    resourceLogs?: { scopeLogs?: { logRecords?: Flag[] }[] }[];
+  }[];
+  return requests.flatMap(({ resourceLogs }) =>
+    (resourceLogs ?? []).flatMap(({ scopeLogs }) => (scopeLogs ?? []).flatMap(({ logRecords }) => logRecords ?? [])),
+  );
+}
+
+test('a latency shift that breaks no contract is flagged within 30 s, and its traces are kept as anomalous', async (t) => {
+  const directory = temporaryDirectory(t, 'flag');
+  mkdirSync(join(directory, 'contracts'));
+  writeFileSync(join(directory, 'contracts/checkout.yaml'), CONTRACT);
+  const agent = await startAgentProcess(directory, yaml(directory));
+  t.after(() => agent.end('SIGKILL'));
+  const service = await startService('checkout', '/checkout', '', agent.ingest, () => {});
+  t.after(() => service.stop());
+  const stopTraffic = sendTraffic(service.url, PER_SECOND);
+  t.after(() => stopTraffic());
+  const flags = () => eventsIn(directory).filter(({ eventName }) => eventName === 'plumbline.anomaly.detected');
+  const metric = async () => {
+    const text = await (await fetch(`${agent.admin}/metrics`)).text();
+    return /plumbline_anomalies_total\{service="checkout",signal="(latency\.p\d\d)"\} (\d+)/.exec(text);
+  };
+  await new Promise((resolve) => setTimeout(resolve, (WARM_UP + 12) * 1000));
+  const slowMs = Date.now();
+  await setSlow(service, SLOWER_MS);
+  const flag = await eventually('a flag', FLAGGED_WITHIN_MS, () =>
+    flags().find(
+      ({ body, timeUnixNano }) => body?.stringValue?.includes('latency') && Number(timeUnixNano) / 1e6 > slowMs,
+    ),
+  );
+  t.diagnostic(`flagged after ${((Date.now() - slowMs) / 1000).toFixed(1)} s: ${flag.body?.stringValue}`);
+  const attributes = new Map(flag.attributes?.map(({ key, value }) => [key, value]));
+  assert.match(attributes.get('signal.name')?.stringValue ?? '', /^latency\.p/);
+  assert.ok((attributes.get('signal.value')?.doubleValue ?? 0) > SLOWER_MS);
+  assert.ok((attributes.get('anomaly.expected')?.doubleValue ?? Infinity) < SLOWER_MS);
+  assert.ok((attributes.get('anomaly.score')?.doubleValue ?? 0) > 6);
+  assert.ok((await metric()) !== null, 'the flag is counted');
+
+  const kept = await eventually('traces kept as anomalous', FLAGGED_WITHIN_MS, () => {
+    const spans = spansOf(readAllStored(join(directory, 'storage'), 'sampled', 'traces'));
+    return spans.length > PER_SECOND ? spans : undefined;
+  });
+  const reasons = new Set(
+    kept.map(({ attributes: list }) => list?.find(({ key }) => key === 'plumbline.kept')?.value?.stringValue),
+  );
+  reasons.delete('error'); // The demo's service fails once in a while.
+  assert.deepEqual([...reasons], ['anomalous']);
+  const contracts = (await (await fetch(`${agent.admin}/contracts`)).json()) as { state: string }[];
+  assert.deepEqual(
+    contracts.map(({ state }) => state),
+    ['healthy'],
+  );
+  await stopTraffic();
+  assert.equal(await agent.end('SIGTERM'), 0);
+});

@@ -1,0 +1,200 @@
+/** Holds `flag` from spans and data points to events, marks and checkpoint, through a worker's measurer and main's observer. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { pino } from 'pino';
+import { createRandom } from '../../../bench/random.ts';
+import { createTelemetry } from '../../../src/core/telemetry.ts';
+import { HASH_SEED, hashBytes } from '../../../src/otlp/protobuf.ts';
+import { requestType } from '../../../src/otlp/schema.ts';
+import { flag } from '../../../src/processors/flag/index.ts';
+import type { ContractValue, Emission } from '../../../src/processors/processor.ts';
+import { decoded, itemsOf, type Plain } from '../../otlp/generate.ts';
+import { configured, createWorld, NOW_MS, type Sent, service, span } from '../../worker/world.ts';
+
+const EVERY_MS = 5000;
+const SERVER = 2;
+
+function start(changes: Plain = {}, saved: unknown = null) {
+  const list = [{ type: 'flag', ...changes }];
+  const world = createWorld({ processors: list });
+  const telemetry = createTelemetry();
+  const flagged = new Map<number, number>();
+  const values: ContractValue[] = [];
+  const observer = flag.observer?.(
+    configured(list)[0]?.config,
+    {
+      pool: world.pool,
+      agent: 'a',
+      contracts: [],
+      traces: null,
+      flagged,
+      contractValues: () => values,
+      telemetry,
+      log: pino({ level: 'silent' }),
+    },
+    saved,
+  );
+  if (observer === undefined) throw new Error('flag has no observer');
+  let nowMs = Math.ceil(NOW_MS / EVERY_MS) * EVERY_MS;
+  return {
+    flagged,
+    telemetry,
+    values,
+    save: () => JSON.parse(JSON.stringify(observer.save())),
+    /** Merges what these bodies hold, then judges; answers the events. */
+    step(...sent: Sent[]) {
+      const { result, block } = world.observe(sent);
+      for (const { at, end } of result.measured?.sections ?? []) {
+        observer.merge(new DataView(world.pool.handle.memory), at, end, nowMs + 1);
+      }
+      if (result.measured !== null) world.pool.discard(result.measured.block);
+      world.pool.discard(block);
+      nowMs += EVERY_MS;
+      return observer.tick(nowMs, false).flatMap(eventsOf);
+    },
+    /** The agent was down so long. */
+    pause(ms: number) {
+      nowMs += ms;
+    },
+  };
+}
+
+function eventsOf({ bytes, timeMs }: Emission) {
+  return itemsOf('logs', decoded('logs', bytes)).map(({ item, resource }) => ({
+    name: item.eventName as string,
+    timeMs,
+    body: (item.body as { stringValue: string }).stringValue,
+    service: (resource?.attributes as { value: Plain }[] | undefined)?.[0]?.value.stringValue,
+    attributes: Object.fromEntries(
+      (item.attributes as { key: string; value: Plain }[]).map(({ key, value }) => [key, Object.values(value)[0]]),
+    ),
+  }));
+}
+
+const random = createRandom(8);
+/** `count` entry spans of a service, of about `ms`, of which `errors` fail. */
+function traffic(count: number, ms = 20, errors = 0, name = 'shop', kind = SERVER): Sent {
+  const spans = Array.from({ length: count }, (_, i) =>
+    span(i, { kind, ...(i < errors ? { status: { code: 2 } } : {}) }, ms * (0.9 + 0.2 * random.next())),
+  );
+  return { signal: 'traces', bytes: service(name, ...spans) };
+}
+const usual = (ms = 20) => traffic(95 + random.below(10), ms);
+
+function warmed(changes: Plain = {}) {
+  const world = start(changes);
+  for (let i = 0; i < 300; i++) assert.deepEqual(world.step(usual()), [], `judgement ${i}`);
+  return world;
+}
+const hashOf = (name: string) => hashBytes(Buffer.from(name), 0, name.length, HASH_SEED);
+
+test('slower spans become an event with expectation, value and score, a metric, and a mark that ends', async () => {
+  const world = warmed();
+  const events = [0, 1, 2].flatMap(() => world.step(usual(90)));
+  assert.deepEqual(events.map(({ attributes }) => attributes['signal.name']).sort(), ['latency.p50', 'latency.p95']);
+  const [event] = events;
+  assert.equal(event?.name, 'plumbline.anomaly.detected');
+  assert.equal(event?.service, 'shop');
+  assert.match(event?.body ?? '', /^shop: latency\.p\d\d is [\d.]+ ms where [\d.]+ ms was expected \(score [\d.]+\)$/);
+  const { 'signal.value': value, 'anomaly.expected': expected, 'anomaly.score': score } = event?.attributes ?? {};
+  assert.ok(Number(value) > 80 && Number(expected) < 25 && Number(score) >= 6.2, JSON.stringify(event?.attributes));
+  assert.match(
+    await world.telemetry.registry.metrics(),
+    /plumbline_anomalies_total\{service="shop",signal="latency.p95"\} 1/,
+  );
+  assert.deepEqual([...world.flagged.keys()], [hashOf('shop')]);
+  for (let i = 0; i < 40; i++) world.step(usual());
+  assert.equal(world.flagged.size, 0, 'the mark ends');
+});
+
+test('errors and lost traffic are flagged; faster spans and spans that are no entries are not', () => {
+  const names = (events: ReturnType<ReturnType<typeof start>['step']>) =>
+    events.map(({ attributes }) => attributes['signal.name']);
+  assert.deepEqual(names(warmed().step(traffic(100, 20, 30))), ['errors']);
+  assert.deepEqual(names(warmed().step()), ['rate']);
+  assert.deepEqual(names(warmed().step(usual(2))), []);
+  assert.deepEqual(names(warmed().step(usual(), traffic(50, 5000, 0, 'shop', 3))), []);
+});
+
+test('few spans say nothing of shares and quantiles until there are twenty', () => {
+  const world = start();
+  for (let i = 0; i < 40; i++) world.step(traffic(5));
+  const { series } = world.save() as { series: { signal: string }[] };
+  assert.deepEqual(series.map(({ signal }) => signal).sort(), ['errors', 'latency.p50', 'latency.p95', 'rate']);
+});
+
+test('a pause of the agent is no loss of traffic', () => {
+  const world = warmed();
+  world.pause(10 * 60_000);
+  assert.deepEqual(world.step(), []);
+  assert.deepEqual(world.step(usual()), []);
+});
+
+test('contract values are watched under the name of their signal', () => {
+  const world = start();
+  for (let i = 0; i < 300; i++) {
+    world.values.splice(0, 1, { service: 'shop', signal: 'backlog', value: 50 + random.next() });
+    assert.deepEqual(world.step(), []);
+  }
+  world.values.splice(0, 1, { service: 'shop', signal: 'backlog', value: 500 });
+  const [event] = world.step();
+  assert.equal(event?.attributes['signal.name'], 'contract.backlog');
+  assert.deepEqual([...world.flagged.keys()], [hashOf('shop')]);
+});
+
+/** One number data point of a metric of `shop`. */
+function metric(name: string, kind: 'gauge' | 'sum', value: number, timeS: number, more: Plain = {}): Sent {
+  const type = requestType('metrics');
+  const attributes = [{ key: 'queue', value: { stringValue: 'mail' } }];
+  const dataPoints = [{ asDouble: value, timeUnixNano: `${Math.round(timeS * 1e9)}`, attributes }];
+  const resource = { attributes: [{ key: 'service.name', value: { stringValue: 'shop' } }] };
+  const metrics = [{ name, [kind]: { dataPoints, ...more } }];
+  const bytes = type.encode(type.fromObject({ resourceMetrics: [{ resource, scopeMetrics: [{ metrics }] }] })).finish();
+  return { signal: 'metrics', bytes };
+}
+const TOTAL = { isMonotonic: true, aggregationTemporality: 2 };
+
+test('a gauge is watched by its value, a total by its increase a second, and a reset is no increase', () => {
+  const world = start({ metrics: ['depth', 'sent'] });
+  let total = 0;
+  const step = (i: number, depth: number, increase: number, reset = false) => {
+    total = reset ? 0 : total + increase;
+    return world.step(
+      metric('depth', 'gauge', depth, 1000 + i * 5),
+      metric('sent', 'sum', total, 1000 + i * 5, TOTAL),
+      metric('other', 'gauge', i === 305 ? 1e9 : 1, 1000 + i * 5),
+    );
+  };
+  for (let i = 0; i < 300; i++) assert.deepEqual(step(i, 10 + random.next(), 100 + random.next()), [], `${i}`);
+  assert.deepEqual(step(300, 10, 0, true), []);
+  assert.deepEqual(step(301, 10, 100), []);
+  const [gauge, ...others] = step(302, 300, 100);
+  assert.deepEqual(others, []);
+  assert.equal(gauge?.attributes['signal.name'], 'metric.depth');
+  assert.equal(gauge?.attributes.queue, 'mail');
+  const [sum] = step(303, 300, 9000);
+  assert.equal(sum?.attributes['signal.name'], 'metric.sent');
+  assert.equal(Math.round(Number(sum?.attributes['signal.value'])), 1800);
+  assert.deepEqual(step(305, 300, 9000), [], 'metrics that are not named are not watched');
+});
+
+test('beyond max_series nothing is watched, and that is counted', async () => {
+  const world = start({ max_series: 4 });
+  for (let i = 0; i < 3; i++) world.step(usual(), traffic(100, 20, 0, 'other'));
+  assert.equal((world.save() as { series: unknown[] }).series.length, 4);
+  assert.match(await world.telemetry.registry.metrics(), /plumbline_anomaly_series_overflow_total [1-9]/);
+});
+
+test('restored from a checkpoint it judges on as if it had never stopped', () => {
+  const world = warmed();
+  const other = start({}, world.save());
+  other.pause(300 * EVERY_MS);
+  for (let i = 0; i < 5; i++) {
+    const sent = usual(i < 2 ? 20 : 90);
+    const [a, b] = [world.step(sent), other.step(sent)];
+    assert.deepEqual(b, a);
+    assert.equal(a.length > 0, i === 2);
+  }
+  assert.deepEqual(other.save(), world.save());
+  assert.deepEqual(other.flagged, world.flagged);
+});
