@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { sendTraffic, setSlow, startService } from '../../demo/world.ts';
+import { DEFAULT_THRESHOLD } from '../../src/processors/flag/index.ts';
 import { eventually, startAgentProcess, temporaryDirectory } from '../support/agent.ts';
 import { readAllStored, spansOf } from '../support/storage.ts';
 
@@ -80,7 +81,7 @@ test('a latency shift that breaks no contract is flagged within 30 s, and its tr
   assert.match(attributes.get('signal.name')?.stringValue ?? '', /^latency\.p/);
   assert.ok((attributes.get('signal.value')?.doubleValue ?? 0) > SLOWER_MS);
   assert.ok((attributes.get('anomaly.expected')?.doubleValue ?? Infinity) < SLOWER_MS);
-  assert.ok((attributes.get('anomaly.score')?.doubleValue ?? 0) > 6);
+  assert.ok((attributes.get('anomaly.score')?.doubleValue ?? 0) >= DEFAULT_THRESHOLD);
   assert.ok((await metric()) !== null, 'the flag is counted');
 
   const kept = await eventually('traces kept as anomalous', FLAGGED_WITHIN_MS, () => {

@@ -52,7 +52,7 @@ const ALARMED = 8;
 const ALARMED_POINTS = 30;
 const ALARMED_RATE = 0.3;
 /** Weight of every further feature relative to the one before. */
-const FALLING = 0.4;
+const FALLING = 0.55;
 /** Distances below this part of the usual spread are no surprise, however rare. */
 const MARGIN = 0.3;
 /** Ratios of spreads below e^this are none either. */

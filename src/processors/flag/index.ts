@@ -7,7 +7,7 @@ import { createMeasurer } from './measure.ts';
 import { createObserver, type SavedFlags } from './observer.ts';
 
 /** Scores from here on are flags: less than one a week in a series of pure noise (docs/anomalies.md). */
-export const DEFAULT_THRESHOLD = 6.2;
+export const DEFAULT_THRESHOLD = 7.5;
 
 const config = Type.Object(
   {

@@ -6,7 +6,7 @@ import { createRandom } from '../../../bench/random.ts';
 import { createTelemetry } from '../../../src/core/telemetry.ts';
 import { HASH_SEED, hashBytes } from '../../../src/otlp/protobuf.ts';
 import { requestType } from '../../../src/otlp/schema.ts';
-import { flag } from '../../../src/processors/flag/index.ts';
+import { DEFAULT_THRESHOLD, flag } from '../../../src/processors/flag/index.ts';
 import type { ContractValue, Emission } from '../../../src/processors/processor.ts';
 import { decoded, itemsOf, type Plain } from '../../otlp/generate.ts';
 import { configured, createWorld, NOW_MS, type Sent, service, span } from '../../worker/world.ts';
@@ -97,7 +97,10 @@ test('slower spans become an event with expectation, value and score, a metric, 
   assert.equal(event?.service, 'shop');
   assert.match(event?.body ?? '', /^shop: latency\.p\d\d is [\d.]+ ms where [\d.]+ ms was expected \(score [\d.]+\)$/);
   const { 'signal.value': value, 'anomaly.expected': expected, 'anomaly.score': score } = event?.attributes ?? {};
-  assert.ok(Number(value) > 80 && Number(expected) < 25 && Number(score) >= 6.2, JSON.stringify(event?.attributes));
+  assert.ok(
+    Number(value) > 80 && Number(expected) < 25 && Number(score) >= DEFAULT_THRESHOLD,
+    JSON.stringify(event?.attributes),
+  );
   assert.match(
     await world.telemetry.registry.metrics(),
     /plumbline_anomalies_total\{service="shop",signal="latency.p95"\} 1/,

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRandom } from '../../../bench/random.ts';
+import { DEFAULT_THRESHOLD } from '../../../src/processors/flag/index.ts';
 import { type Finding, type Rules, type Side, Watch } from '../../../src/processors/flag/watch.ts';
 
-const RULES: Rules = { threshold: 6.2, margin: 0.2, warmUpPoints: 100, repeatMs: 600_000 };
+const RULES: Rules = { threshold: DEFAULT_THRESHOLD, margin: 0.2, warmUpPoints: 100, repeatMs: 600_000 };
 const EVERY_MS = 5000;
 const NOW_MS = 1_700_000_000_000;
 
