@@ -26,7 +26,9 @@ export function scoreDevelopment(data: string): void {
     'cross-fit: the threshold is fitted on every other file and held against the rest, both ways; the worse.',
   );
   console.log('halves: the same for 40 random halves, median (least .. most). best: fitted on what it is scored on.');
-  console.log(`at ${DEFAULT_THRESHOLD}: under the production threshold, which was chosen for silence in noise (docs/anomalies.md), not on these files.\n`);
+  console.log(
+    `at ${DEFAULT_THRESHOLD}: under the production threshold, which was chosen for silence in noise (docs/anomalies.md), not on these files.\n`,
+  );
   const detectors: [string, Detect][] = [['plumbline', detect], ...Object.entries(BASELINES)];
   for (const [name, run] of detectors)
     print(name, nab, kpi, run, name === 'plumbline' ? DEFAULT_THRESHOLD : Number.NaN);
