@@ -54,8 +54,8 @@ function lineOf(record: LogRecord, resourceService: string): string {
     columns.push(before === undefined ? state : `${before} -> ${state}`);
   } else columns.push(plain(record.eventName || record.severityText || '').replace(PREFIX, ''));
   columns.push(...measureOf(words), ...restOf(words));
-  // A contract's body says in a sentence what the columns say.
-  if (record.body && state === undefined) columns.push(textOf(record.body));
+  // The body of a contract or an anomaly says in a sentence what the columns say.
+  if (record.body && state === undefined && !words.has('anomaly.score')) columns.push(textOf(record.body));
   return columns.filter((column) => column !== '').join('  ');
 }
 
