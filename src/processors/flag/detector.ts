@@ -9,6 +9,8 @@ import { surprise, TAIL_LENGTH } from './tail.ts';
 
 /** What a point is compared by. */
 export const FEATURES = ['jump', 'season', 'drift', 'level', 'range', 'spread', 'noise'] as const;
+const SPREAD = 4;
+const NOISE = 6;
 /** Day profile: a quarter of an hour each. */
 const BUCKETS = 96;
 const DAY_S = 86_400;
@@ -36,7 +38,8 @@ const FADE = 18; // by how much (ln) a value of now outweighs one of the first p
 const SURPRISES = 19; // of the last point, largest first
 const FLOORED = SURPRISES + FEATURES.length; // FADE when the floors were last computed
 const FLOORS = FLOORED + 1; // by tail: what is no larger is ordinary, told without a logarithm; NaN where the tail is not full
-const PROFILE = FLOORS + FEATURES.length * 2;
+const VALUES = FLOORS + FEATURES.length * 2; // of the features at the last point
+const PROFILE = VALUES + FEATURES.length;
 const NUMBERS = PROFILE + BUCKETS;
 const KEYS = FEATURES.length * 2 * TAIL_LENGTH;
 export const STATE_BYTES = NUMBERS * 8 + KEYS * 4;
@@ -57,6 +60,8 @@ const FALLING = 0.55;
 const MARGIN = 0.3;
 /** Ratios of spreads below e^this are none either. */
 const SPREAD_MARGIN = 0.2;
+/** Nor are distances within the usual deviation nearby. */
+const NOISE_MARGIN = 1;
 /** Kept values up to this much larger (ln) are as large. */
 const NEAR = 0.05;
 /** Values fade by e in so many points, or in a week where points are closer. */
@@ -89,7 +94,8 @@ export class Detector {
     this.#keys = new Float32Array(this.state, NUMBERS * 8, KEYS);
     if (saved !== null) new Uint8Array(this.state).set(saved);
     else {
-      this.#numbers.fill(Number.NaN, FLOORS);
+      this.#numbers.fill(Number.NaN, FLOORS, VALUES);
+      this.#numbers.fill(Number.NaN, PROFILE);
       this.#keys.fill(Number.NaN);
     }
   }
@@ -106,8 +112,7 @@ export class Detector {
   /** What the seasonal model expects at a time; 0 before the first point. */
   expected(timeS: number): number {
     const numbers = this.#numbers;
-    const profile = numbers[PROFILE + bucketOf(timeS)]!;
-    return numbers[LEVEL]! + (Number.isNaN(profile) ? 0 : profile);
+    return numbers[LEVEL]! + profileOf(numbers[PROFILE + bucketOf(timeS)]!);
   }
 
   /** The score of a point, 0 when it is ordinary or says what was said: see FEATURES. What is no finite number scores 0 and changes nothing. */
@@ -146,74 +151,92 @@ export class Detector {
     else if (n > 2 && gap > 0 && numbers[INTERVAL] === 0) numbers[INTERVAL] = gap;
   }
 
-  /** Features before the models learn of the point, each against its tail. */
   #weigh(timeS: number, x: number): number {
     const s = this.#numbers;
-    const n = s[N]!;
-    const alarmed = s[SINCE]! < ALARMED_POINTS && s[PEAK]! > ALARMED;
-    const learn = alarmed ? ALARMED_RATE : 1;
-    const at = PROFILE + bucketOf(timeS);
-    const known = !Number.isNaN(s[at]!);
-    const fast = x - s[FAST]!;
-    const season = x - s[LEVEL]! - (known ? s[at]! : 0);
-    const scale = s[SCALE]!;
-    const margin = MARGIN * scale;
-    const local = x - s[LOCAL]!;
-    s[SEASON_FAST]! += 0.2 * (season - s[SEASON_FAST]!);
-    s[SEASON_MIDDLE]! += 0.025 * (season - s[SEASON_MIDDLE]!);
-    s[SEASON_SLOW]! += 0.005 * (season - s[SEASON_SLOW]!);
-    s[SPREAD_FAST]! += 0.1 * (Math.abs(fast) - s[SPREAD_FAST]!);
-    const floor = 0.02 * scale + Number.MIN_VALUE;
-    const spread = n > 50 ? Math.log((s[SPREAD_FAST]! + floor) / (s[SPREAD_SLOW]! + floor)) : 0;
-    const noise = s[LOCAL_SPREAD]! + 0.01 * scale;
-
-    for (let i = SURPRISES; i < FLOORED; i++) s[i] = 0;
-    const horizon = horizonOf(s[INTERVAL]!);
-    s[FADE]! += 1 / horizon;
-    if (s[FADE]! > s[FLOORED]! + FLOOR_FADE) this.#refloor();
-    this.#feature(0, fast, margin, horizon);
-    this.#feature(1, s[SEASON_FAST]!, margin, horizon);
-    this.#feature(2, s[SEASON_MIDDLE]! - s[SEASON_SLOW]!, margin, horizon);
-    this.#feature(3, x - s[CENTRE]!, margin, horizon);
-    this.#feature(4, spread, SPREAD_MARGIN, horizon);
-    this.#feature(5, season, margin, horizon);
-    this.#feature(6, noise > 0 ? local / noise : 0, 1, horizon);
-
-    s[FAST]! += 0.2 * fast;
-    s[LOCAL]! += 0.04 * local;
-    s[LOCAL_SPREAD]! += 0.04 * (Math.abs(local) - s[LOCAL_SPREAD]!);
-    const distance = Math.abs(x - s[SLOW]!);
-    s[SCALE]! += learn * rateOf(0.002, n) * (distance - scale);
-    s[SLOW]! += learn * rateOf(0.005, n) * (x - s[SLOW]!);
-    s[CENTRE]! += learn * rateOf(0.0003, n) * (x - s[CENTRE]!);
-    s[SPREAD_SLOW]! += learn * rateOf(0.005, n) * (Math.abs(fast) - s[SPREAD_SLOW]!);
-    s[LEVEL]! += learn * rateOf(0.02, n) * season;
-    const residual = x - s[LEVEL]! - (known ? s[at]! : 0);
-    s[at] = known ? s[at]! + learn * 0.3 * residual : residual;
-    if (n <= this.#warmUpPoints) return 0;
+    const bucket = PROFILE + bucketOf(timeS);
+    this.#compare(bucket, x);
+    this.#rank();
+    this.#learn(bucket, x);
+    if (s[N]! <= this.#warmUpPoints) return 0;
     let sum = 0;
     let weight = 1;
-    for (let i = 0; i < FEATURES.length; i++) {
-      sum += weight * s[SURPRISES + i]!;
+    for (let i = SURPRISES; i < FLOORED; i++) {
+      sum += weight * s[i]!;
       weight *= FALLING;
     }
     return sum;
   }
 
-  /** Surprise of one feature, on the side that its sign says, put into its place among SURPRISES. */
-  #feature(index: number, value: number, margin: number, horizon: number): void {
-    const size = Math.abs(value);
+  /** The features, in the order of FEATURES, before the models learn of the point. */
+  #compare(bucket: number, x: number): void {
     const s = this.#numbers;
-    const tail = 2 * index + (value > 0 ? 0 : 1);
-    if (!(size > margin) || size <= s[FLOORS + tail]!) return;
-    const found = surprise(this.#keys, tail * TAIL_LENGTH, Math.log(size) + s[FADE]!, s[N]!, horizon, NEAR);
-    if (found <= 0) return;
-    s[FLOORS + tail] = this.#floorOf(tail);
-    const decades = found - excessOf(s[INTERVAL]!);
+    const scale = s[SCALE]!;
+    const fast = x - s[FAST]!;
+    const season = x - s[LEVEL]! - profileOf(s[bucket]!);
+    const local = x - s[LOCAL]!;
+    s[SEASON_FAST]! += 0.2 * (season - s[SEASON_FAST]!);
+    s[SEASON_MIDDLE]! += 0.025 * (season - s[SEASON_MIDDLE]!);
+    s[SEASON_SLOW]! += 0.005 * (season - s[SEASON_SLOW]!);
+    s[SPREAD_FAST]! += 0.1 * (Math.abs(fast) - s[SPREAD_FAST]!);
+    // A part of the scale stands in for spreads that are next to nothing.
+    const least = 0.02 * scale + Number.MIN_VALUE;
+    const noise = s[LOCAL_SPREAD]! + 0.01 * scale;
+    s[VALUES] = fast;
+    s[VALUES + 1] = s[SEASON_FAST]!;
+    s[VALUES + 2] = s[SEASON_MIDDLE]! - s[SEASON_SLOW]!;
+    s[VALUES + 3] = x - s[CENTRE]!;
+    s[VALUES + SPREAD] = s[N]! > 50 ? Math.log((s[SPREAD_FAST]! + least) / (s[SPREAD_SLOW]! + least)) : 0;
+    s[VALUES + 5] = season;
+    s[VALUES + NOISE] = noise > 0 ? local / noise : 0;
+  }
+
+  /** Surprise of each feature on the side that its sign says, the largest first. */
+  #rank(): void {
+    const s = this.#numbers;
+    const horizon = horizonOf(s[INTERVAL]!);
+    s[FADE]! += 1 / horizon;
+    if (s[FADE]! > s[FLOORED]! + FLOOR_FADE) this.#refloor();
+    for (let i = SURPRISES; i < FLOORED; i++) s[i] = 0;
+    const distance = MARGIN * s[SCALE]!;
+    for (let i = 0; i < FEATURES.length; i++) {
+      const value = s[VALUES + i]!;
+      const size = Math.abs(value);
+      const tail = 2 * i + (value > 0 ? 0 : 1);
+      const margin = i === SPREAD ? SPREAD_MARGIN : i === NOISE ? NOISE_MARGIN : distance;
+      if (!(size > margin) || size <= s[FLOORS + tail]!) continue;
+      const found = surprise(this.#keys, tail * TAIL_LENGTH, Math.log(size) + s[FADE]!, s[N]!, horizon, NEAR);
+      if (found <= 0) continue;
+      s[FLOORS + tail] = this.#floorOf(tail);
+      this.#place(found - excessOf(s[INTERVAL]!));
+    }
+  }
+
+  #place(decades: number): void {
+    const s = this.#numbers;
     let place = FLOORED - 1;
     if (!(decades > s[place]!)) return;
     for (; place > SURPRISES && decades > s[place - 1]!; place--) s[place] = s[place - 1]!;
     s[place] = decades < CAP ? decades : CAP;
+  }
+
+  #learn(bucket: number, x: number): void {
+    const s = this.#numbers;
+    const n = s[N]!;
+    const alarmed = s[SINCE]! < ALARMED_POINTS && s[PEAK]! > ALARMED;
+    const learn = alarmed ? ALARMED_RATE : 1;
+    const fast = s[VALUES]!;
+    s[FAST]! += 0.2 * fast;
+    const local = x - s[LOCAL]!;
+    s[LOCAL]! += 0.04 * local;
+    s[LOCAL_SPREAD]! += 0.04 * (Math.abs(local) - s[LOCAL_SPREAD]!);
+    s[SCALE]! += learn * rateOf(0.002, n) * (Math.abs(x - s[SLOW]!) - s[SCALE]!);
+    s[SLOW]! += learn * rateOf(0.005, n) * (x - s[SLOW]!);
+    s[CENTRE]! += learn * rateOf(0.0003, n) * (x - s[CENTRE]!);
+    s[SPREAD_SLOW]! += learn * rateOf(0.005, n) * (Math.abs(fast) - s[SPREAD_SLOW]!);
+    const profile = s[bucket]!;
+    s[LEVEL]! += learn * rateOf(0.02, n) * (x - s[LEVEL]! - profileOf(profile));
+    const residual = x - s[LEVEL]! - profileOf(profile);
+    s[bucket] = Number.isNaN(profile) ? residual : profile + learn * 0.3 * residual;
   }
 
   #refloor(): void {
@@ -233,6 +256,11 @@ function bucketOf(timeS: number): number {
   const second = timeS - Math.floor(timeS / DAY_S) * DAY_S;
   const bucket = Math.floor((second * BUCKETS) / DAY_S);
   return bucket < BUCKETS ? bucket : BUCKETS - 1;
+}
+
+/** NaN: that time of day has not been seen. */
+function profileOf(value: number): number {
+  return Number.isNaN(value) ? 0 : value;
 }
 
 function horizonOf(intervalS: number): number {
