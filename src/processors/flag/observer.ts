@@ -46,6 +46,9 @@ const IDLE_MS = 24 * 3600 * 1000;
 /** Longer pauses than this many judgements (the agent was down) say nothing of rates. */
 const MOST_MISSED = 2;
 const POINT_ATTRIBUTES_TAG = 58;
+/** What is remembered of a series' names and attributes. */
+const MOST_ATTRIBUTES = 16;
+const MOST_TEXT_BYTES = 256;
 
 /** Of a service's traffic: which side matters, and what is too small to matter. */
 const TRAFFIC: {
@@ -101,7 +104,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
   }
 
   function text(at: number, length: number): string {
-    return pool.bytes.toString('utf8', at, at + length);
+    return pool.bytes.toString('utf8', at, at + Math.min(length, MOST_TEXT_BYTES));
   }
 
   function mergeService(at: number, nowMs: number): ServiceTraffic {
@@ -115,7 +118,8 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
       if (services.size < maxSeries) services.set(hash, service);
     }
     service.seenMs = nowMs;
-    service.traffic.add(pool.words[word + Service.count / 4]!, pool.words[word + Service.errors / 4]!);
+    const isNext = nowMs >= (judged + 1) * everyMs;
+    service.traffic.add(pool.words[word + Service.count / 4]!, pool.words[word + Service.errors / 4]!, isNext);
     return service;
   }
 
@@ -139,7 +143,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
     const attributes: Record<string, string> = Object.create(null);
     table.count = 0;
     readAttributes(reader, at, end, POINT_ATTRIBUTES_TAG, table);
-    for (let i = 0; i < table.count; i++) {
+    for (let i = 0; i < table.count && i < MOST_ATTRIBUTES; i++) {
       if (table.valueAt(i) < 0) continue;
       readValue(reader, table.valueAt(i), table.valueEnd(i), value);
       if (value.kind === 'string')
@@ -148,9 +152,9 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
     return attributes;
   }
 
-  function judge(nowMs: number, seconds: number): Emission[] {
+  function judge(nowMs: number, slots: number): Emission[] {
     if (all.size >= maxSeries || services.size >= maxSeries) forgetIdle(nowMs);
-    const events = [...judgeTraffic(nowMs, seconds), ...judgeContracts(nowMs), ...judgeMetrics(nowMs)];
+    const events = [...judgeTraffic(nowMs, slots), ...judgeContracts(nowMs), ...judgeMetrics(nowMs)];
     publishMarks(nowMs);
     if (events.length === 0) return [];
     return [
@@ -172,9 +176,9 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
     return [describeFlag(series, finding, nowMs, context.agent)];
   }
 
-  function judgeTraffic(nowMs: number, seconds: number) {
+  function judgeTraffic(nowMs: number, slots: number) {
     return [...services].flatMap(([hash, { name, traffic }]) => {
-      const values = traffic.take(seconds);
+      const values = traffic.take(slots, everyMs / 1000);
       return TRAFFIC.flatMap(({ signal, of, unit }) => {
         if (Number.isNaN(values[of])) return [];
         const named = () => ({ service: name, signal, unit, attributes: {} });
@@ -238,7 +242,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
       if (missed <= 0) return [];
       const known = judged > 0 && missed <= MOST_MISSED;
       judged = slot;
-      if (known) return judge(slot * everyMs, (missed * everyMs) / 1000);
+      if (known) return judge(slot * everyMs, missed);
       for (const { traffic } of services.values()) traffic.forget();
       return [];
     },

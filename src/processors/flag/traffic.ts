@@ -15,6 +15,7 @@ export interface TrafficValues {
 
 export interface SavedTraffic {
   count: number;
+  next: number;
   spans: number;
   errors: number;
   /** Pairs of bucket and count. */
@@ -22,8 +23,9 @@ export interface SavedTraffic {
 }
 
 export class Traffic {
-  /** Since the last judgement. */
+  /** Since the last judgement, and what was received after the moment of the next one and is here already. */
   #count = 0;
+  #next = 0;
   /** Since shares and quantiles were last given. */
   #spans = 0;
   #errors = 0;
@@ -32,13 +34,15 @@ export class Traffic {
   constructor(saved: SavedTraffic | null) {
     if (saved === null) return;
     this.#count = saved.count;
+    this.#next = saved.next;
     this.#spans = saved.spans;
     this.#errors = saved.errors;
     for (let i = 0; i + 1 < saved.buckets.length; i += 2) this.#buckets[saved.buckets[i]!] = saved.buckets[i + 1]!;
   }
 
-  add(count: number, errors: number): void {
-    this.#count += count;
+  add(count: number, errors: number, isNext: boolean): void {
+    if (isNext) this.#next += count;
+    else this.#count += count;
     this.#spans += count;
     this.#errors += errors;
   }
@@ -50,11 +54,15 @@ export class Traffic {
   /** Begins anew: what was counted over an unknown time says nothing of rates. */
   forget(): void {
     this.#count = 0;
+    this.#next = 0;
   }
 
-  take(seconds: number): TrafficValues {
-    const rate = this.#count / seconds;
-    this.#count = 0;
+  /** `slots` of `seconds` each have passed since the last time. */
+  take(slots: number, seconds: number): TrafficValues {
+    const whole = slots === 1 ? this.#count : this.#count + this.#next;
+    const rate = whole / (slots * seconds);
+    this.#count = slots === 1 ? this.#next : 0;
+    this.#next = 0;
     if (this.#spans < LEAST_SPANS) return { rate, errors: Number.NaN, p50: Number.NaN, p95: Number.NaN };
     const errors = this.#errors / this.#spans;
     const values = { rate, errors, p50: this.#quantile(0.5), p95: this.#quantile(0.95) };
@@ -78,6 +86,6 @@ export class Traffic {
   save(): SavedTraffic {
     const buckets: number[] = [];
     for (const [bucket, count] of this.#buckets.entries()) if (count > 0) buckets.push(bucket, count);
-    return { count: this.#count, spans: this.#spans, errors: this.#errors, buckets };
+    return { count: this.#count, next: this.#next, spans: this.#spans, errors: this.#errors, buckets };
   }
 }

@@ -7,6 +7,8 @@ import { createTelemetry } from '../../../src/core/telemetry.ts';
 import { HASH_SEED, hashBytes } from '../../../src/otlp/protobuf.ts';
 import { requestType } from '../../../src/otlp/schema.ts';
 import { DEFAULT_THRESHOLD, flag } from '../../../src/processors/flag/index.ts';
+import { BUCKETS, bucketOf } from '../../../src/processors/flag/measure.ts';
+import { Traffic } from '../../../src/processors/flag/traffic.ts';
 import type { ContractValue, Emission } from '../../../src/processors/processor.ts';
 import { decoded, itemsOf, type Plain } from '../../otlp/generate.ts';
 import { configured, createWorld, NOW_MS, type Sent, service, span } from '../../worker/world.ts';
@@ -131,6 +133,29 @@ test('a pause of the agent is no loss of traffic', () => {
   world.pause(10 * 60_000);
   assert.deepEqual(world.step(), []);
   assert.deepEqual(world.step(usual()), []);
+});
+
+test('what was received after a judgement and merged before it counts for the next', () => {
+  const traffic = new Traffic(null);
+  traffic.add(10, 0, false);
+  traffic.add(40, 0, true);
+  assert.equal(traffic.take(1, 5).rate, 2);
+  assert.equal(new Traffic(traffic.save()).take(1, 5).rate, 8);
+  assert.equal(traffic.take(1, 5).rate, 8);
+  traffic.add(10, 0, false);
+  traffic.add(10, 0, true);
+  assert.equal(traffic.take(2, 5).rate, 2);
+  assert.equal(traffic.take(1, 5).rate, 0);
+});
+
+test('quantiles of durations are right to 4.4 %', () => {
+  const traffic = new Traffic(null);
+  for (let ms = 1; ms <= 1000; ms++) traffic.addDuration(bucketOf(ms));
+  traffic.add(1000, 100, false);
+  const { errors, p50, p95 } = traffic.take(1, 5);
+  assert.equal(errors, 0.1);
+  assert.ok(Math.abs(p50 / 500 - 1) < 0.044 && Math.abs(p95 / 950 - 1) < 0.044, `${p50} ${p95}`);
+  assert.deepEqual([bucketOf(0), bucketOf(1e300)], [0, BUCKETS - 1]);
 });
 
 test('contract values are watched under the name of their signal', () => {
