@@ -31,8 +31,8 @@ export function describeFlag(
       ...of.attributes,
       'signal.name': of.signal,
       'signal.value': value,
-      'anomaly.expected': expected,
-      'anomaly.score': score,
+      'anomaly.expected': Number(expected.toPrecision(4)),
+      'anomaly.score': Number(score.toFixed(2)),
       'plumbline.agent': agent,
     },
   };

@@ -60,6 +60,8 @@ const FALLING = 0.55;
 const MARGIN = 0.3;
 /** Ratios of spreads below e^this are none either. */
 const SPREAD_MARGIN = 0.2;
+const LOUDER = Math.exp(SPREAD_MARGIN);
+const QUIETER = Math.exp(-SPREAD_MARGIN);
 /** Nor are distances within the usual deviation nearby. */
 const NOISE_MARGIN = 1;
 /** Kept values up to this much larger (ln) are as large. */
@@ -185,7 +187,9 @@ export class Detector {
     s[VALUES + 1] = s[SEASON_FAST]!;
     s[VALUES + 2] = s[SEASON_MIDDLE]! - s[SEASON_SLOW]!;
     s[VALUES + 3] = x - s[CENTRE]!;
-    s[VALUES + SPREAD] = s[N]! > 50 ? Math.log((s[SPREAD_FAST]! + least) / (s[SPREAD_SLOW]! + least)) : 0;
+    const louder = s[N]! > 50 ? (s[SPREAD_FAST]! + least) / (s[SPREAD_SLOW]! + least) : 1;
+    // Most points are within the margin: no logarithm for them.
+    s[VALUES + SPREAD] = louder > LOUDER || louder < QUIETER ? Math.log(louder) : 0;
     s[VALUES + 5] = season;
     s[VALUES + NOISE] = noise > 0 ? local / noise : 0;
   }

@@ -57,10 +57,12 @@ export class Watch {
   see(timeMs: number, value: number): Finding | null {
     const { threshold, repeatMs } = this.#rules;
     const expected = this.#detector.expected(timeMs / 1000);
-    const score = this.#detector.step(timeMs / 1000, value);
+    this.#detector.step(timeMs / 1000, value);
+    // Repeats are left out here, after it is known which points matter.
+    const score = this.#detector.raw;
     if (!Number.isFinite(value) || !this.#matters(value - expected, expected)) return null;
     const flagged = timeMs < this.flaggedUntilMs;
-    if (score < threshold && !(flagged && this.#detector.raw >= threshold / 2)) return null;
+    if (score < (flagged ? threshold / 2 : threshold)) return null;
     this.flaggedUntilMs = timeMs + HOLD_MS;
     if (flagged || (this.#toldMs > 0 && timeMs - this.#toldMs < repeatMs)) return null;
     this.#toldMs = timeMs;
