@@ -1,4 +1,4 @@
-// HOT: fourteen times a point. Bench: bench/micro/processors/flag/detector.bench.ts
+// HOT: seven times a point at most. Bench: bench/micro/processors/flag/detector.bench.ts
 /**
  * How surprising a value of a feature is: a peaks-over-threshold tail over the largest values lately seen, of which old ones count ever less.
  *
