@@ -5,8 +5,10 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { addMeasured, judgeSignal, newMemory } from '../src/contracts/judge.ts';
+import { judgeSignal } from '../src/contracts/judge.ts';
+import { addItems, newMemory } from '../src/contracts/memory.ts';
 import { readContracts } from '../src/contracts/read.ts';
+import { noAmounts } from '../src/contracts/window.ts';
 import { requestType } from '../src/otlp/schema.ts';
 import { startBroker, unavailable } from '../test/support/kafka/broker.ts';
 import { requestsOf, type SeenEvent, watch } from './witness.ts';
@@ -107,19 +109,20 @@ function createJudge(service: string) {
   const { plans } = readContracts([join(import.meta.dirname, 'contracts', `${service}.yaml`)]);
   const contract = plans[0];
   const plan = contract?.signals.find(({ name }) => name === 'latency');
-  if (contract === undefined || plan === undefined) throw new Error(`no contract for ${service}`);
+  if (plan === undefined) throw new Error(`no contract for ${service}`);
   const memory = newMemory(plan);
   let second = Math.floor(Date.now() / 1000);
   let crossingMs: number | null = null;
   const timer = setInterval(() => {
     while ((second + 1) * 1000 + JUDGE_LAG_MS <= Date.now()) {
       second++;
-      const change = judgeSignal(contract, plan, memory, second);
+      const change = judgeSignal(plan, memory, second);
       if (change?.to === 'breached') crossingMs ??= second * 1000;
     }
   }, 50);
   return {
-    note: ({ endMs, durationMs }: Ended) => addMeasured(memory, endMs, 1, durationMs * 1e6 > plan.slowerThanNs ? 1 : 0),
+    note: ({ endMs, durationMs }: Ended) =>
+      addItems(memory, endMs, { ...noAmounts(), items: 1, sum: durationMs > (plan.slowerThanMs ?? Infinity) ? 1 : 0 }),
     crossingMs: () => crossingMs,
     stop: () => clearInterval(timer),
   };

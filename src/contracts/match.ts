@@ -3,7 +3,7 @@
 import { type AttributeTable, emptyValue, readValue, type Value } from '../otlp/attributes.ts';
 import { type Reader, sameBytes } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
-import { type ConditionMap, ENUM_NAMES } from './contract.ts';
+import { type ConditionMap, ENUM_NAMES, INTRINSICS_OF } from './contract.ts';
 
 /** What conditions are asked about. `attributes` are the item's own. */
 export interface Item {
@@ -13,7 +13,6 @@ export interface Item {
 }
 
 export type Intrinsic = 'span.name' | 'span.kind' | 'status' | 'severity' | 'body';
-const INTRINSICS = new Set<string>(['span.name', 'span.kind', 'status', 'severity', 'body']);
 type Test =
   | { op: 'is'; text: Buffer; number: number; bool: number }
   | { op: 'gt' | 'gte' | 'lt' | 'lte'; number: number }
@@ -22,22 +21,53 @@ type Test =
   | { op: 'not'; tests: Test[] };
 
 export interface Condition {
-  intrinsic: Intrinsic | null;
-  /** Where to look: `item`, `resource`, or item, then scope, then resource. */
-  scope: 'item' | 'resource' | 'any';
-  key: Buffer;
+  lookup: Lookup;
   /** Any of them. */
   tests: Test[];
 }
 
 export function compileConditions(map: ConditionMap): Condition[] {
-  return Object.entries(map).map(([written, wanted]) => {
-    const intrinsic = INTRINSICS.has(written) ? (written as Intrinsic) : null;
-    const scope = written.startsWith('attr.') ? 'item' : written.startsWith('resource.') ? 'resource' : 'any';
-    const key = scope === 'item' ? written.slice(5) : scope === 'resource' ? written.slice(9) : written;
-    const names = ENUM_NAMES.get(written) ?? [];
-    return { intrinsic, scope, key: Buffer.from(key), tests: compileTests(wanted, names) };
-  });
+  return Object.entries(map).map(([written, wanted]) => ({
+    lookup: new Lookup(written),
+    tests: compileTests(wanted, ENUM_NAMES.get(written) ?? []),
+  }));
+}
+
+const value = emptyValue();
+
+/** Finds what a key means: an intrinsic, or an attribute of the item, its scope, its resource. */
+export class Lookup {
+  readonly #intrinsic: Intrinsic | null;
+  /** `item`, `resource`, or item, then scope, then resource. */
+  readonly #place: 'item' | 'resource' | 'any';
+  readonly #key: Buffer;
+
+  constructor(written: string) {
+    this.#intrinsic = INTRINSICS_OF.has(written) ? (written as Intrinsic) : null;
+    this.#place = written.startsWith('attr.') ? 'item' : written.startsWith('resource.') ? 'resource' : 'any';
+    const prefix = this.#place === 'any' ? 0 : written.indexOf('.') + 1;
+    this.#key = Buffer.from(written.slice(prefix));
+  }
+
+  /** The value, of kind `none` when there is none; it holds until the next lookup. */
+  read(item: Item, envelope: Envelope, reader: Reader): Value {
+    value.kind = 'none';
+    if (this.#intrinsic !== null) item.intrinsic(this.#intrinsic, value);
+    else {
+      const place = this.#place;
+      if (place !== 'resource' && this.#readFrom(item.attributes, reader)) return value;
+      if (place === 'any' && this.#readFrom(envelope.scope, reader)) return value;
+      if (place !== 'item') this.#readFrom(envelope.resource, reader);
+    }
+    return value;
+  }
+
+  #readFrom(table: AttributeTable, reader: Reader): boolean {
+    const found = table.find(reader.bytes, this.#key);
+    if (found < 0) return false;
+    readValue(reader, table.valueAt(found), table.valueEnd(found), value);
+    return true;
+  }
 }
 
 type Wanted = ConditionMap[string];
@@ -60,8 +90,7 @@ function compileTests(wanted: Wanted, names: readonly string[]): Test[] {
 
 function is(scalar: string | number | boolean, names: readonly string[]): Test {
   const named = typeof scalar === 'string' ? names.indexOf(scalar.toLowerCase()) : -1;
-  const number =
-    named >= 0 ? named : typeof scalar === 'number' ? scalar : typeof scalar === 'string' ? Number.NaN : Number.NaN;
+  const number = named >= 0 ? named : typeof scalar === 'number' ? scalar : Number.NaN;
   return {
     op: 'is',
     text: Buffer.from(String(scalar)),
@@ -70,34 +99,13 @@ function is(scalar: string | number | boolean, names: readonly string[]): Test {
   };
 }
 
-const value = emptyValue();
-
 /** Whether all conditions hold. */
 export function matchesAll(conditions: readonly Condition[], item: Item, envelope: Envelope, reader: Reader): boolean {
   for (let i = 0; i < conditions.length; i++) {
-    const condition = conditions[i]!;
-    lookUp(condition, item, envelope, reader);
-    if (!anyHolds(condition.tests, reader.bytes)) return false;
+    const { lookup, tests } = conditions[i]!;
+    lookup.read(item, envelope, reader);
+    if (!anyHolds(tests, reader.bytes)) return false;
   }
-  return true;
-}
-
-/** Finds the condition's value: fills `value`, of kind `none` when there is none. */
-function lookUp(condition: Condition, item: Item, envelope: Envelope, reader: Reader): void {
-  value.kind = 'none';
-  if (condition.intrinsic !== null) {
-    item.intrinsic(condition.intrinsic, value);
-    return;
-  }
-  if (condition.scope !== 'resource' && read(item.attributes, condition.key, reader)) return;
-  if (condition.scope === 'any' && read(envelope.scope, condition.key, reader)) return;
-  if (condition.scope !== 'item') read(envelope.resource, condition.key, reader);
-}
-
-function read(table: AttributeTable, key: Buffer, reader: Reader): boolean {
-  const found = table.find(reader.bytes, key);
-  if (found < 0) return false;
-  readValue(reader, table.valueAt(found), table.valueEnd(found), value);
   return true;
 }
 

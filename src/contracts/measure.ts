@@ -1,178 +1,192 @@
-// HOT: once per item. Bench: bench/micro/contracts/measure.bench.ts
-/** Counts, in a worker, the items and the bad items of every contract signal; what it counts is mergeable and leaves with the task. */
-import type { Value } from '../otlp/attributes.ts';
+// HOT: once per span and log record. Bench: bench/micro/contracts/measure.bench.ts
+/**
+ * Counts, in a worker, what the contracts' signals are about: spans and log records here, data points in points.ts. All of it is
+ * mergeable and leaves with the task.
+ */
+import { emptyValue, readValue } from '../otlp/attributes.ts';
 import type { LogView } from '../otlp/logs.ts';
-import { HASH_SEED, hashBytes, type Reader, sameBytes } from '../otlp/protobuf.ts';
+import type { MetricView } from '../otlp/metrics.ts';
+import type { PointView } from '../otlp/points.ts';
+import { HASH_SEED, hashBytes, Reader } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
 import type { SpanView } from '../otlp/traces.ts';
-import { adjustedCount, OtState, readOtState } from '../otlp/tracestate.ts';
-import type { ContractPlan, SignalPlan } from './contract.ts';
-import { type Condition, compileConditions, type Intrinsic, type Item, matchesAll } from './match.ts';
+import { adjustedCount, OtState, readOtState, readThreshold } from '../otlp/tracestate.ts';
+import { Cells } from './cells.ts';
+import { createItems } from './items.ts';
+import { type Condition, compileConditions, type Item, Lookup, matchesAll } from './match.ts';
+import type { ContractPlan, SignalPlan } from './plan.ts';
+import { PointMeasure } from './points.ts';
+import { bucketOf } from './rows.ts';
+import { ServiceTable } from './service.ts';
 
+/** A signal over spans or log records, compiled. */
 interface Signal {
+  /** Of the signal within its contract: added to the contract's first cell. */
   index: number;
-  ofLogs: boolean;
-  where: Condition[][];
+  where: Condition[];
   bad: Condition[][];
   slowerThanNs: number;
+  /** Shares and silences are counted, values taken. */
+  takes: boolean;
+  /** `duration`, or a lookup; of what takes. */
+  ofDuration: boolean;
+  value: Lookup | null;
+  spreads: boolean;
 }
 
-interface Service {
-  name: Buffer;
-  contracts: Contract[];
+export interface Contract {
+  plan: ContractPlan;
+  where: Condition[];
+  spans: Signal[];
+  logs: Signal[];
+  per: Buffer | null;
+  /** Of the task: hashes of the instances seen, and their first cells. */
+  groups: number[];
+  bases: number[];
 }
 
-interface Contract {
-  lateAfterMs: number;
-  signals: Signal[];
-}
-
-class SpanItem implements Item {
-  attributes;
-  span: SpanView;
-  constructor(span: SpanView) {
-    this.span = span;
-    this.attributes = span.attributes;
-  }
-  intrinsic(key: Intrinsic, value: Value): void {
-    if (key === 'span.name') {
-      value.kind = 'string';
-      value.at = this.span.nameAt;
-      value.end = this.span.nameAt + this.span.nameLength;
-    } else if (key === 'span.kind' || key === 'status') {
-      value.kind = 'int';
-      value.number = key === 'status' ? this.span.status : this.span.kind;
-    }
-  }
-}
-
-class LogItem implements Item {
-  attributes;
-  log: LogView;
-  reader: Reader;
-  constructor(log: LogView, reader: Reader) {
-    this.log = log;
-    this.attributes = log.attributes;
-    this.reader = reader;
-  }
-  intrinsic(key: Intrinsic, value: Value): void {
-    if (key === 'severity') {
-      value.kind = 'int';
-      value.number = this.log.severity;
-    } else if (key === 'body' && this.log.bodyAt >= 0 && this.reader.bytes[this.log.bodyAt] === 10) {
-      value.kind = 'string';
-      value.end = this.log.bodyEnd;
-      // A string body is tag, length, text to the end.
-      let at = this.log.bodyAt + 1;
-      while ((this.reader.bytes[at] as number) > 0x7f) at++;
-      value.at = at + 1;
-    }
-  }
-}
-
-/** Spans and log records as conditions see them; the views are refilled, the items stay. */
-export function createItems(span: SpanView, log: LogView, reader: Reader): { spanItem: Item; logItem: Item } {
-  return { spanItem: new SpanItem(span), logItem: new LogItem(log, reader) };
-}
-
-/** Bytes of one row: signal key u32, zero u32, items f64, bad f64. */
-export const MEASURE_ROW_BYTES = 24;
+const VERSION = Buffer.from('service.version');
+const SAMPLING_THRESHOLD = Buffer.from('sampling.threshold');
 
 export class ContractMeasure {
-  /** Keys of all signals, by index. */
-  readonly #keys: number[] = [];
-  /** By the hash of the name; services that share one are told apart by their bytes. */
-  readonly #byService = new Map<number, Service[]>();
-  readonly #items: Float64Array;
-  readonly #bad: Float64Array;
-  #active: Contract[] = NONE;
+  readonly #services: ServiceTable<Contract>;
+  readonly #contracts: Contract[];
+  readonly #cells = new Cells();
+  readonly #points: PointMeasure;
   readonly #span: Item;
   readonly #log: Item;
   readonly #reader: Reader;
+  /** For looking around without moving the walk. */
+  readonly #aside: Reader;
+  readonly #value = emptyValue();
   readonly #ot = new OtState();
+  /** Contracts of the resource, and their first cells. */
+  readonly #active: Contract[] = [];
+  readonly #bases: number[] = [];
+  #activeCount = 0;
+  #versionAt = 0;
+  #versionLength = 0;
+  #versionHash = HASH_SEED;
 
-  constructor(plans: readonly ContractPlan[], reader: Reader, span: SpanView, log: LogView) {
+  constructor(plans: readonly ContractPlan[], reader: Reader, span: SpanView, log: LogView, point: PointView) {
     this.#reader = reader;
+    this.#aside = new Reader(reader.bytes);
     const { spanItem, logItem } = createItems(span, log, reader);
     this.#span = spanItem;
     this.#log = logItem;
-    for (const plan of plans) {
-      const service = Buffer.from(plan.service);
-      const contract = {
-        lateAfterMs: plan.lateAfterMs,
-        signals: plan.signals.map((signal) => this.#compile(signal)),
-      };
-      const hash = hashBytes(service, 0, service.length, HASH_SEED);
-      const sharing = this.#byService.get(hash) ?? [];
-      const known = sharing.find((one) => one.name.equals(service));
-      if (known === undefined) sharing.push({ name: service, contracts: [contract] });
-      else known.contracts.push(contract);
-      this.#byService.set(hash, sharing);
-    }
-    this.#items = new Float64Array(this.#keys.length);
-    this.#bad = new Float64Array(this.#keys.length);
-  }
-
-  #compile(plan: SignalPlan): Signal {
-    const index = this.#keys.push(plan.key) - 1;
-    return {
-      index,
-      ofLogs: plan.of === 'logs',
-      where: plan.where.map(compileConditions),
-      bad: plan.bad.map(compileConditions),
-      slowerThanNs: plan.slowerThanNs,
-    };
+    this.#contracts = plans.map(compileContract);
+    this.#services = new ServiceTable(this.#aside);
+    for (const contract of this.#contracts) this.#services.add(contract.plan, contract);
+    this.#points = new PointMeasure(this.#contracts, this.#cells, reader, point);
   }
 
   reset(): void {
-    this.#items.fill(0);
-    this.#bad.fill(0);
+    this.#cells.reset();
+    this.#activeCount = 0;
+    for (let i = 0; i < this.#contracts.length; i++) {
+      const contract = this.#contracts[i]!;
+      if (contract.groups.length === 0) continue;
+      contract.groups.length = 0;
+      contract.bases.length = 0;
+    }
   }
 
-  /** Contracts are matched by service first: most items meet none. */
+  /** Contracts are matched by service first: most resources meet none. */
   enterResource(envelope: Envelope): void {
-    this.#active = NONE;
-    const sharing = this.#byService.get(envelope.serviceHash);
-    if (sharing === undefined) return;
-    for (let i = 0; i < sharing.length; i++) {
-      const { name, contracts } = sharing[i]!;
-      if (name.length !== envelope.serviceLength) continue;
-      if (sameBytes(envelope.bytes, envelope.serviceAt, name, 0, name.length)) this.#active = contracts;
+    this.#activeCount = this.#services.find(envelope, this.#active);
+    if (this.#activeCount === 0) return;
+    for (let i = 0; i < this.#activeCount; i++) this.#bases[i] = this.#baseOf(this.#active[i]!, envelope);
+    this.#versionHash = this.#readText(envelope, VERSION);
+    this.#versionAt = this.#value.at;
+    this.#versionLength = this.#value.end - this.#value.at;
+    this.#points.enterResource(this.#active, this.#bases, this.#activeCount);
+  }
+
+  /** The first cell of the contract for this resource's instance. */
+  #baseOf(contract: Contract, envelope: Envelope): number {
+    const { per, groups, bases, plan } = contract;
+    const hash = per === null ? 0 : this.#readText(envelope, per);
+    for (let i = 0; i < groups.length; i++) if (groups[i] === hash) return bases[i]!;
+    const { at, end } = this.#value;
+    const length = per === null ? 0 : end - at;
+    let base = -1;
+    for (let s = 0; s < plan.signals.length; s++) {
+      const cell = this.#cells.open(plan.signals[s]!.key, hash, at, length);
+      if (s === 0) base = cell;
     }
+    groups.push(hash);
+    bases.push(base);
+    return base;
+  }
+
+  /** Reads a resource attribute into `#value`, empty when it is missing or no text; returns its hash. */
+  #readText(envelope: Envelope, key: Buffer): number {
+    const found = envelope.resource.find(envelope.bytes, key);
+    const value = this.#value;
+    if (found >= 0) readValue(this.#aside, envelope.resource.valueAt(found), envelope.resource.valueEnd(found), value);
+    if (found < 0 || value.kind !== 'string') {
+      value.at = 0;
+      value.end = 0;
+    }
+    return hashBytes(envelope.bytes, value.at, value.end - value.at, HASH_SEED);
   }
 
   /** Counts the span and sets `span.slow`. */
   span(span: SpanView, envelope: Envelope, receivedMs: number): void {
-    for (let c = 0; c < this.#active.length; c++) {
+    let operation = UNKNOWN;
+    for (let c = 0; c < this.#activeCount; c++) {
       const contract = this.#active[c]!;
-      const judged = receivedMs - span.endMs() <= contract.lateAfterMs;
-      for (let s = 0; s < contract.signals.length; s++) {
-        const signal = contract.signals[s]!;
-        if (signal.ofLogs || !this.#matches(signal, this.#span, envelope)) continue;
-        const slow = span.durationNs() > signal.slowerThanNs;
-        if (slow) span.slow = true;
-        if (judged) this.#count(signal, slow || this.#isBad(signal, this.#span, envelope), this.#weight(span));
+      if (contract.spans.length === 0 || !matchesAll(contract.where, this.#span, envelope, this.#reader)) continue;
+      const isLate = receivedMs - span.endMs() > contract.plan.lateAfterMs;
+      const weight = this.#weightOf(span, contract.plan.upstreamWeight);
+      for (let s = 0; s < contract.spans.length; s++) {
+        const signal = contract.spans[s]!;
+        if (!matchesAll(signal.where, this.#span, envelope, this.#reader)) continue;
+        const cell = this.#bases[c]! + signal.index;
+        const isSlow = span.durationNs() > signal.slowerThanNs;
+        if (isSlow) span.slow = true;
+        if (isLate) this.#cells.late(cell);
+        else if (signal.takes)
+          this.#take(signal, cell, weight, span.durationNs() / 1e6, this.#span, envelope, span.traceIdAt);
+        else {
+          const isBad = isSlow || this.#isBad(signal, this.#span, envelope);
+          if (operation === UNKNOWN) operation = this.#operationOf(span);
+          this.#cells.count(cell, weight, isBad);
+          this.#cells.tally(cell, operation, weight, isBad);
+          if (isBad) this.#cells.trace(cell, span.traceIdAt);
+        }
       }
     }
   }
 
   log(log: LogView, envelope: Envelope, receivedMs: number): void {
-    for (let c = 0; c < this.#active.length; c++) {
+    for (let c = 0; c < this.#activeCount; c++) {
       const contract = this.#active[c]!;
+      if (contract.logs.length === 0) continue;
       const timeMs = log.timeMs();
-      if (timeMs > 0 && receivedMs - timeMs > contract.lateAfterMs) continue;
-      for (let s = 0; s < contract.signals.length; s++) {
-        const signal = contract.signals[s]!;
-        if (signal.ofLogs && this.#matches(signal, this.#log, envelope))
-          this.#count(signal, this.#isBad(signal, this.#log, envelope), 1);
+      const isLate = timeMs > 0 && receivedMs - timeMs > contract.plan.lateAfterMs;
+      const weight = this.#weightOfLog(log);
+      for (let s = 0; s < contract.logs.length; s++) {
+        const signal = contract.logs[s]!;
+        if (!matchesAll(signal.where, this.#log, envelope, this.#reader)) continue;
+        const cell = this.#bases[c]! + signal.index;
+        if (isLate) this.#cells.late(cell);
+        else if (signal.takes) this.#take(signal, cell, weight, 0, this.#log, envelope, log.traceIdAt);
+        else {
+          const isBad = this.#isBad(signal, this.#log, envelope);
+          this.#cells.count(cell, weight, isBad);
+          if (isBad && log.traceIdAt >= 0) this.#cells.trace(cell, log.traceIdAt);
+        }
       }
     }
   }
 
-  #matches(signal: Signal, item: Item, envelope: Envelope): boolean {
-    for (let i = 0; i < signal.where.length; i++)
-      if (!matchesAll(signal.where[i]!, item, envelope, this.#reader)) return false;
-    return true;
+  metric(metric: MetricView): void {
+    if (this.#activeCount > 0) this.#points.metric(metric);
+  }
+
+  point(point: PointView, metric: MetricView, envelope: Envelope, receivedMs: number): void {
+    if (this.#activeCount > 0) this.#points.point(point, metric, envelope, receivedMs);
   }
 
   #isBad(signal: Signal, item: Item, envelope: Envelope): boolean {
@@ -181,36 +195,86 @@ export class ContractMeasure {
     return false;
   }
 
-  /** Items sampled upstream count by their threshold. */
-  #weight(span: SpanView): number {
-    if (span.traceStateTagAt < 0) return 1;
-    readOtState(this.#reader.bytes, span.traceStateAt, span.traceStateEnd, this.#ot);
-    return this.#ot.hasThreshold ? adjustedCount(this.#ot.threshold) : 1;
-  }
-
-  #count(signal: Signal, bad: boolean, weight: number): void {
-    this.#items[signal.index] = this.#items[signal.index]! + weight;
-    if (bad) this.#bad[signal.index] = this.#bad[signal.index]! + weight;
-  }
-
-  /** Bytes that `write` needs at most. */
-  size(): number {
-    return this.#keys.length * MEASURE_ROW_BYTES;
-  }
-
-  /** Writes a row for each signal that saw items; returns the address after them. */
-  write(out: DataView, at: number): number {
-    let to = at;
-    for (let i = 0; i < this.#keys.length; i++) {
-      if (this.#items[i] === 0) continue;
-      out.setUint32(to, this.#keys[i]!, true);
-      out.setUint32(to + 4, 0, true);
-      out.setFloat64(to + 8, this.#items[i]!, true);
-      out.setFloat64(to + 16, this.#bad[i]!, true);
-      to += MEASURE_ROW_BYTES;
+  /** Takes the signal's value of an item, if it has one that is a number. */
+  #take(
+    signal: Signal,
+    cell: number,
+    weight: number,
+    durationMs: number,
+    item: Item,
+    envelope: Envelope,
+    traceIdAt: number,
+  ): void {
+    let number = durationMs;
+    if (!signal.ofDuration) {
+      const value = signal.value!.read(item, envelope, this.#reader);
+      if (value.kind === 'none') return;
+      if ((value.kind !== 'int' && value.kind !== 'double') || !Number.isFinite(value.number)) {
+        this.#cells.odd(cell);
+        return;
+      }
+      number = value.number;
     }
-    return to;
+    if (signal.spreads) this.#cells.bucket(cell, bucketOf(number), weight);
+    if (this.#cells.take(cell, weight, number) && traceIdAt >= 0) this.#cells.trace(cell, traceIdAt);
+  }
+
+  #operationOf(span: SpanView): number {
+    const hash = hashBytes(this.#reader.bytes, span.nameAt, span.nameLength, this.#versionHash);
+    return this.#cells.operation(hash, span.nameAt, span.nameLength, this.#versionAt, this.#versionLength);
+  }
+
+  /** Items sampled upstream count by their threshold, else as the contract says. */
+  #weightOf(span: SpanView, upstreamWeight: number): number {
+    if (span.traceStateTagAt < 0) return upstreamWeight;
+    readOtState(this.#reader.bytes, span.traceStateAt, span.traceStateEnd, this.#ot);
+    return this.#ot.hasThreshold ? adjustedCount(this.#ot.threshold) : upstreamWeight;
+  }
+
+  /** Samplers of log records write their threshold as an attribute. */
+  #weightOfLog(log: LogView): number {
+    const found = log.attributes.find(this.#reader.bytes, SAMPLING_THRESHOLD);
+    if (found < 0) return 1;
+    readValue(this.#aside, log.attributes.valueAt(found), log.attributes.valueEnd(found), this.#value);
+    const { kind, at, end } = this.#value;
+    const isRead = kind === 'string' && readThreshold(this.#aside.bytes, at, end, this.#ot.threshold);
+    return isRead ? adjustedCount(this.#ot.threshold) : 1;
+  }
+
+  size(): number {
+    return this.#cells.size();
+  }
+
+  write(out: DataView, at: number): number {
+    return this.#cells.write(out, at);
   }
 }
 
-const NONE: Contract[] = [];
+const UNKNOWN = -2;
+
+function compileContract(plan: ContractPlan): Contract {
+  const of = (kind: SignalPlan['of']) =>
+    plan.signals.flatMap((signal, index) => (signal.of === kind ? [compileSignal(signal, index)] : []));
+  return {
+    plan,
+    where: plan.where === null ? [] : compileConditions(plan.where),
+    spans: of('spans'),
+    logs: of('logs'),
+    per: plan.per === null ? null : Buffer.from(plan.per),
+    groups: [],
+    bases: [],
+  };
+}
+
+function compileSignal(plan: SignalPlan, index: number): Signal {
+  return {
+    index,
+    where: plan.where === null ? [] : compileConditions(plan.where),
+    bad: plan.bad.map(compileConditions),
+    slowerThanNs: plan.slowerThanMs === null ? Infinity : plan.slowerThanMs * 1e6,
+    takes: plan.measured === 'take',
+    ofDuration: plan.value === 'duration',
+    value: plan.value === null || plan.value === 'duration' ? null : new Lookup(plan.value),
+    spreads: plan.quantile !== null,
+  };
+}

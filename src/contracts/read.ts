@@ -1,31 +1,55 @@
-/** Reads contract files: every fault with file, line and column. What a contract means is contract.ts's business. */
+/** Reads contract files: every fault with file, line and column. What a contract means is plan.ts's business. */
 import { globSync, readFileSync } from 'node:fs';
 import { messageOf } from '../core/errors.ts';
 import { compileSchema } from '../core/schema.ts';
 import { type Path, readYaml } from '../core/yaml.ts';
-import { type ContractPlan, type ContractSource, contractSchema, planContract } from './contract.ts';
+import { type ContractSource, contractSchema } from './contract.ts';
+import type { Example } from './example.ts';
+import { type ContractPlan, planContract } from './plan.ts';
+
+export interface ContractFile {
+  file: string;
+  plan: ContractPlan;
+  examples: Example[];
+}
 
 export interface ContractReport {
   /** Those without a fault, in the order of their files. */
   plans: ContractPlan[];
+  /** The same with where they stand, and their examples. */
+  files: ContractFile[];
   faults: string[];
 }
+
+/** What a file's text said: a reload asks for many that have not changed. */
+export type ContractCache = Map<string, { text: string; contract: ContractFile | null; faults: string[] }>;
 
 const check = compileSchema(contractSchema);
 
 /** Reads what absolute globs lead to; a name without a wildcard must exist. */
-export function readContracts(globs: readonly string[]): ContractReport {
-  const report: ContractReport = { plans: [], faults: [] };
-  const files = new Set(globs.flatMap((glob) => (/[*?[{]/.test(glob) ? globSync(glob).sort() : [glob])));
-  for (const file of files) {
+export function readContracts(globs: readonly string[], cache: ContractCache = new Map()): ContractReport {
+  const report: ContractReport = { plans: [], files: [], faults: [] };
+  for (const file of contractFiles(globs)) {
     try {
-      readContract(readFileSync(file, 'utf8'), file, report);
+      const text = readFileSync(file, 'utf8');
+      let known = cache.get(file);
+      if (known?.text !== text) {
+        known = { text, ...readContract(text, file) };
+        cache.set(file, known);
+      }
+      report.faults.push(...known.faults);
+      if (known.contract !== null) report.files.push(known.contract);
     } catch (error) {
       report.faults.push(`${file} cannot be read: ${messageOf(error)}`);
     }
   }
+  report.plans = report.files.map(({ plan }) => plan);
   report.faults.push(...sharedSignals(report.plans));
   return report;
+}
+
+export function contractFiles(globs: readonly string[]): string[] {
+  return [...new Set(globs.flatMap((glob) => (/[*?[{]/.test(glob) ? globSync(glob).sort() : [glob])))];
 }
 
 /** Two contracts that measure the very same thing would have to share its counts. */
@@ -36,23 +60,26 @@ function sharedSignals(plans: readonly ContractPlan[]): string[] {
     for (const { key, name } of plan.signals) {
       const other = seen.get(key);
       if (other === undefined) seen.set(key, plan);
-      else faults.push(`signal "${name}" of service ${plan.service} stands in two contracts: leave it in one`);
+      else if (other !== plan)
+        faults.push(`signal "${name}" of service ${plan.service} stands in two contracts: leave it in one`);
     }
   }
   return faults;
 }
 
-function readContract(text: string, file: string, report: ContractReport): void {
+function readContract(text: string, file: string): { contract: ContractFile | null; faults: string[] } {
   const yaml = readYaml({ text, file, env: {} });
-  report.faults.push(...yaml.faults);
-  if (!yaml.readable) return;
+  if (!yaml.readable) return { contract: null, faults: yaml.faults };
   const source = yaml.value ?? {};
   const within = (path: Path) => (path.length === 0 ? 'the contract' : path.join('.'));
   const faults = check(source, within).map(({ path, part, message }) => `${yaml.where(path, part)}: ${message}`);
-  report.faults.push(...faults);
-  if (faults.length > 0 || yaml.faults.length > 0) return;
+  if (faults.length > 0 || yaml.faults.length > 0) return { contract: null, faults: [...yaml.faults, ...faults] };
   // The schema has just said that it is one, and filled in its defaults.
   const planned = planContract(source as ContractSource);
-  report.faults.push(...planned.faults.map(({ path, message }) => `${yaml.where(path, 'value')}: ${message}`));
-  if (planned.faults.length === 0) report.plans.push(planned.plan);
+  if (planned.faults.length === 0)
+    return { contract: { file, plan: planned.plan, examples: planned.examples }, faults: [] };
+  return {
+    contract: null,
+    faults: planned.faults.map(({ path, message }) => `${yaml.where(path, 'value')}: ${message}`),
+  };
 }

@@ -74,6 +74,12 @@ export function createTelemetry() {
       labelNames: ['service', 'signal'] as const,
       registers,
     }),
+    contractUnjudged: new Counter({
+      name: 'plumbline_contract_unjudged_items_total',
+      help: 'Items of a signal that were not judged: late, or unmeasured (no number, or a unit that is none of time)',
+      labelNames: ['service', 'signal', 'reason'] as const,
+      registers,
+    }),
     workerRestarts: new Counter({
       name: 'plumbline_worker_restarts_total',
       help: 'Worker threads that died and were replaced',

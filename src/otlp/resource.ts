@@ -127,8 +127,11 @@ export function walkItems(reader: Reader, at: number, end: number, envelope: Env
 }
 
 function walkResource(reader: Reader, end: number, envelope: Envelope, visitor: ItemVisitor): void {
-  envelope.enterResource(reader.pos, end);
+  const at = reader.pos;
+  envelope.enterResource(at, end);
   visitor.enterResource(envelope);
+  // A visitor may have looked at the resource, which may stand behind the items.
+  reader.pos = at;
   while (reader.pos < end) {
     const tag = readTag(reader, end);
     if (tag === 18) walkScope(reader, readEnd(reader, end), envelope, visitor);

@@ -104,6 +104,11 @@ function hexDigit(byte: number): number {
   return byte >= 97 && byte <= 102 ? byte - 87 : -1;
 }
 
+/** A threshold on its own, as log records carry it in `sampling.threshold`; false when it is none. */
+export function readThreshold(bytes: Uint8Array, at: number, end: number, into: Bits56): boolean {
+  return readHex(bytes, at, end, 1, into);
+}
+
 /** The randomness of a trace id at `at`: its last seven bytes. */
 export function readRandomness(bytes: Uint8Array, at: number, into: Bits56): void {
   into.high = (bytes[at + 9]! << 20) | (bytes[at + 10]! << 12) | (bytes[at + 11]! << 4) | (bytes[at + 12]! >>> 4);

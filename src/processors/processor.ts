@@ -1,7 +1,7 @@
 /** What a processor is: up to four parts (editor, measurer, observer, selector) that one definition hands out. */
 import type { Logger } from 'pino';
 import type { TObject } from 'typebox';
-import type { ContractPlan } from '../contracts/contract.ts';
+import type { ContractPlan } from '../contracts/plan.ts';
 import type { BlockPool, Signal, Stream } from '../core/block.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import type { AttributeEdit } from '../otlp/edit.ts';

@@ -4,7 +4,7 @@
  *
  *   | epoch i32 | length of buffer 0 i32 | length of buffer 1 i32 | pad | buffer 0 | buffer 1 |      even epochs lie in buffer 0
  */
-import type { ContractPlan } from '../contracts/contract.ts';
+import type { ContractPlan } from '../contracts/plan.ts';
 import { AgentError } from '../core/errors.ts';
 
 export interface Policy {
@@ -26,7 +26,6 @@ export function createPolicy(policy: Policy): PolicyHandle {
 export function publishPolicy(handle: PolicyHandle, policy: Policy): void {
   const words = new Int32Array(handle, 0, 4);
   const epoch = Atomics.load(words, 0) + 1;
-  // JSON has no Infinity; null stands for it.
   const bytes = Buffer.from(JSON.stringify(policy));
   if (bytes.length > BUFFER_BYTES) {
     throw new AgentError('CONTRACT_INVALID', `contracts take ${bytes.length} bytes, limit ${BUFFER_BYTES}: load fewer`);
@@ -47,12 +46,6 @@ export function readPolicy(handle: PolicyHandle, epoch: number): { epoch: number
     const text = Buffer.from(new Uint8Array(handle, HEADER_BYTES + (newest % 2) * BUFFER_BYTES, length)).toString();
     // Once main is an epoch on it may be writing this buffer again: what was copied counts only while the epoch stands.
     if (Atomics.load(words, 0) !== newest) continue;
-    return { epoch: newest, policy: JSON.parse(text, reviveInfinity) as Policy };
+    return { epoch: newest, policy: JSON.parse(text) as Policy };
   }
-}
-
-const UNBOUNDED = new Set(['degradedAbove', 'breachedAbove', 'slowerThanNs']);
-
-function reviveInfinity(key: string, value: unknown): unknown {
-  return value === null && UNBOUNDED.has(key) ? Infinity : value;
 }

@@ -4,8 +4,11 @@ import { globSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { addMeasured, judgeSignal, newMemory, type State } from '../../src/contracts/judge.ts';
+import { judgeSignal } from '../../src/contracts/judge.ts';
+import type { State } from '../../src/contracts/judged.ts';
+import { addItems, newMemory } from '../../src/contracts/memory.ts';
 import { readContracts } from '../../src/contracts/read.ts';
+import { noAmounts } from '../../src/contracts/window.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const [contract] = readContracts([join(ROOT, 'config/contracts/http-api.yaml')]).plans;
@@ -30,12 +33,12 @@ test('http-api: fewer than fifty requests say nothing', () => {
 /** The states a signal moves through when so many items come at once. */
 function statesOf(name: string, { items, bad, seconds }: { items: number; bad: number; seconds: number }): State[] {
   const plan = contract?.signals.find((signal) => signal.name === name);
-  assert.ok(contract !== undefined && plan !== undefined);
+  assert.ok(plan !== undefined);
   const memory = newMemory(plan);
-  addMeasured(memory, START * 1000, items, bad);
+  addItems(memory, START * 1000, { ...noAmounts(), items, sum: bad });
   const states: State[] = [];
   for (let second = START + 1; second <= START + seconds; second++) {
-    const change = judgeSignal(contract, plan, memory, second);
+    const change = judgeSignal(plan, memory, second);
     if (change?.kind === 'state') states.push(change.to);
   }
   return states;

@@ -4,8 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { ContractPlan } from '../../src/contracts/contract.ts';
+import type { ContractPlan } from '../../src/contracts/plan.ts';
 import { readContracts } from '../../src/contracts/read.ts';
+import { readMeasurements } from '../../src/contracts/rows.ts';
 import type { Plain } from '../otlp/generate.ts';
 import { createWorld, logs, NOW_MS, plainly, type Sent, span, traces } from '../worker/world.ts';
 
@@ -37,10 +38,10 @@ function measure(plans: ContractPlan[], ...sent: Sent[]): [items: number, bad: n
   const world = createWorld({ processors: [{ type: 'detect' }], contracts: plans });
   const { result } = world.observe(sent);
   const [section] = result.measured?.sections ?? [];
-  if (section === undefined || section.at === section.end) return [0, 0];
-  const view = new DataView(world.pool.handle.memory);
-  assert.equal(view.getUint32(section.at, true), plans[0]?.signals[0]?.key);
-  return [view.getFloat64(section.at + 8, true), view.getFloat64(section.at + 16, true)];
+  const tables = section && readMeasurements(new DataView(world.pool.handle.memory), section.at, section.end);
+  if (!tables) return [0, 0];
+  assert.equal(tables.identity[0], plans[0]?.signals[0]?.key);
+  return [tables.numbers[0] ?? 0, tables.numbers[1] ?? 0];
 }
 
 test('every fault is said with file, line and column', (t) => {
@@ -65,10 +66,10 @@ test('every fault is said with file, line and column', (t) => {
   );
   const [unknown] = read(t, `${lines.slice(0, 6).join('\n')}\n    breached: above 5%\n    breeched: above 5%`).faults;
   assert.match(unknown ?? '', /^\/shop\.yaml:8:5: unknown key "breeched".*"breached"/);
-  assert.match(read(t, contract({})).faults[0] ?? '', /exactly one of bad, slower_than/);
+  assert.match(read(t, contract({})).faults[0] ?? '', /exactly one of bad, slower_than, rate, take, silent_for/);
   assert.match(read(t, contract({ bad: { status: 'error' }, slower_than: '1s' })).faults[0] ?? '', /exactly one of/);
   assert.match(readContracts(['/nowhere/x.yaml']).faults[0] ?? '', /^\/nowhere\/x\.yaml cannot be read/);
-  assert.deepEqual(readContracts(['/nowhere/*.yaml']), { plans: [], faults: [] });
+  assert.deepEqual(readContracts(['/nowhere/*.yaml']), { plans: [], files: [], faults: [] });
 });
 
 test('thresholds, windows and defaults are what was written', (t) => {
@@ -77,10 +78,16 @@ test('thresholds, windows and defaults are what was written', (t) => {
     { bad: { status: 'error' }, breached: '> 5%', degraded: 'above 0.5%', window: '2m' },
     { for: '3s' },
   );
-  const { degradedAbove, breachedAbove, windowMs, minItems } = made.signals[0] ?? {};
-  assert.deepEqual([degradedAbove, breachedAbove, windowMs, minItems], [0.005, 0.05, 120_000, 50]);
-  assert.deepEqual([made.forMs, made.recoverAfterMs, made.noData, made.lateAfterMs], [3000, 60_000, 'freeze', 120_000]);
-  assert.equal(plan(t, { slower_than: '300ms' }).signals[0]?.slowerThanNs, 3e8);
+  const [signal] = made.signals;
+  assert.deepEqual(
+    [signal?.degraded, signal?.breached, signal?.windowMs, signal?.minItems],
+    [0.005, 0.05, 120_000, 50],
+  );
+  assert.deepEqual(
+    [signal?.forMs, signal?.recoverAfterMs, signal?.noData, made.lateAfterMs],
+    [3000, 60_000, 'freeze', 120_000],
+  );
+  assert.equal(plan(t, { slower_than: '300ms' }).signals[0]?.slowerThanMs, 300);
 });
 
 test('a signal keeps its key while what it measures is the same', (t) => {
@@ -95,7 +102,7 @@ test('a signal keeps its key while what it measures is the same', (t) => {
     assert.equal(key(signal, more), first);
   const others = [
     key({ name: 'x' }),
-    key({ of: 'logs' }),
+    key({ of: 'logs', bad: { severity: { gte: 17 } } }),
     key({ bad: { status: 'ok' } }),
     key({ where: { a: 1 } }),
     key({}, { service: 'x' }),
@@ -161,7 +168,7 @@ const CONDITIONS: [Plain, boolean][] = [
   [{ status: 'error' }, true],
   [{ status: { not: 'error' } }, false],
   [{ 'span.name': { like: 'GET *' } }, true],
-  [{ body: { exists: true } }, false],
+  [{ 'attr.body': { exists: true } }, false],
   [{ 'service.name': 'shop' }, true],
   [{ 'resource.service.name': 'shop' }, true],
   [{ 'attr.service.name': 'shop' }, false],

@@ -1,34 +1,13 @@
 /** Holds src/worker/policy.ts: an epoch for each publication, and everything a worker needs of it, infinities too. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ContractPlan } from '../../src/contracts/contract.ts';
+import type { ContractPlan } from '../../src/contracts/plan.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import { createPolicy, publishPolicy, readPolicy } from '../../src/worker/policy.ts';
+import { contractOf } from '../contracts/plans.ts';
 
-const contract = (service: string): ContractPlan => ({
-  service,
-  owner: null,
-  version: '1',
-  signals: [
-    {
-      name: 's',
-      key: 1,
-      of: 'spans',
-      where: [],
-      bad: [],
-      slowerThanNs: Infinity,
-      degradedAbove: Infinity,
-      breachedAbove: 0.05,
-      thresholds: { degraded: null, breached: 'above 5%' },
-      windowMs: 1000,
-      minItems: 1,
-    },
-  ],
-  forMs: 1,
-  recoverAfterMs: 1,
-  noData: 'freeze',
-  lateAfterMs: 1,
-});
+const SIGNAL = { name: 's', of: 'spans', bad: { status: 'error' }, breached: 'above 5%' };
+const contract = (service: string): ContractPlan => ({ ...contractOf([SIGNAL]), service });
 
 test('what is published is what is read, once for each epoch', () => {
   const handle = createPolicy({ contracts: [contract('a')] });

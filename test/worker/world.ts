@@ -1,7 +1,7 @@
 /** A worker's parts in this thread, and bodies as frames of a block, as intake lays them out. */
 import { gzipSync } from 'node:zlib';
 import { inspectConfig } from '../../src/config.ts';
-import type { ContractPlan } from '../../src/contracts/contract.ts';
+import type { ContractPlan } from '../../src/contracts/plan.ts';
 import {
   BlockPool,
   copyInto,

@@ -1,7 +1,7 @@
 /** Conditions on a span that has been read: one that holds, one that fails, a pattern, a comparison. */
 import type { ConditionMap } from '../../../src/contracts/contract.ts';
+import { createItems } from '../../../src/contracts/items.ts';
 import { compileConditions, matchesAll } from '../../../src/contracts/match.ts';
-import { createItems } from '../../../src/contracts/measure.ts';
 import { readSpan } from '../../../src/otlp/traces.ts';
 import { itemsOf } from '../frames.ts';
 import type { Bench } from '../harness.ts';

@@ -1,114 +1,193 @@
 /** What `detect` says of contracts: events for people who act on them, and the report of /contracts. */
-import type { ContractPlan, SignalPlan } from '../../contracts/contract.ts';
-import { type Change, type SignalMemory, type State, worstState } from '../../contracts/judge.ts';
-import type { EventRecord } from '../../core/otel.ts';
+import type { Contribution } from '../../contracts/evidence.ts';
+import type { Change } from '../../contracts/judge.ts';
+import { type State, worstState } from '../../contracts/judged.ts';
+import type { ContractPlan } from '../../contracts/plan.ts';
+import { formatShare, whyOf } from '../../contracts/words.ts';
+import type { Attributes, EventRecord } from '../../core/otel.ts';
 import { formatDuration } from '../../core/units.ts';
-
-/** One signal of one contract, and what is remembered of it. */
-export interface Watched {
-  contract: ContractPlan;
-  plan: SignalPlan;
-  memory: SignalMemory;
-}
+import { type Instance, type WatchedContract, type WatchedSignal, worstInstance } from './watch.ts';
 
 /** What is told of a contract: /contracts shows it. */
 export type ContractReport = {
   service: string;
+  namespace: string | null;
+  environment: string | null;
+  service_version: string | null;
   owner: string | null;
   version: string;
   state: State;
-  signals: {
-    name: string;
-    state: State;
-    since: string | null;
-    frozen: boolean;
-    value: number;
-    items: number;
-    window: string;
-    threshold: { degraded: string | null; breached: string };
-    why: string;
-  }[];
+  /** The worst signal in a sentence. */
+  why: string;
+  signals: SignalReport[];
 };
 
-/** The contract's state: the worst of its signals'. */
-export function stateOf(watched: readonly Watched[], contract: ContractPlan): State {
-  return worstState(watched.filter((one) => one.contract === contract).map((one) => one.memory.state));
-}
+export type SignalReport = {
+  name: string;
+  state: State;
+  since: string | null;
+  frozen: boolean;
+  value: number;
+  items: number;
+  window: string;
+  threshold: { degraded: string | null; breached: string };
+  why: string;
+  operations: OperationReport[];
+  /** Ids of traces that show it, newest first. */
+  traces: string[];
+  instances?: { name: string; state: State; value: number; items: number }[];
+};
+
+export type OperationReport = { name: string; version: string; items: number; bad: number; excess: number };
 
 const SEVERITY: Record<State, number> = { unknown: 9, healthy: 9, degraded: 13, breached: 17 };
+const MOST_OPERATIONS = 3;
+
+export interface Told {
+  contract: WatchedContract;
+  signal: WatchedSignal;
+  change: Change;
+  /** The contract's state before the change. */
+  before: State;
+  second: number;
+  agent: string;
+}
 
 /** An event for what people act on: a contract that changed, or one signal of it that got better or worse. */
-export function describeChange(
-  one: Watched,
-  change: Change,
-  before: State,
-  after: State,
-  timeMs: number,
-  agent: string,
-): EventRecord | null {
-  const { contract, plan, memory } = one;
+export function describeChange(told: Told): EventRecord | null {
+  const { contract, signal, change, before, second } = told;
   const bad = (state: State) => state === 'degraded' || state === 'breached';
-  if (change.kind === 'state' && before === after && !bad(change.from) && !bad(change.to)) return null;
-  const why = whyOf(plan, memory);
-  const attributes: EventRecord['attributes'] = {
-    'contract.service': contract.service,
-    'contract.version': contract.version,
-    'contract.state': after,
+  if (change.kind === 'state' && before === contract.state && !bad(change.from) && !bad(change.to)) return null;
+  const instance = worstInstance(signal);
+  if (instance === null) return null;
+  const { judged } = instance.memory;
+  const { plan } = signal;
+  const { service } = contract.plan;
+  const attributes = attributesOf(told, instance);
+  const resource = resourceOf(contract.plan, instance);
+  const timeMs = second * 1000;
+  const why = whyOf(plan, judged.value, judged.items);
+  if (change.kind === 'no_data') {
+    attributes['contract.frozen'] = true;
+    const body = `${service}: ${plan.name} has too few items to judge, its state stays ${change.to}: ${why}`;
+    return { name: 'plumbline.contract.no_data', timeMs, severity: SEVERITY.degraded, body, resource, attributes };
+  }
+  let body = `${service}: ${plan.name} ${change.from} -> ${change.to}: ${why}`;
+  if (bad(change.to)) {
+    const contributions = contributionsOf(instance, second);
+    addEvidence(attributes, resource, instance, contributions, second);
+    if (judged.worseSince > 0) body += `; since ${timeOf(judged.worseSince)}`;
+    if (contributions.length > 0) body += `; most by ${contributions.map(describeContribution).join(', ')}`;
+  }
+  const name = 'plumbline.contract.state_changed';
+  return { name, timeMs, severity: SEVERITY[change.to], body, resource, attributes };
+}
+
+function attributesOf({ contract, signal, change, before, agent }: Told, { name, memory }: Instance): Attributes {
+  const { plan } = signal;
+  const { judged } = memory;
+  const isDegraded = change.to === 'degraded' && plan.thresholds.degraded !== null;
+  const attributes: Attributes = {
+    'contract.service': contract.plan.service,
+    'contract.version': contract.plan.version,
+    'contract.state': contract.state,
     'contract.previous_state': before,
     'signal.name': plan.name,
     'signal.state': change.to,
     'signal.previous_state': change.from,
-    'signal.value': memory.value,
-    'signal.threshold':
-      change.to === 'degraded' && plan.thresholds.degraded !== null
-        ? plan.thresholds.degraded
-        : plan.thresholds.breached,
+    'signal.value': judged.value,
+    'signal.threshold': isDegraded ? (plan.thresholds.degraded ?? '') : plan.thresholds.breached,
     'signal.window': formatDuration(plan.windowMs),
-    'signal.items': memory.windowItems,
+    'signal.items': judged.items,
     'plumbline.agent': agent,
   };
-  if (contract.owner !== null) attributes['contract.owner'] = contract.owner;
-  const resource = { 'service.name': contract.service };
-  if (change.kind === 'no_data') {
-    attributes['contract.frozen'] = true;
-    const body = `${contract.service}: ${plan.name} has too few items to judge, its state stays ${change.to}: ${why}`;
-    return { name: 'plumbline.contract.no_data', timeMs, severity: 13, body, resource, attributes };
-  }
-  const body = `${contract.service}: ${plan.name} ${change.from} -> ${change.to}: ${why}`;
+  if (contract.plan.owner !== null) attributes['contract.owner'] = contract.plan.owner;
+  if (contract.plan.per !== null) attributes['contract.instance'] = name;
+  return attributes;
+}
+
+function resourceOf(
+  { service, namespace, environment, serviceVersion, per }: ContractPlan,
+  { name }: Instance,
+): Attributes {
   return {
-    name: 'plumbline.contract.state_changed',
-    timeMs,
-    severity: SEVERITY[change.to],
-    body,
-    resource,
-    attributes,
+    'service.name': service,
+    ...(namespace === null ? {} : { 'service.namespace': namespace }),
+    ...(environment === null ? {} : { 'deployment.environment.name': environment }),
+    ...(serviceVersion === null ? {} : { 'service.version': serviceVersion }),
+    ...(per === null ? {} : { [per]: name }),
   };
 }
 
-function whyOf(plan: SignalPlan, memory: SignalMemory): string {
-  const share = `${(memory.value * 100).toFixed(memory.value < 0.1 ? 2 : 1)}%`;
-  const what = plan.slowerThanNs === Infinity ? 'bad' : `slower than ${formatDuration(plan.slowerThanNs / 1e6)}`;
-  const limit =
-    memory.value > plan.breachedAbove || plan.thresholds.degraded === null
-      ? plan.thresholds.breached
-      : plan.thresholds.degraded;
-  return `${share} of ${Math.round(memory.windowItems)} items ${what} in ${formatDuration(plan.windowMs)}, limit ${limit}`;
+function addEvidence(
+  attributes: Attributes,
+  resource: Attributes,
+  { plan, memory, evidence }: Instance,
+  contributions: readonly Contribution[],
+  second: number,
+): void {
+  if (memory.judged.worseSince > 0) attributes['signal.since'] = timeOf(memory.judged.worseSince);
+  if (contributions.length > 0) attributes['signal.operations'] = contributions.map(describeContribution);
+  const versions = [...new Set(contributions.map(({ version }) => version).filter((version) => version !== ''))];
+  if (versions.length > 0) attributes['signal.versions'] = versions;
+  // The one that contributes most; which others do is in signal.versions.
+  if (versions[0] !== undefined && resource['service.version'] === undefined) resource['service.version'] = versions[0];
+  const traces = evidence.tracesSince(second * 1000 - Math.max(plan.windowMs, EVIDENCE_MS));
+  if (traces.length > 0) attributes['trace.ids'] = traces;
 }
 
-export function reportOf(contract: ContractPlan, watched: readonly Watched[]): ContractReport {
-  const signals = watched
-    .filter((one) => one.contract === contract)
-    .map(({ plan, memory }) => ({
-      name: plan.name,
-      state: memory.state,
-      since: memory.since === 0 ? null : new Date(memory.since * 1000).toISOString(),
-      frozen: memory.frozen,
-      value: memory.value,
-      items: memory.windowItems,
-      window: formatDuration(plan.windowMs),
-      threshold: plan.thresholds,
-      why: whyOf(plan, memory),
-    }));
-  const { service, owner, version } = contract;
-  return { service, owner, version, state: worstState(signals.map(({ state }) => state)), signals };
+/** Traces this old still explain a short window. */
+const EVIDENCE_MS = 60_000;
+
+function contributionsOf({ plan, evidence }: Instance, second: number): Contribution[] {
+  const limit = plan.budget ?? plan.degraded ?? plan.breached;
+  const isShare = plan.measured === 'share' || plan.measured === 'burn';
+  return isShare ? evidence.contributions(second * 1000, limit, MOST_OPERATIONS) : [];
+}
+
+function describeContribution({ name, version, items, bad }: Contribution): string {
+  const of = version === '' ? '' : ` (${version})`;
+  return `${name === '' ? 'unnamed' : name}${of} ${formatShare(items === 0 ? 0 : bad / items)} of ${Math.round(items)}`;
+}
+
+function timeOf(second: number): string {
+  return new Date(second * 1000).toISOString();
+}
+
+export function reportOf(contract: WatchedContract): ContractReport {
+  const { service, namespace, environment, serviceVersion, owner, version } = contract.plan;
+  const signals = contract.signals.map((signal) => reportSignal(contract.plan, signal));
+  const state = worstState(signals.map((signal) => signal.state));
+  const worst = signals.find((signal) => signal.state === state);
+  const why = worst === undefined ? 'no signal' : `${worst.name} is ${worst.state}: ${worst.why}`;
+  return { service, namespace, environment, service_version: serviceVersion, owner, version, state, why, signals };
+}
+
+function reportSignal({ per }: ContractPlan, signal: WatchedSignal): SignalReport {
+  const { plan, state } = signal;
+  const instance = worstInstance(signal);
+  const judged = instance?.memory.judged;
+  const second = Math.floor((instance?.memory.lastItemMs ?? 0) / 1000);
+  const { value, items } = { value: judged?.value ?? 0, items: judged?.items ?? 0 };
+  const frozen = judged?.frozen ?? false;
+  const why = whyOf(plan, value, items);
+  const isBad = state === 'degraded' || state === 'breached';
+  return {
+    name: plan.name,
+    state,
+    since: judged === undefined || judged.since === 0 ? null : timeOf(judged.since),
+    frozen,
+    value,
+    items,
+    window: formatDuration(plan.windowMs),
+    threshold: plan.thresholds,
+    why: frozen ? `${why}; too few items (${Math.round(items)} of ${plan.minItems}), so it stays ${state}` : why,
+    operations: instance === null || !isBad ? [] : contributionsOf(instance, second).map((one) => ({ ...one })),
+    traces: instance === null || !isBad ? [] : instance.evidence.tracesSince(0),
+    ...(per === null ? {} : { instances: [...signal.instances.values()].map(describeInstance) }),
+  };
+}
+
+function describeInstance({ name, memory: { judged } }: Instance) {
+  return { name, state: judged.state, value: judged.value, items: judged.items };
 }

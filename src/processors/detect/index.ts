@@ -27,7 +27,7 @@ export const detect: ProcessorDefinition = {
 };
 
 function createMeasurer(views: Views): Measurer {
-  const measure = new ContractMeasure(views.contracts, views.reader, views.span, views.log);
+  const measure = new ContractMeasure(views.contracts, views.reader, views.span, views.log, views.point);
   let nowMs = 0;
   return {
     reset(receivedMs) {
@@ -37,6 +37,8 @@ function createMeasurer(views: Views): Measurer {
     enterResource: (envelope) => measure.enterResource(envelope),
     span: (span, envelope) => measure.span(span, envelope, nowMs),
     log: (log, envelope) => measure.log(log, envelope, nowMs),
+    metric: (metric) => measure.metric(metric),
+    point: (point, metric, envelope) => measure.point(point, metric, envelope, nowMs),
     size: () => measure.size(),
     write: (out, at) => measure.write(out, at),
   };

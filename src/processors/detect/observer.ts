@@ -1,15 +1,27 @@
 /** `detect` on main: merges what the workers counted, judges every second, and says what changed. */
-import type { SignalPlan } from '../../contracts/contract.ts';
-import { addMeasured, judgeSignal, newMemory, type SignalMemory, STATES } from '../../contracts/judge.ts';
-import { MEASURE_ROW_BYTES } from '../../contracts/measure.ts';
+import { STATES, worstState } from '../../contracts/judged.ts';
+import { mergeMeasurements } from '../../contracts/merge.ts';
+import { readMeasurements } from '../../contracts/rows.ts';
 import { type EventRecord, serializeEvents, serializeMetrics } from '../../core/otel.ts';
 import type { Emission, Observer, ObserverContext } from '../processor.ts';
-import { type ContractReport, describeChange, reportOf, stateOf, type Watched } from './describe.ts';
+import { type ContractReport, describeChange, reportOf } from './describe.ts';
+import {
+  instanceOf,
+  judgeWatched,
+  type SavedWatch,
+  saveWatch,
+  type WatchedContract,
+  type WatchedSignal,
+  watchContracts,
+  worstInstance,
+} from './watch.ts';
 
 export interface Saved {
   judgedSecond: number;
   sentMs: number;
-  memories: [key: number, memory: SignalMemory][];
+  /** When it was last told the time. */
+  heardMs: number;
+  watch: SavedWatch;
 }
 
 export interface DetectObserver extends Observer {
@@ -18,99 +30,116 @@ export interface DetectObserver extends Observer {
 
 /** Longest stretch of seconds judged one by one after a pause (a suspended laptop); older windows are empty anyway. */
 const MAX_CATCH_UP_S = 3600;
+/** A pause that is longer is the agent's own, and no silence of the services. */
+const GAP_MS = 15_000;
 
 export function createObserver(everyMs: number, context: ObserverContext, saved: Saved | null): DetectObserver {
-  const remembered = new Map(saved?.memories ?? []);
-  const watched: Watched[] = context.contracts.flatMap((contract) =>
-    contract.signals.map((plan) => ({
-      contract,
-      plan,
-      memory: fitting(remembered.get(plan.key), plan) ?? newMemory(plan),
-    })),
-  );
-  const byKey = new Map(watched.map((one) => [one.plan.key, one]));
+  let heardMs = saved?.heardMs ?? 0;
+  const watched = watchContracts(context.contracts, saved?.watch ?? []);
+  const byKey = new Map<number, { contract: WatchedContract; signal: WatchedSignal }>();
+  for (const contract of watched)
+    for (const signal of contract.signals) byKey.set(signal.plan.key, { contract, signal });
   let judgedSecond = saved?.judgedSecond ?? 0;
   let sentMs = saved?.sentMs ?? 0;
+  const { contractState, contractUnjudged } = context.telemetry;
 
   function judgeUpTo(second: number): EventRecord[] {
     const events: EventRecord[] = [];
     if (judgedSecond === 0 || second - judgedSecond > MAX_CATCH_UP_S) judgedSecond = second - 1;
-    for (; judgedSecond < second; judgedSecond++) {
-      for (const one of watched) {
-        const before = stateOf(watched, one.contract);
-        const change = judgeSignal(one.contract, one.plan, one.memory, judgedSecond + 1);
-        if (change === null) continue;
-        const event = describeChange(
-          one,
-          change,
-          before,
-          stateOf(watched, one.contract),
-          (judgedSecond + 1) * 1000,
-          context.agent,
-        );
-        if (event !== null) events.push(event);
-      }
+    while (judgedSecond < second) {
+      judgedSecond++;
+      for (const contract of watched) judgeContract(contract, judgedSecond, events);
     }
     return events;
+  }
+
+  function judgeContract(contract: WatchedContract, second: number, events: EventRecord[]): void {
+    for (const signal of contract.signals) {
+      const before = contract.state;
+      const change = judgeWatched(signal, second);
+      if (change === null) continue;
+      contract.state = worstState(contract.signals.map(({ state }) => state));
+      const event = describeChange({ contract, signal, change, before, second, agent: context.agent });
+      if (event !== null) events.push(event);
+    }
+  }
+
+  /** While the agent itself did not run nobody was silent. */
+  function passGap(nowMs: number): void {
+    const gapMs = heardMs === 0 ? 0 : nowMs - heardMs;
+    heardMs = Math.max(heardMs, nowMs);
+    if (gapMs <= GAP_MS) return;
+    for (const { signals } of watched)
+      for (const { instances } of signals)
+        for (const { memory } of instances.values()) {
+          if (memory.watchedMs > 0) memory.watchedMs = nowMs;
+          if (memory.lastItemMs > 0) memory.lastItemMs += gapMs;
+        }
   }
 
   function emitValues(nowMs: number): Emission[] {
     if (watched.length === 0 || Math.floor(nowMs / everyMs) === Math.floor(sentMs / everyMs)) return [];
     const from = sentMs === 0 ? nowMs - everyMs : sentMs;
     sentMs = nowMs;
-    const resources = context.contracts.map((contract) => {
-      const points = watched.filter((one) => one.contract === contract);
-      const point = (value: (one: Watched) => number) =>
-        points.map((one) => ({ attributes: { 'signal.name': one.plan.name }, value: value(one) }));
+    const resources = watched.map(({ plan, signals }) => {
+      const points = (value: (signal: WatchedSignal) => number) =>
+        signals.map((signal) => ({ attributes: { 'signal.name': signal.plan.name }, value: value(signal) }));
+      const gauge = (name: string, description: string, value: (signal: WatchedSignal) => number) => ({
+        kind: 'gauge' as const,
+        name,
+        unit: '1',
+        description,
+        points: points(value),
+      });
       return {
-        attributes: { 'service.name': contract.service, 'plumbline.agent': context.agent },
+        attributes: { ...identityOf(plan), 'plumbline.agent': context.agent },
         metrics: [
-          {
-            kind: 'gauge' as const,
-            name: 'plumbline.contract.value',
-            unit: '1',
-            description: 'Share of bad items in the window',
-            points: point(({ memory }) => memory.value),
-          },
-          {
-            kind: 'gauge' as const,
-            name: 'plumbline.contract.state',
-            unit: '1',
-            description: '0 unknown, 1 healthy, 2 degraded, 3 breached',
-            points: point(({ memory }) => STATES.indexOf(memory.state)),
-          },
+          gauge('plumbline.contract.value', 'Value of the signal over its window', (signal) => worstValue(signal)),
+          gauge('plumbline.contract.state', '0 unknown, 1 healthy, 2 degraded, 3 breached', ({ state }) =>
+            STATES.indexOf(state),
+          ),
         ],
       };
     });
-    return [
-      {
-        stream: 'summaries',
-        signal: 'metrics',
-        bytes: serializeMetrics(resources, from, nowMs),
-        items: watched.length * 2,
-        timeMs: nowMs,
-        ends: false,
-      },
-    ];
+    const items = resources.reduce(
+      (sum, { metrics }) => sum + metrics.reduce((all, one) => all + one.points.length, 0),
+      0,
+    );
+    const bytes = serializeMetrics(resources, from, nowMs);
+    return [{ stream: 'summaries', signal: 'metrics', bytes, items, timeMs: nowMs, ends: false }];
   }
 
+  function showStates(): void {
+    for (const { plan, signals } of watched)
+      for (const signal of signals)
+        contractState.set({ service: plan.service, signal: signal.plan.name }, STATES.indexOf(signal.state));
+  }
+
+  // Contracts that a reload removed have no state any more.
+  contractState.reset();
+  showStates();
   return {
     merge(out, at, end, receivedMs) {
-      for (let row = at; row < end; row += MEASURE_ROW_BYTES) {
-        const one = byKey.get(out.getUint32(row, true));
-        if (one !== undefined)
-          addMeasured(one.memory, receivedMs, out.getFloat64(row + 8, true), out.getFloat64(row + 16, true));
-      }
+      const tables = readMeasurements(out, at, end);
+      if (tables === null) return;
+      mergeMeasurements(tables, receivedMs, {
+        bytes: context.pool.bytes,
+        find(key, group, name) {
+          const found = byKey.get(key);
+          return found === undefined ? null : instanceOf(found.signal, group, name);
+        },
+        unjudged({ plan }, reason, items) {
+          const service = byKey.get(plan.key)?.contract.plan.service ?? '';
+          contractUnjudged.inc({ service, signal: plan.name, reason }, items);
+        },
+      });
     },
     tick(nowMs) {
+      passGap(nowMs);
+      const before = judgedSecond;
       const events = judgeUpTo(Math.floor(nowMs / 1000));
+      if (judgedSecond !== before) showStates();
       const emissions = emitValues(nowMs);
-      for (const { contract, plan, memory } of watched) {
-        context.telemetry.contractState.set(
-          { service: contract.service, signal: plan.name },
-          STATES.indexOf(memory.state),
-        );
-      }
       if (events.length > 0)
         emissions.unshift({
           stream: 'events',
@@ -122,15 +151,21 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
         });
       return emissions;
     },
-    save: () =>
-      ({ judgedSecond, sentMs, memories: watched.map(({ plan, memory }) => [plan.key, memory]) }) satisfies Saved,
-    report: () => context.contracts.map((contract) => reportOf(contract, watched)),
+    save: () => ({ judgedSecond, sentMs, heardMs, watch: saveWatch(watched) }) satisfies Saved,
+    report: () => watched.map((contract) => reportOf(contract)),
   };
 }
 
-/** A saved memory whose window is still the plan's. */
-function fitting(memory: SignalMemory | undefined, plan: SignalPlan): SignalMemory | undefined {
-  const fresh = newMemory(plan);
-  const fits = memory?.slotMs === fresh.slotMs && memory.slots.length === fresh.slots.length;
-  return fits ? memory : undefined;
+function worstValue(signal: WatchedSignal): number {
+  return worstInstance(signal)?.memory.judged.value ?? 0;
+}
+
+/** The judged service as a resource. */
+function identityOf({ service, namespace, environment, serviceVersion }: WatchedContract['plan']) {
+  return {
+    'service.name': service,
+    ...(namespace === null ? {} : { 'service.namespace': namespace }),
+    ...(environment === null ? {} : { 'deployment.environment.name': environment }),
+    ...(serviceVersion === null ? {} : { 'service.version': serviceVersion }),
+  };
 }

@@ -20,7 +20,7 @@ export function createSelector(additions: readonly Addition[], views: Views): Se
   const { reader, span, log } = views;
   const bytes = views.pool.bytes;
   const table = views.traces === null ? null : new Uint32Array(views.traces.memory);
-  const contracts = new ContractMeasure(views.contracts, reader, span, log);
+  const contracts = new ContractMeasure(views.contracts, reader, span, log, views.point);
   const random: Bits56 = { high: 0, low: 0 };
   const ot = new OtState();
   let hasTraceState = false;
@@ -58,6 +58,8 @@ export function createSelector(additions: readonly Addition[], views: Views): Se
   return {
     additions,
     begin(withTraceState) {
+      // What it counts is not asked for: only whether a span is slow.
+      contracts.reset();
       hasTraceState = withTraceState;
       // The table may have changed since the last frame.
       lastLow = 0;

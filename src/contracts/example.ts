@@ -1,0 +1,72 @@
+/** Examples within a contract: telemetry in a few words, and the states it must lead to. Their schema; src/cli/check runs them. */
+import { type Static, Type } from 'typebox';
+
+const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()]);
+const Values = Type.Record(Type.String(), Scalar, {
+  description:
+    'Attributes and intrinsic keys (span.name, span.kind, status, severity, body); resource.KEY for the resource',
+});
+const duration = (description: string, byDefault?: string) =>
+  Type.String({ format: 'duration', description, ...(byDefault === undefined ? {} : { default: byDefault }) });
+
+/** What every kind of telemetry in an example has. */
+const SPREAD = {
+  count: Type.Integer({ minimum: 0, maximum: 100_000, default: 100, description: 'How many' }),
+  over: duration('Spread evenly over this long', '60s'),
+  set: Type.Optional(Values),
+};
+const Vary = <Changes extends Parameters<typeof Type.Record>[1]>(changes: Changes) =>
+  Type.Optional(
+    Type.Record(Type.String({ pattern: '^\\d+(\\.\\d+)?%$' }), changes, {
+      description: 'Shares of them that are different, evenly spread: 50%: { status: error }',
+    }),
+  );
+
+const Spans = Type.Object(
+  { ...SPREAD, duration: duration('How long each takes', '10ms'), vary: Vary(Values) },
+  { additionalProperties: false, description: 'Spans; `duration` may be varied, too' },
+);
+const Logs = Type.Object(
+  { ...SPREAD, vary: Vary(Values) },
+  { additionalProperties: false, description: 'Log records' },
+);
+const Metric = Type.Object(
+  {
+    name: Type.String({ minLength: 1, description: 'Name of the metric' }),
+    type: Type.Union([Type.Literal('gauge'), Type.Literal('sum'), Type.Literal('histogram')], {
+      description: 'Kind of its points',
+    }),
+    unit: Type.String({ default: '', description: 'Unit as the metric says it: s, ms, By, {row}' }),
+    every: duration('How often a point is exported', '10s'),
+    value: Type.Optional(
+      Type.Union([Type.Number(), Type.Array(Type.Number(), { minItems: 1 })], {
+        description:
+          'Of a gauge its value, of a sum what each point adds, of a histogram what is recorded; a list in turn',
+      }),
+    ),
+    ...SPREAD,
+    vary: Vary(Values),
+  },
+  { additionalProperties: false, description: 'A metric: `count` is how many a histogram records in all' },
+);
+const list = <Kind extends typeof Spans | typeof Logs | typeof Metric>(kind: Kind) =>
+  Type.Optional(Type.Union([kind, Type.Array(kind, { minItems: 1 })]));
+
+export const STATE_WORDS = ['unknown', 'healthy', 'degraded', 'breached'] as const;
+
+export const exampleSchema = Type.Object(
+  {
+    name: Type.String({ minLength: 1, description: 'What it shows, in a few words' }),
+    spans: list(Spans),
+    logs: list(Logs),
+    metrics: list(Metric),
+    then_silent_for: Type.Optional(duration('How long nothing comes afterwards')),
+    expect: Type.Record(
+      Type.String(),
+      Type.Unsafe<(typeof STATE_WORDS)[number]>(Type.Union(STATE_WORDS.map((word) => Type.Literal(word)))),
+      { minProperties: 1, description: 'State of each signal at the end, by its name' },
+    ),
+  },
+  { additionalProperties: false },
+);
+export type Example = Static<typeof exampleSchema>;

@@ -1,0 +1,103 @@
+/** All that main remembers of one signal (of one instance, where a contract judges each), and how what workers measured gets there. */
+import { type Judged, newJudged } from './judged.ts';
+import type { SignalPlan } from './plan.ts';
+import { type MeasuredPoint, Point, type SavedSeries, SeriesTable } from './series.ts';
+import { Intervals } from './spread.ts';
+import { BURN_PAIRS } from './threshold.ts';
+import { type Amounts, FINE_WINDOW_MS, noAmounts, type SavedWindow, Window } from './window.ts';
+
+export interface SignalMemory {
+  window: Window;
+  /** Of values and distributions: what the numbers in spreads stand for. */
+  intervals: Intervals;
+  /** Of metrics alone. */
+  series: SeriesTable | null;
+  /** Since when it has been watched without a gap, Unix milliseconds; 0 until the first second is judged. */
+  watchedMs: number;
+  fromStart: boolean;
+  /** When the last item came; 0 before the first. */
+  lastItemMs: number;
+  /** Items of spans and logs, each counted as one whatever it stands for. */
+  seen: number;
+  judged: Judged;
+}
+
+/** `fromStart`: cumulative series count from their own beginning, whenever that was; else only from when they are watched. */
+export function newMemory(plan: SignalPlan, fromStart = false): SignalMemory {
+  const { fineMs, coarseMs } = windowsOf(plan);
+  return {
+    window: new Window(fineMs, coarseMs, plan.measured === 'take'),
+    intervals: new Intervals(),
+    series: plan.of === 'metrics' ? new SeriesTable(needsSteps(plan) ? plan.windowMs : 0) : null,
+    watchedMs: 0,
+    fromStart,
+    lastItemMs: 0,
+    seen: 0,
+    judged: newJudged(),
+  };
+}
+
+function windowsOf(plan: SignalPlan): { fineMs: number; coarseMs: number } {
+  if (plan.measured === 'silence') return { fineMs: 1000, coarseMs: 0 };
+  if (plan.measured === 'burn') return { fineMs: BURN_PAIRS[0].shortMs, coarseMs: BURN_PAIRS[1].longMs };
+  return plan.windowMs > FINE_WINDOW_MS
+    ? { fineMs: 0, coarseMs: plan.windowMs }
+    : { fineMs: plan.windowMs, coarseMs: 0 };
+}
+
+/** Rates, and what is taken of numbers, look at each series over time; all else adds up over series. */
+export function needsSteps(plan: SignalPlan): boolean {
+  return plan.of === 'metrics' && (plan.measured === 'rate' || plan.measured === 'take');
+}
+
+/** Adds items of spans or log records that were received at `receivedMs`. */
+export function addItems(memory: SignalMemory, receivedMs: number, amounts: Amounts): void {
+  memory.window.add(receivedMs, amounts);
+  memory.lastItemMs = Math.max(memory.lastItemMs, receivedMs);
+}
+
+/** Adds a data point. */
+export function addPoint(plan: SignalPlan, memory: SignalMemory, receivedMs: number, point: MeasuredPoint): void {
+  const sinceMs = memory.fromStart ? 0 : memory.watchedMs || Infinity;
+  const step = memory.series?.step(point, receivedMs, sinceMs) ?? null;
+  if (step === null) return;
+  // A counter that did not rise says that nothing came; whoever says how something stands has come.
+  if (step.a > 0 || (point.flags & Point.value) !== 0) memory.lastItemMs = Math.max(memory.lastItemMs, receivedMs);
+  if (!needsSteps(plan)) memory.window.add(receivedMs, { ...noAmounts(), items: step.a, sum: step.b });
+}
+
+export interface SavedMemory {
+  window: SavedWindow;
+  intervals: number[];
+  series: SavedSeries[] | null;
+  watchedMs: number;
+  lastItemMs: number;
+  seen: number;
+  judged: Judged;
+}
+
+export function saveMemory(memory: SignalMemory): SavedMemory {
+  const { window, intervals, series, watchedMs, lastItemMs, seen, judged } = memory;
+  return {
+    window: window.save(),
+    intervals: intervals.save(),
+    series: series?.save() ?? null,
+    watchedMs,
+    lastItemMs,
+    seen,
+    judged: structuredClone(judged),
+  };
+}
+
+/** The memory of a signal whose definition is the saved one's; its window may be another. */
+export function restoreMemory(plan: SignalPlan, saved: SavedMemory): SignalMemory {
+  const memory = newMemory(plan);
+  memory.intervals = Intervals.restore(saved.intervals);
+  memory.window.restore(saved.window);
+  memory.series?.restore(saved.series ?? []);
+  memory.watchedMs = saved.watchedMs;
+  memory.lastItemMs = saved.lastItemMs;
+  memory.seen = saved.seen;
+  memory.judged = structuredClone(saved.judged);
+  return memory;
+}

@@ -1,0 +1,139 @@
+/** Main's side of what workers measured: cells, points and operations into the memory of their signals, in the journal's order. */
+import type { Evidence } from './evidence.ts';
+import { addItems, addPoint, type SignalMemory } from './memory.ts';
+import type { SignalPlan } from './plan.ts';
+import { boundsOf, type Measurements, WIDTHS } from './rows.ts';
+import type { Spread } from './spread.ts';
+
+/** Where a cell's numbers go. */
+export interface Target {
+  plan: SignalPlan;
+  memory: SignalMemory;
+  evidence: Evidence;
+}
+
+export interface MergeOptions {
+  /** The target of a signal's key and an instance; null for what nobody asks about any more. `name` reads the instance's name. */
+  find(key: number, group: number, name: () => string): Target | null;
+  /** Items that were not judged, and why. */
+  unjudged(target: Target, reason: 'late' | 'unmeasured', items: number): void;
+  /** Bytes that the addresses in the tables point into. */
+  bytes: Buffer;
+}
+
+export function mergeMeasurements(tables: Measurements, receivedMs: number, options: MergeOptions): void {
+  const targets = cellsOf(tables, options);
+  const spreads = spreadsOf(tables.buckets, 2, targets.length, (row, cell) => {
+    const [low, high] = boundsOf(tables.buckets[row + 1] as number);
+    return targets[cell]?.memory.intervals.idOf(low, high) ?? -1;
+  });
+  targets.forEach((target, cell) => {
+    if (target !== null) mergeCell(tables, cell, target, receivedMs, spreads[cell] ?? null, options);
+  });
+  mergePoints(tables, targets, receivedMs);
+  mergeOperations(tables, targets, receivedMs, options.bytes);
+}
+
+function cellsOf({ identity }: Measurements, { find, bytes }: MergeOptions): (Target | null)[] {
+  return Array.from({ length: identity.length / WIDTHS.identity }, (_, cell) => {
+    const number = (i: number) => identity[cell * WIDTHS.identity + i] as number;
+    return find(number(0), number(1), () => text(bytes, number(2), number(3)));
+  });
+}
+
+function mergeCell(
+  { numbers, traces }: Measurements,
+  cell: number,
+  target: Target,
+  receivedMs: number,
+  spread: Spread | null,
+  { bytes, unjudged }: MergeOptions,
+): void {
+  const at = cell * WIDTHS.numbers;
+  const number = (i: number) => numbers[at + i] as number;
+  const items = number(0);
+  if (items > 0)
+    addItems(target.memory, receivedMs, {
+      items,
+      sum: number(1),
+      min: number(2),
+      max: number(3),
+      last: number(4),
+      spread,
+    });
+  target.memory.seen += number(5);
+  if (number(6) > 0) unjudged(target, 'late', number(6));
+  if (number(7) > 0) unjudged(target, 'unmeasured', number(7));
+  const from = cell * WIDTHS.traces;
+  const count = Math.min(traces[from] as number, WIDTHS.traces - 1);
+  for (let i = 1; i <= count; i++) {
+    const idAt = traces[from + i] as number;
+    target.evidence.addTrace(receivedMs, bytes.toString('hex', idAt, idAt + 16));
+  }
+}
+
+function mergePoints({ points, entries }: Measurements, targets: readonly (Target | null)[], receivedMs: number): void {
+  const cellOf = (point: number) => points[point * WIDTHS.points] as number;
+  const spreads = spreadsOf(entries, 3, points.length / WIDTHS.points, (row, point) => {
+    const intervals = targets[cellOf(point)]?.memory.intervals;
+    return intervals?.idOf(entries[row + 1] as number, entries[row + 2] as number) ?? -1;
+  });
+  for (let point = 0; point < points.length / WIDTHS.points; point++) {
+    const target = targets[cellOf(point)];
+    if (!target) continue;
+    const number = (i: number) => points[point * WIDTHS.points + i] as number;
+    addPoint(target.plan, target.memory, receivedMs, {
+      flags: number(1),
+      series: number(2),
+      startMs: number(3),
+      timeMs: number(4),
+      a: number(5),
+      b: number(6),
+      spread: spreads[point] ?? null,
+    });
+  }
+}
+
+/**
+ * Rows of four, of which the first is the owner and `countAt` the count, as one spread for each owner; `identify` gives the interval's
+ * number, -1 for none.
+ */
+function spreadsOf(
+  rows: Float64Array,
+  countAt: number,
+  owners: number,
+  identify: (row: number, owner: number) => number,
+): (Spread | undefined)[] {
+  const spreads = new Array<Spread | undefined>(rows.length === 0 ? 0 : owners);
+  for (let row = 0; row < rows.length; row += WIDTHS.entries) {
+    const owner = rows[row] as number;
+    const id = identify(row, owner);
+    if (id < 0) continue;
+    const spread = spreads[owner] ?? new Map<number, number>();
+    spread.set(id, (spread.get(id) ?? 0) + (rows[row + countAt] as number));
+    spreads[owner] = spread;
+  }
+  return spreads;
+}
+
+function mergeOperations(
+  { tallies, operations }: Measurements,
+  targets: readonly (Target | null)[],
+  receivedMs: number,
+  bytes: Buffer,
+): void {
+  for (let row = 0; row < tallies.length; row += WIDTHS.tallies) {
+    const target = targets[tallies[row] as number];
+    if (!target) continue;
+    const at = (tallies[row + 1] as number) * WIDTHS.operations;
+    const number = (i: number) => operations[at + i] as number;
+    target.evidence.addOperation(receivedMs, number(0), tallies[row + 2] as number, tallies[row + 3] as number, () => ({
+      name: text(bytes, number(1), number(2)),
+      version: text(bytes, number(3), number(4)),
+    }));
+  }
+}
+
+function text(bytes: Buffer, at: number, length: number): string {
+  return bytes.toString('utf8', at, at + length);
+}

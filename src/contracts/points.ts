@@ -1,0 +1,259 @@
+// HOT: once per data point. Bench: bench/micro/contracts/measure.bench.ts
+/** Reads, in a worker, what contracts measure of data points; which of it is new since the point before is main's to say (series.ts). */
+import { readBounds, readBucketCounts, readBuckets } from '../otlp/buckets.ts';
+import { MetricKind, type MetricView, Temporality } from '../otlp/metrics.ts';
+import type { PointView } from '../otlp/points.ts';
+import { HASH_SEED, hashBytes, type Reader, sameBytes } from '../otlp/protobuf.ts';
+import type { Envelope } from '../otlp/resource.ts';
+import type { Cells } from './cells.ts';
+import { createPointItem } from './items.ts';
+import { type Condition, compileConditions, type Item, matchesAll } from './match.ts';
+import type { Contract } from './measure.ts';
+import type { SignalPlan } from './plan.ts';
+import { Point } from './series.ts';
+
+/** A signal over metrics, compiled. */
+interface Signal {
+  index: number;
+  plan: SignalPlan;
+  names: Buffer[];
+  where: Condition[];
+  bad: Condition[][];
+  /** Limits or values are durations: the metric's unit has to be one of time. */
+  inMs: boolean;
+}
+
+/** Buckets of one histogram that are looked at; no SDK makes as many. */
+const MOST_BUCKETS = 1024;
+const SECOND_SEED = 0x9747_b28c;
+/** UCUM's names, as semantic conventions use them, and what people write. */
+const UNITS_MS: readonly (readonly [name: Buffer, ms: number])[] = Object.entries({
+  s: 1000,
+  ms: 1,
+  us: 1e-3,
+  µs: 1e-3,
+  ns: 1e-6,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  seconds: 1000,
+  milliseconds: 1,
+}).map(([name, ms]) => [Buffer.from(name), ms]);
+
+export class PointMeasure {
+  readonly #signals = new Map<Contract, Signal[]>();
+  readonly #cells: Cells;
+  readonly #reader: Reader;
+  readonly #point: PointView;
+  readonly #item: Item;
+  readonly #counts = new Float64Array(MOST_BUCKETS);
+  readonly #bounds = new Float64Array(MOST_BUCKETS);
+  /** Signals of the resource, then of the metric, with their cells and the contract's patience with late points. */
+  #ofResource: { signal: Signal; cell: number; lateAfterMs: number }[] = [];
+  #ofMetric: { signal: Signal; cell: number; lateAfterMs: number }[] = [];
+  /** Milliseconds of the metric's unit; NaN when it is none of time. */
+  #unitMs = Number.NaN;
+  #resourceHash = -1;
+  #flags = 0;
+
+  constructor(contracts: readonly Contract[], cells: Cells, reader: Reader, point: PointView) {
+    this.#cells = cells;
+    this.#reader = reader;
+    this.#point = point;
+    this.#item = createPointItem(point);
+    for (const contract of contracts) {
+      const signals = contract.plan.signals.flatMap((plan, index) =>
+        plan.of === 'metrics' ? [compileSignal(plan, index)] : [],
+      );
+      if (signals.length > 0) this.#signals.set(contract, signals);
+    }
+  }
+
+  enterResource(active: readonly Contract[], bases: readonly number[], count: number): void {
+    this.#ofResource = [];
+    this.#ofMetric = [];
+    this.#resourceHash = -1;
+    if (this.#signals.size === 0) return;
+    for (let c = 0; c < count; c++) {
+      const { lateAfterMs } = active[c]!.plan;
+      for (const signal of this.#signals.get(active[c]!) ?? [])
+        this.#ofResource.push({ signal, cell: bases[c]! + signal.index, lateAfterMs });
+    }
+  }
+
+  metric(metric: MetricView): void {
+    this.#ofMetric = this.#ofResource.filter(({ signal }) => this.#isNamed(metric, signal.names));
+    if (this.#ofMetric.length === 0) return;
+    this.#flags = flagsOf(metric);
+    this.#unitMs = Number.NaN;
+    for (const [name, ms] of UNITS_MS) if (this.#isText(metric.unitAt, metric.unitLength, name)) this.#unitMs = ms;
+  }
+
+  #isNamed({ nameAt, nameLength }: MetricView, names: readonly Buffer[]): boolean {
+    for (let i = 0; i < names.length; i++) if (this.#isText(nameAt, nameLength, names[i]!)) return true;
+    return false;
+  }
+
+  #isText(at: number, length: number, text: Buffer): boolean {
+    return length === text.length && sameBytes(this.#reader.bytes, at, text, 0, length);
+  }
+
+  point(point: PointView, metric: MetricView, envelope: Envelope, receivedMs: number): void {
+    for (let i = 0; i < this.#ofMetric.length; i++) {
+      const { signal, cell, lateAfterMs } = this.#ofMetric[i]!;
+      if (!matchesAll(signal.where, this.#item, envelope, this.#reader)) continue;
+      const timeMs = point.timeMs();
+      if (receivedMs - timeMs > lateAfterMs && timeMs > 0) this.#cells.late(cell);
+      else this.#measure(signal, cell, metric, envelope, timeMs > 0 ? timeMs : receivedMs);
+    }
+  }
+
+  #measure(signal: Signal, cell: number, metric: MetricView, envelope: Envelope, timeMs: number): void {
+    const point = this.#point;
+    const isNumber = metric.kind === MetricKind.gauge || metric.kind === MetricKind.sum;
+    const series = this.#seriesOf(metric, envelope);
+    const startMs = (point.startHigh * 0x1_0000_0000 + point.startLow) / 1e6;
+    if (point.noRecordedValue) {
+      this.#cells.point(cell, this.#flags | Point.noValue, series, startMs, timeMs, 0, 0);
+      return;
+    }
+    const isOdd =
+      (signal.inMs && Number.isNaN(this.#unitMs)) ||
+      (isNumber && (!point.hasValue || !Number.isFinite(point.value))) ||
+      (!isNumber && !Number.isFinite(point.sum));
+    if (isOdd) {
+      this.#cells.odd(cell);
+      return;
+    }
+    if (signal.plan.measured === 'share' || signal.plan.measured === 'burn')
+      this.#share(signal, cell, isNumber, series, startMs, timeMs, envelope);
+    else this.#take(signal, cell, isNumber, series, startMs, timeMs);
+  }
+
+  /** Sums weigh by their value, histograms by their count, points of gauges are one each. */
+  #share(
+    signal: Signal,
+    cell: number,
+    isNumber: boolean,
+    series: number,
+    startMs: number,
+    timeMs: number,
+    envelope: Envelope,
+  ): void {
+    const point = this.#point;
+    const isGauge = (this.#flags & Point.value) !== 0;
+    const items = isGauge ? 1 : isNumber ? point.value : point.count;
+    let bad = 0;
+    if (signal.plan.slowerThanMs === null) bad = this.#isBad(signal, envelope) ? items : 0;
+    else if (!isNumber) bad = this.#countAbove(signal.plan.slowerThanMs / this.#unitMs);
+    else if (isGauge) bad = point.value * this.#unitMs > signal.plan.slowerThanMs ? 1 : 0;
+    // Each point of a gauge is an item of its own: nothing is subtracted.
+    const flags = isGauge ? Point.gauge : this.#flags;
+    this.#cells.point(cell, flags, series, startMs, timeMs, items, bad);
+  }
+
+  #take(signal: Signal, cell: number, isNumber: boolean, series: number, startMs: number, timeMs: number): void {
+    const point = this.#point;
+    const unit = signal.inMs ? this.#unitMs : 1;
+    const a = isNumber ? point.value * unit : point.count;
+    const row = this.#cells.point(cell, this.#flags, series, startMs, timeMs, a, point.sum * unit);
+    if (isNumber || signal.plan.measured !== 'take') return;
+    if (signal.plan.take === 'mean' || signal.plan.take === 'sum') return;
+    this.#eachBucket((low, high, count) => this.#cells.entry(row, low * unit, high * unit, count));
+  }
+
+  #isBad(signal: Signal, envelope: Envelope): boolean {
+    for (let i = 0; i < signal.bad.length; i++)
+      if (matchesAll(signal.bad[i]!, this.#item, envelope, this.#reader)) return true;
+    return false;
+  }
+
+  /** Items above a limit, as if they lay evenly in the bucket that holds it. */
+  #countAbove(limit: number): number {
+    let above = 0;
+    this.#eachBucket((low, high, count) => {
+      if (low >= limit) above += count;
+      else if (high > limit) above += (count * (high - limit)) / (high - low);
+    });
+    return above;
+  }
+
+  /** Buckets that hold something. The outermost have the minimum and maximum as bounds, where the point says them. */
+  #eachBucket(visit: (low: number, high: number, count: number) => void): void {
+    const point = this.#point;
+    const { kind } =
+      point.positive.counts.count + point.negative.counts.count + point.zeroCount > 0 ? EXPONENTIAL : EXPLICIT;
+    if (kind === 'explicit') this.#eachExplicit(visit);
+    else this.#eachExponential(visit);
+  }
+
+  #eachExplicit(visit: (low: number, high: number, count: number) => void): void {
+    const point = this.#point;
+    const counts = this.#counts;
+    const bounds = this.#bounds;
+    const count = readBucketCounts(this.#reader, point, counts);
+    const bounded = readBounds(this.#reader, point, bounds);
+    if (count === 0 && point.count > 0) visit(point.hasMin ? point.min : 0, point.hasMax ? point.max : 0, point.count);
+    for (let i = 0; i < count; i++) {
+      if (counts[i] === 0) continue;
+      const first = bounded > 0 ? bounds[0]! : 0;
+      const low = i > 0 ? bounds[i - 1]! : point.hasMin ? point.min : Math.min(0, first);
+      const high = i < bounded ? bounds[i]! : point.hasMax ? Math.max(point.max, low) : low * 2;
+      visit(Math.min(low, high), Math.max(low, high), counts[i]!);
+    }
+  }
+
+  #eachExponential(visit: (low: number, high: number, count: number) => void): void {
+    const point = this.#point;
+    const counts = this.#counts;
+    const base = 2 ** (2 ** -point.scale);
+    if (point.zeroCount > 0) visit(-point.zeroThreshold, point.zeroThreshold, point.zeroCount);
+    const positive = readBuckets(this.#reader, point, 'positive', counts);
+    for (let i = 0; i < positive; i++)
+      if (counts[i] !== 0)
+        visit(base ** (point.positive.offset + i), base ** (point.positive.offset + i + 1), counts[i]!);
+    const negative = readBuckets(this.#reader, point, 'negative', counts);
+    for (let i = 0; i < negative; i++)
+      if (counts[i] !== 0)
+        visit(-(base ** (point.negative.offset + i + 1)), -(base ** (point.negative.offset + i)), counts[i]!);
+  }
+
+  /** 53 bits of the metric's name, the resource and the point's attributes, in whatever order they come. */
+  #seriesOf({ nameAt, nameLength }: MetricView, envelope: Envelope): number {
+    const { bytes } = this.#reader;
+    if (this.#resourceHash < 0)
+      this.#resourceHash = hashBytes(bytes, envelope.resourceAt, envelope.resourceEnd - envelope.resourceAt, HASH_SEED);
+    let low = hashBytes(bytes, nameAt, nameLength, this.#resourceHash);
+    let high = hashBytes(bytes, nameAt, nameLength, SECOND_SEED ^ this.#resourceHash);
+    const { attributes } = this.#point;
+    for (let i = 0; i < attributes.count; i++) {
+      const at = attributes.keyAt(i);
+      const end = attributes.valueAt(i) < 0 ? at + attributes.keyLength(i) : attributes.valueEnd(i);
+      low = (low + hashBytes(bytes, at, end - at, HASH_SEED)) >>> 0;
+      high = (high + hashBytes(bytes, at, end - at, SECOND_SEED)) >>> 0;
+    }
+    return (high >>> 11) * 0x1_0000_0000 + low;
+  }
+}
+
+const EXPLICIT = { kind: 'explicit' } as const;
+const EXPONENTIAL = { kind: 'exponential' } as const;
+
+function flagsOf({ kind, temporality, monotonic }: MetricView): number {
+  if (kind === MetricKind.gauge) return Point.gauge | Point.value;
+  const isDelta = temporality === Temporality.delta;
+  // What goes up and down says how it stands; as a delta it says by how much it changed.
+  if (kind === MetricKind.sum && !monotonic) return isDelta ? 0 : Point.value;
+  return isDelta ? 0 : Point.cumulative;
+}
+
+function compileSignal(plan: SignalPlan, index: number): Signal {
+  return {
+    index,
+    plan,
+    names: plan.metrics.map((name) => Buffer.from(name)),
+    where: plan.where === null ? [] : compileConditions(plan.where),
+    bad: plan.bad.map(compileConditions),
+    inMs: plan.slowerThanMs !== null || plan.unit === 'ms',
+  };
+}

@@ -1,0 +1,213 @@
+/** What a signal's value is at a second: the past that memory.ts keeps, added up as the contract says. Judges nothing. */
+import type { SignalMemory } from './memory.ts';
+import { needsSteps } from './memory.ts';
+import type { SignalPlan } from './plan.ts';
+import { Point, type Series, type SeriesTable, type Step, spreadOfSteps, stepsWithin } from './series.ts';
+import { quantileOf } from './spread.ts';
+import { BURN_PAIRS } from './threshold.ts';
+import { type Amounts, FINE_WINDOW_MS } from './window.ts';
+
+export interface Reading {
+  /** A share from 0 to 1, items a second, milliseconds, or the number taken; of an objective how fast its budget burns: 1 is too fast. */
+  value: number;
+  items: number;
+  /** Whether that is enough to say anything. */
+  enough: boolean;
+}
+
+const SECOND_MS = 1000;
+const MINUTE_MS = 60_000;
+
+/** The reading of the whole seconds that ended at `second`. */
+export function readSignal(plan: SignalPlan, memory: SignalMemory, second: number): Reading {
+  switch (plan.measured) {
+    case 'share': {
+      const { items, sum } = sharesOf(memory, second, plan.windowMs);
+      return { value: items > 0 ? sum / items : 0, items, enough: items >= plan.minItems };
+    }
+    case 'burn':
+      return readBurn(plan, memory, second);
+    case 'rate':
+      return plan.of === 'metrics' ? readMetricRate(plan, memory, second) : readRate(plan, memory, second);
+    case 'take':
+      return plan.of === 'metrics' ? readMetricTake(plan, memory, second) : readTake(plan, memory, second);
+    case 'silence':
+      return readSilence(plan, memory, second);
+    default:
+      return plan.measured satisfies never;
+  }
+}
+
+/** Items and bad items of a window; series of metrics that are not stale and have no point within it count with their last. */
+function sharesOf(memory: SignalMemory, second: number, windowMs: number): Amounts {
+  const total = memory.window.sum(second, windowMs);
+  if (memory.series === null) return total;
+  const fromMs = windowStartMs(second, windowMs);
+  for (const series of memory.series.all.values()) {
+    const last = series.steps.at(-1);
+    if (last === undefined || last.receivedMs >= fromMs || memory.series.isStale(series, second * SECOND_MS)) continue;
+    total.items += last.a;
+    total.sum += last.b;
+  }
+  return total;
+}
+
+/** Windows over ten minutes begin at a whole minute. */
+function windowStartMs(second: number, windowMs: number): number {
+  const fromMs = (second - Math.max(1, Math.ceil(windowMs / SECOND_MS))) * SECOND_MS;
+  return windowMs <= FINE_WINDOW_MS ? fromMs : Math.ceil(fromMs / MINUTE_MS) * MINUTE_MS;
+}
+
+/**
+ * The value is how far the worse pair of windows burns beyond what is too fast, in both of its windows: over 1 breaches.
+ * https://sre.google/workbook/alerting-on-slos/ (multiwindow, multi-burn-rate)
+ */
+function readBurn(plan: SignalPlan, memory: SignalMemory, second: number): Reading {
+  const budget = plan.budget ?? 1;
+  let value = 0;
+  let enough = false;
+  let items = 0;
+  for (const { longMs, shortMs, factor } of BURN_PAIRS) {
+    const short = sharesOf(memory, second, shortMs);
+    const long = sharesOf(memory, second, longMs);
+    items = long.items;
+    if (short.items < plan.minItems) continue;
+    enough = true;
+    value = Math.max(value, Math.min(short.sum / short.items, long.sum / long.items) / budget / factor);
+  }
+  return { value, items, enough };
+}
+
+/** A rate needs a whole window: of half a window only half has been counted. */
+function isWatched(plan: SignalPlan, memory: SignalMemory, second: number): boolean {
+  return memory.watchedMs > 0 && second * SECOND_MS - memory.watchedMs >= plan.windowMs;
+}
+
+function readRate(plan: SignalPlan, memory: SignalMemory, second: number): Reading {
+  const { items } = memory.window.sum(second, plan.windowMs);
+  const seconds = (second * SECOND_MS - windowStartMs(second, plan.windowMs)) / SECOND_MS;
+  return { value: items / seconds, items, enough: items >= plan.minItems && isWatched(plan, memory, second) };
+}
+
+function readTake(plan: SignalPlan, memory: SignalMemory, second: number): Reading {
+  const total = memory.window.sum(second, plan.windowMs);
+  const { items } = total;
+  return { value: items > 0 ? takenOf(plan, memory, total) : 0, items, enough: items >= plan.minItems };
+}
+
+function takenOf(plan: SignalPlan, memory: SignalMemory, { items, sum, min, max, last, spread }: Amounts): number {
+  switch (plan.take) {
+    case 'last':
+      return last;
+    case 'min':
+      return min;
+    case 'max':
+      return max;
+    case 'mean':
+      return sum / items;
+    case 'sum':
+      return sum;
+    default:
+      return spread === null ? Number.NaN : quantileOf(spread, memory.intervals, plan.quantile ?? 0.5);
+  }
+}
+
+/** Silence is measured from the last item, before the first from when the signal was first watched. */
+function readSilence(plan: SignalPlan, memory: SignalMemory, second: number): Reading {
+  const fromMs = memory.lastItemMs > 0 ? memory.lastItemMs : memory.watchedMs;
+  const value = fromMs > 0 ? Math.max(0, second * SECOND_MS - fromMs) : 0;
+  return { value, items: memory.lastItemMs > 0 ? 1 : 0, enough: memory.lastItemMs > 0 || value > plan.breached };
+}
+
+interface Seen {
+  table: SeriesTable;
+  series: Series;
+  steps: Step[];
+}
+
+function seenSeries(plan: SignalPlan, memory: SignalMemory, second: number): Seen[] {
+  const table = memory.series;
+  if (table === null || !needsSteps(plan)) return [];
+  const fromMs = windowStartMs(second, plan.windowMs);
+  const seen: Seen[] = [];
+  for (const series of table.all.values()) {
+    const steps = stepsWithin(table, series, fromMs, second * SECOND_MS);
+    if (steps.length > 0) seen.push({ table, series, steps });
+  }
+  return seen;
+}
+
+/** Each series' increase over the time that its points cover; series add up. */
+function readMetricRate(plan: SignalPlan, memory: SignalMemory, second: number): Reading {
+  let value = 0;
+  let items = 0;
+  for (const { steps } of seenSeries(plan, memory, second)) {
+    let rise = 0;
+    let coveredMs = 0;
+    for (const step of steps) {
+      rise += plan.value === 'sum' ? step.b : step.a;
+      coveredMs += step.coveredMs;
+    }
+    value += (rise / coveredMs) * SECOND_MS;
+    items += steps.length;
+  }
+  return { value, items, enough: items >= plan.minItems };
+}
+
+/** Numbers: each series over time, then across series. Histograms merge first. */
+function readMetricTake(plan: SignalPlan, memory: SignalMemory, second: number): Reading {
+  const seen = seenSeries(plan, memory, second);
+  const items = seen.reduce((sum, { steps }) => sum + steps.length, 0);
+  if (items === 0) return { value: 0, items, enough: false };
+  const value = seen.some(({ steps }) => steps.some(({ spread }) => spread !== null))
+    ? takenOfHistograms(
+        plan,
+        memory,
+        seen.flatMap(({ steps }) => steps),
+      )
+    : takenAcross(plan, seen);
+  return { value, items, enough: items >= plan.minItems && !Number.isNaN(value) };
+}
+
+function takenOfHistograms(plan: SignalPlan, memory: SignalMemory, steps: readonly Step[]): number {
+  const count = steps.reduce((sum, { a }) => sum + a, 0);
+  const sum = steps.reduce((total, { b }) => total + b, 0);
+  if (plan.take === 'sum') return sum;
+  if (plan.take === 'mean') return sum / count;
+  const latest = steps.reduce((a, b) => (b.receivedMs >= a.receivedMs ? b : a));
+  const spread = plan.take === 'last' ? latest.spread : spreadOfSteps(steps);
+  if (spread === null) return Number.NaN;
+  const quantile = { min: 0, max: 1, last: 0.5 }[plan.take as 'min' | 'max' | 'last'] ?? plan.quantile ?? 0.5;
+  return quantileOf(spread, memory.intervals, quantile);
+}
+
+function takenAcross(plan: SignalPlan, seen: readonly Seen[]): number {
+  const values = seen.map(({ steps }) => takenOverTime(plan, steps));
+  const gauges = seen.every(({ series }) => (series.flags & Point.gauge) !== 0);
+  const across = plan.across ?? (gauges ? 'max' : 'sum');
+  const sum = values.reduce((total, value) => total + value, 0);
+  if (across === 'sum') return sum;
+  if (across === 'mean') return sum / values.length;
+  return values.reduce((best, value) => (across === 'max' ? Math.max(best, value) : Math.min(best, value)));
+}
+
+function takenOverTime(plan: SignalPlan, steps: readonly Step[]): number {
+  const sum = () => steps.reduce((total, { a }) => total + a, 0);
+  switch (plan.take) {
+    case 'min':
+      return steps.reduce((best, { a }) => Math.min(best, a), Infinity);
+    case 'max':
+      return steps.reduce((best, { a }) => Math.max(best, a), -Infinity);
+    case 'sum':
+      return sum();
+    case 'mean':
+      return sum() / steps.length;
+    case 'last':
+      return (steps.at(-1) as Step).a;
+    default: {
+      const sorted = steps.map(({ a }) => a).sort((a, b) => a - b);
+      // The nearest rank: a value that was there.
+      return sorted[Math.max(0, Math.ceil((plan.quantile ?? 0.5) * sorted.length) - 1)] as number;
+    }
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * The series of a metric, on main: cumulative points become what they rose by, resets and duplicates are seen, and a series that has
+ * gone quiet is stale after three of its export intervals. https://opentelemetry.io/docs/specs/otel/metrics/data-model/#resets-and-gaps
+ */
+import { addSpread, type Spread } from './spread.ts';
+
+/**
+ * Bits of a point's flags. `cumulative`: it counts from `startMs` on, and only what it rose by matters. `value`: it says how something
+ * stands at `timeMs`. Neither: it adds what came since the point before. `gauge`: of a gauge.
+ */
+export const Point = { cumulative: 1, value: 2, gauge: 4, noValue: 8 } as const;
+
+/** One data point as a worker has read it; `a` and `b` are what the signal measures of it. */
+export interface MeasuredPoint {
+  series: number;
+  flags: number;
+  /** Unix milliseconds; 0 when the sender does not say. */
+  startMs: number;
+  timeMs: number;
+  /** Items, a count or a value. */
+  a: number;
+  /** Bad items, or the sum of a histogram. */
+  b: number;
+  spread: Spread | null;
+}
+
+/** What came between two points of a series. */
+export interface Step {
+  receivedMs: number;
+  coveredMs: number;
+  a: number;
+  b: number;
+  spread: Spread | null;
+}
+
+export interface Series {
+  flags: number;
+  startMs: number;
+  timeMs: number;
+  receivedMs: number;
+  /** Between its points, the shorter of the last two gaps; 0 until there were two points. */
+  intervalMs: number;
+  gapMs: number;
+  a: number;
+  b: number;
+  spread: Spread | null;
+  /** Oldest first; the last one stays until the series is forgotten. */
+  steps: Step[];
+}
+
+type Pairs = [number, number][] | null;
+export type SavedSeries = Omit<Series, 'spread' | 'steps' | 'receivedMs'> & {
+  key: number;
+  receivedMs: number | null;
+  spread: Pairs;
+  steps: (Omit<Step, 'spread'> & { spread: Pairs })[];
+};
+
+const MOST_SERIES = 2000;
+const MOST_STEPS = 1000;
+/** Until two points have come, and never less. */
+const USUAL_INTERVAL_MS = 60_000;
+const STALE_INTERVALS = 3;
+const REMEMBERED_MS = 3_600_000;
+
+export class SeriesTable {
+  readonly all = new Map<number, Series>();
+  /** Points of series beyond the bound. */
+  overflow = 0;
+  /** Steps older than this are needed no more, but the last. */
+  readonly #keepMs: number;
+
+  constructor(keepMs: number) {
+    this.#keepMs = keepMs;
+  }
+
+  /**
+   * What the point adds; null when it adds nothing: the first of a series, a duplicate, one without a value. A cumulative series that
+   * began after `sinceMs` counts from its beginning.
+   */
+  step(point: MeasuredPoint, receivedMs: number, sinceMs: number): Step | null {
+    const before = this.all.get(point.series);
+    if ((point.flags & Point.noValue) !== 0) {
+      // The sender says that the series has ended: stale at once.
+      if (before !== undefined) before.receivedMs = Number.NEGATIVE_INFINITY;
+      return null;
+    }
+    if (before === undefined && this.all.size >= MOST_SERIES && !this.#forget(receivedMs)) {
+      this.overflow++;
+      return null;
+    }
+    if (before !== undefined && isRepeated(before, point)) return null;
+    const step = this.#stepOf(before, point, receivedMs, sinceMs);
+    const series = before ?? newSeries();
+    follow(series, point, receivedMs);
+    if (before === undefined) this.all.set(point.series, series);
+    if (step === null) return null;
+    series.steps.push(step);
+    while (series.steps.length > 1 && (series.steps.length > MOST_STEPS || this.#isOld(series.steps[0], receivedMs)))
+      series.steps.shift();
+    return step;
+  }
+
+  #isOld(step: Step | undefined, nowMs: number): boolean {
+    return step !== undefined && step.receivedMs < nowMs - this.#keepMs;
+  }
+
+  #stepOf(before: Series | undefined, point: MeasuredPoint, receivedMs: number, sinceMs: number): Step | null {
+    const { flags, startMs, timeMs } = point;
+    const whole = (fromMs: number): Step => ({
+      receivedMs,
+      coveredMs: Math.max(1, timeMs - fromMs),
+      a: point.a,
+      b: point.b,
+      spread: point.spread,
+    });
+    const sinceBefore = before === undefined ? timeMs - USUAL_INTERVAL_MS : before.timeMs;
+    // Gauges, and what is no counter, have a value at a time; deltas say themselves what they add.
+    if ((flags & Point.cumulative) === 0) return whole(startMs > 0 && startMs < timeMs ? startMs : sinceBefore);
+    if (before === undefined) {
+      const isNew = startMs > 0 && startMs < timeMs && startMs >= sinceMs;
+      return isNew ? whole(startMs) : null;
+    }
+    const restarted = startMs > before.timeMs || point.a < before.a || point.b < before.b;
+    if (restarted) return whole(startMs > before.timeMs && startMs < timeMs ? startMs : before.timeMs);
+    return {
+      receivedMs,
+      coveredMs: Math.max(1, timeMs - before.timeMs),
+      a: point.a - before.a,
+      b: point.b - before.b,
+      spread: point.spread === null ? null : risen(before.spread, point.spread),
+    };
+  }
+
+  isStale(series: Series, nowMs: number): boolean {
+    return nowMs - series.receivedMs > STALE_INTERVALS * (series.intervalMs || USUAL_INTERVAL_MS);
+  }
+
+  /** Makes room: series that have been silent for an hour. True when there is some. */
+  #forget(nowMs: number): boolean {
+    for (const [key, series] of this.all)
+      if (series.receivedMs < nowMs - Math.max(REMEMBERED_MS, this.#keepMs)) this.all.delete(key);
+    return this.all.size < MOST_SERIES;
+  }
+
+  save(): SavedSeries[] {
+    return [...this.all].map(([key, { spread, steps, receivedMs, ...series }]) => ({
+      ...series,
+      key,
+      // JSON has no infinity: null is a series that has ended.
+      receivedMs: Number.isFinite(receivedMs) ? receivedMs : null,
+      spread: spread === null ? null : [...spread],
+      steps: steps.map(({ spread: inner, ...step }) => ({ ...step, spread: inner === null ? null : [...inner] })),
+    }));
+  }
+
+  restore(saved: readonly SavedSeries[]): void {
+    const spreadOf = (pairs: Pairs): Spread | null => (pairs === null ? null : new Map(pairs));
+    for (const { key, spread, steps, receivedMs, ...series } of saved)
+      this.all.set(key, {
+        ...series,
+        receivedMs: receivedMs ?? Number.NEGATIVE_INFINITY,
+        spread: spreadOf(spread),
+        steps: steps.map((step) => ({ ...step, spread: spreadOf(step.spread) })),
+      });
+  }
+}
+
+function newSeries(): Series {
+  const none = { flags: 0, startMs: 0, timeMs: 0, receivedMs: 0, intervalMs: 0, gapMs: 0, a: 0, b: 0 };
+  return { ...none, spread: null, steps: [] };
+}
+
+/** The same point again, or for what is cumulative an older one. */
+function isRepeated(before: Series, { flags, timeMs, startMs }: MeasuredPoint): boolean {
+  if ((flags & (Point.cumulative | Point.value)) !== 0) return timeMs <= before.timeMs;
+  return timeMs === before.timeMs && startMs === before.startMs;
+}
+
+function follow(series: Series, point: MeasuredPoint, receivedMs: number): void {
+  const gapMs = series.timeMs > 0 ? Math.abs(point.timeMs - series.timeMs) : 0;
+  if (gapMs > 0) {
+    series.intervalMs = series.gapMs > 0 ? Math.min(gapMs, series.gapMs) : gapMs;
+    series.gapMs = gapMs;
+  }
+  series.flags = point.flags;
+  series.startMs = point.startMs;
+  series.timeMs = Math.max(series.timeMs, point.timeMs);
+  series.receivedMs = receivedMs;
+  series.a = point.a;
+  series.b = point.b;
+  series.spread = point.spread;
+}
+
+function risen(before: Spread | null, now: Spread): Spread {
+  const rise: Spread = new Map();
+  for (const [id, count] of now) {
+    const more = count - (before?.get(id) ?? 0);
+    if (more > 0) rise.set(id, more);
+  }
+  return rise;
+}
+
+/** The steps within the window, else the last one while the series is not stale. */
+export function stepsWithin(table: SeriesTable, series: Series, fromMs: number, toMs: number): Step[] {
+  const within = series.steps.filter(({ receivedMs }) => receivedMs >= fromMs && receivedMs < toMs);
+  if (within.length > 0) return within;
+  const last = series.steps.at(-1);
+  return last === undefined || last.receivedMs >= toMs || table.isStale(series, toMs) ? [] : [last];
+}
+
+/** Sum of the spreads of steps; null when none has one. */
+export function spreadOfSteps(steps: readonly Step[]): Spread | null {
+  let total: Spread | null = null;
+  for (const { spread } of steps) {
+    if (spread === null) continue;
+    total ??= new Map();
+    addSpread(total, spread);
+  }
+  return total;
+}
