@@ -31,6 +31,11 @@ const COMMANDS: Record<string, Command> = {
     summary: 'what the journal on disk holds and who still has to read it; --verify checks every byte',
     load: async () => (await import('./journal.ts')).journal,
   },
+  check: {
+    usage: 'check CONTRACT... [--input FILE]... [--format table|json|markdown] [--json] [-- COMMAND...]',
+    summary: 'hold recorded telemetry, or that of a command, against contracts; run their examples',
+    load: async () => (await import('./check.ts')).check,
+  },
   schema: {
     usage: 'schema [--contract] [--output FILE]',
     summary: 'print the JSON Schema of agent.yaml, or of a contract',

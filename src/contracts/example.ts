@@ -6,13 +6,12 @@ const Values = Type.Record(Type.String(), Scalar, {
   description:
     'Attributes and intrinsic keys (span.name, span.kind, status, severity, body); resource.KEY for the resource',
 });
-const duration = (description: string, byDefault?: string) =>
-  Type.String({ format: 'duration', description, ...(byDefault === undefined ? {} : { default: byDefault }) });
+const duration = (description: string) => Type.String({ format: 'duration', description });
 
-/** What every kind of telemetry in an example has. */
+/** What every kind of telemetry in an example has. Defaults stand in src/cli/check: a schema fills in none within a choice. */
 const SPREAD = {
-  count: Type.Integer({ minimum: 0, maximum: 100_000, default: 100, description: 'How many' }),
-  over: duration('Spread evenly over this long', '60s'),
+  count: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000, description: 'How many; default 100' })),
+  over: Type.Optional(duration('Spread evenly over this long; default 60s')),
   set: Type.Optional(Values),
 };
 const Vary = <Changes extends Parameters<typeof Type.Record>[1]>(changes: Changes) =>
@@ -23,7 +22,7 @@ const Vary = <Changes extends Parameters<typeof Type.Record>[1]>(changes: Change
   );
 
 const Spans = Type.Object(
-  { ...SPREAD, duration: duration('How long each takes', '10ms'), vary: Vary(Values) },
+  { ...SPREAD, duration: Type.Optional(duration('How long each takes; default 10ms')), vary: Vary(Values) },
   { additionalProperties: false, description: 'Spans; `duration` may be varied, too' },
 );
 const Logs = Type.Object(
@@ -36,8 +35,8 @@ const Metric = Type.Object(
     type: Type.Union([Type.Literal('gauge'), Type.Literal('sum'), Type.Literal('histogram')], {
       description: 'Kind of its points',
     }),
-    unit: Type.String({ default: '', description: 'Unit as the metric says it: s, ms, By, {row}' }),
-    every: duration('How often a point is exported', '10s'),
+    unit: Type.Optional(Type.String({ description: 'Unit as the metric says it: s, ms, By, {row}' })),
+    every: Type.Optional(duration('How often a point is exported; default 10s')),
     value: Type.Optional(
       Type.Union([Type.Number(), Type.Array(Type.Number(), { minItems: 1 })], {
         description:

@@ -32,7 +32,7 @@ export function readSignal(plan: SignalPlan, memory: SignalMemory, second: numbe
     case 'take':
       return plan.of === 'metrics' ? readMetricTake(plan, memory, second) : readTake(plan, memory, second);
     case 'silence':
-      return readSilence(plan, memory, second);
+      return readSilence(memory, second);
     default:
       return plan.measured satisfies never;
   }
@@ -112,11 +112,11 @@ function takenOf(plan: SignalPlan, memory: SignalMemory, { items, sum, min, max,
   }
 }
 
-/** Silence is measured from the last item, before the first from when the signal was first watched. */
-function readSilence(plan: SignalPlan, memory: SignalMemory, second: number): Reading {
-  const fromMs = memory.lastItemMs > 0 ? memory.lastItemMs : memory.watchedMs;
-  const value = fromMs > 0 ? Math.max(0, second * SECOND_MS - fromMs) : 0;
-  return { value, items: memory.lastItemMs > 0 ? 1 : 0, enough: memory.lastItemMs > 0 || value > plan.breached };
+/** Silence is measured from the last item; of what never came nothing is known. */
+function readSilence(memory: SignalMemory, second: number): Reading {
+  const came = memory.lastItemMs > 0;
+  const value = came ? Math.max(0, second * SECOND_MS - memory.lastItemMs) : 0;
+  return { value, items: came ? 1 : 0, enough: came };
 }
 
 interface Seen {

@@ -81,8 +81,7 @@ export class Oracle {
       }
       case 'silence': {
         const last = this.came.filter(({ ms }) => ms < second * 1000).at(-1)?.ms;
-        const ms = second * 1000 - (last ?? this.#firstSecond * 1000);
-        return last === undefined && ms <= plan.breached ? null : ms;
+        return last === undefined ? null : second * 1000 - last;
       }
       case 'take':
         if (items < plan.minItems) return null;

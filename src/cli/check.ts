@@ -1,0 +1,93 @@
+/** `plumbline check`: holds recorded telemetry, or that of a command, against contracts; their examples in any case. */
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { ContractPlan } from '../contracts/plan.ts';
+import { readContracts } from '../contracts/read.ts';
+import { judgeRun } from '../contracts/verdict.ts';
+import { suggest } from '../core/nearest.ts';
+import { runCommand } from './check/command.ts';
+import { runExamples } from './check/examples.ts';
+import { readInput } from './check/inputs.ts';
+import { createMeasuring } from './check/measure.ts';
+import { type Checked, type Format, formatReport, type SignalVerdict } from './check/report.ts';
+import type { Context } from './context.ts';
+import { EXIT_FAILED, EXIT_NOT_ENOUGH, EXIT_USAGE } from './exit.ts';
+
+const FORMATS: readonly Format[] = ['table', 'json', 'markdown'];
+const RECEIVED_MS = 1000;
+
+export async function check(args: string[], context: Context): Promise<number> {
+  const separator = args.indexOf('--');
+  const command = separator < 0 ? null : args.slice(separator + 1);
+  const { values, positionals } = parseArgs({
+    args: separator < 0 ? args : args.slice(0, separator),
+    options: {
+      input: { type: 'string', multiple: true },
+      format: { type: 'string' },
+      json: { type: 'boolean' },
+    },
+    allowPositionals: true,
+  });
+  const format = values.json === true ? 'json' : FORMATS.find((one) => one === (values.format ?? 'table'));
+  if (format === undefined)
+    return refuse(context, `no format "${values.format}": ${suggest(values.format ?? '', FORMATS)}`);
+  if (positionals.length === 0) return refuse(context, 'no contract: name at least one file');
+  if (command?.length === 0) return refuse(context, 'no command after --');
+  const { plans, files, faults } = readContracts(positionals.map((path) => resolve(path)));
+  if (faults.length > 0) return refuse(context, faults.join('\n'));
+  if (plans.length === 0) return refuse(context, `no contract in ${positionals.join(', ')}`);
+  const examples = files.flatMap(runExamples);
+  const inputs = values.input ?? [];
+  const isRecorded = inputs.length > 0 || command !== null;
+  if (!isRecorded && examples.length === 0)
+    return refuse(context, 'nothing to hold against it: give --input FILE, or -- COMMAND, or write examples');
+  const found = isRecorded ? await judgeAll(plans, inputs, command, context) : { signals: [], command: null };
+  const checked: Checked = { verdict: 'kept', examples, ...found };
+  checked.verdict = verdictOf(checked);
+  context.stdout(formatReport(checked, format));
+  return { kept: 0, broken: EXIT_FAILED, not_enough_data: EXIT_NOT_ENOUGH }[checked.verdict];
+}
+
+function refuse(context: Context, message: string): number {
+  context.stderr(`${message}\n`);
+  return EXIT_USAGE;
+}
+
+async function judgeAll(
+  plans: readonly ContractPlan[],
+  inputs: readonly string[],
+  command: readonly string[] | null,
+  context: Context,
+): Promise<Pick<Checked, 'signals' | 'command'>> {
+  if (command === null) return { signals: judgeInputs(plans, inputs), command: null };
+  const { directory, status, remove } = await runCommand(command, context);
+  try {
+    return { signals: judgeInputs(plans, [...inputs, directory]), command: status };
+  } finally {
+    remove();
+  }
+}
+
+/** The whole run is one window: by own times it has a length, and nothing in it is late. */
+function judgeInputs(plans: readonly ContractPlan[], inputs: readonly string[]): SignalVerdict[] {
+  // Infinity does not survive the way to a worker.
+  const patient = plans.map((plan) => ({ ...plan, lateAfterMs: Number.MAX_SAFE_INTEGER }));
+  const measuring = createMeasuring(patient, true);
+  for (const input of inputs)
+    for (const { signal, bytes } of readInput(input)) measuring.add(signal, bytes, RECEIVED_MS);
+  const times = measuring.times();
+  const seconds = times === null ? 1 : Math.max(1, (times.lastMs - times.firstMs) / 1000);
+  return plans.flatMap((contract) =>
+    contract.signals.flatMap((signal) => {
+      const target = measuring.targets.get(signal.key);
+      return target === undefined ? [] : [{ contract, signal, verdict: judgeRun(signal, target.memory, seconds) }];
+    }),
+  );
+}
+
+function verdictOf({ signals, examples, command }: Checked): Checked['verdict'] {
+  const kinds = signals.map(({ verdict }) => verdict.kind);
+  const differs = examples.some(({ differing }) => differing.length > 0);
+  if (kinds.includes('broken') || differs || (command !== null && command !== 0)) return 'broken';
+  return kinds.includes('not_enough_data') ? 'not_enough_data' : 'kept';
+}

@@ -1,0 +1,72 @@
+/** Runs somebody's command with an agent to send to, and hands back where its telemetry lies. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { inspectConfig } from '../../config.ts';
+import { AgentError, messageOf } from '../../core/errors.ts';
+import type { Context } from '../context.ts';
+
+export interface CommandRun {
+  /** Directory of the storage files. */
+  directory: string;
+  /** The command's own exit status, or the signal that ended it. */
+  status: number | string;
+  remove(): void;
+}
+
+/** The agent keeps what it gets in a temporary folder; it is stopped, and all is on disk, when this resolves. */
+export async function runCommand(command: readonly string[], context: Context): Promise<CommandRun> {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-check-'));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  try {
+    const agent = await context.start(await configOf(folder, context), { log: pino({ level: 'silent' }) });
+    let status: number | string;
+    try {
+      status = await runChild(command, agent.ingestUrl, context);
+    } finally {
+      await agent.stop();
+    }
+    return { directory: join(folder, 'storage'), status, remove };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+async function configOf(folder: string, context: Context) {
+  const source = {
+    agent: { data_dir: folder, workers: 1, shutdown: { serve_on: '0s' } },
+    admin: { endpoint: '127.0.0.1:0' },
+    ingest: { http: { endpoint: '127.0.0.1:0' } },
+    sinks: [{ type: 'storage', subscribe: ['raw'], directory: join(folder, 'storage'), rotate: { every: '1s' } }],
+  };
+  const components = await context.components();
+  // JSON is YAML.
+  const { config, faults } = inspectConfig({ text: JSON.stringify(source), file: 'check', env: {}, ...components });
+  if (config === null) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
+  return config;
+}
+
+/** What the command prints goes to stderr: stdout is the report's. */
+function runChild(
+  [program = '', ...args]: readonly string[],
+  endpoint: string,
+  context: Context,
+): Promise<number | string> {
+  const env = {
+    ...context.env,
+    OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+    OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf',
+  };
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { env, stdio: ['inherit', 'pipe', 'pipe'] });
+    child.stdout.on('data', (bytes: Buffer) => context.stderr(bytes.toString()));
+    child.stderr.on('data', (bytes: Buffer) => context.stderr(bytes.toString()));
+    child.once('error', (error) =>
+      reject(new AgentError('CONFIG_INVALID', `${program} cannot be run: ${messageOf(error)}`, { cause: error })),
+    );
+    child.once('close', (code, signal) => resolve(code ?? signal ?? 1));
+  });
+}

@@ -1,0 +1,132 @@
+/**
+ * Reads recorded telemetry: files of the storage sink, and of the Collector's file exporter. What a file is, its bytes say: gzip or zstd
+ * around all of it or around each record, JSON lines, or records of a 4-byte big-endian length and one request.
+ */
+import { globSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import type { Signal } from '../../core/block.ts';
+import { AgentError, messageOf } from '../../core/errors.ts';
+import { requestFromJson } from '../../otlp/json.ts';
+import { Reader, readEnd, readTag, skipField } from '../../otlp/protobuf.ts';
+
+export interface Request {
+  signal: Signal;
+  bytes: Uint8Array;
+}
+
+const GZIP = 0x1f8b;
+const ZSTD = 0x28b52ffd;
+const BRACE = 0x7b;
+
+/** Every request of a file, or of all files below a directory. Throws CONFIG_INVALID for what cannot be read, with file and place. */
+export function* readInput(path: string): Generator<Request> {
+  for (const file of filesOf(path)) {
+    let at = 0;
+    try {
+      const bytes = inflate(readFileSync(file));
+      for (const record of recordsOf(bytes)) {
+        at++;
+        const request = requestOf(record);
+        if (request !== null) yield request;
+      }
+    } catch (error) {
+      const where = at === 0 ? file : `${file}: record ${at}`;
+      throw new AgentError('CONFIG_INVALID', `${where} cannot be read: ${messageOf(error)}`, { cause: error });
+    }
+  }
+}
+
+function filesOf(path: string): string[] {
+  try {
+    if (!statSync(path).isDirectory()) return [path];
+  } catch (error) {
+    throw new AgentError('CONFIG_INVALID', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  // What is still being written is no file yet.
+  return globSync('**/*.{binpb,jsonl,json,pb}{,.gz,.zst}', { cwd: path })
+    .sort()
+    .map((file) => join(path, file));
+}
+
+function inflate(bytes: Buffer): Buffer {
+  if (bytes.length > 2 && bytes.readUInt16BE(0) === GZIP) return gunzipSync(bytes);
+  if (bytes.length > 4 && bytes.readUInt32BE(0) === ZSTD) return zstdDecompressSync(bytes);
+  return bytes;
+}
+
+function* recordsOf(bytes: Buffer): Generator<Buffer> {
+  if (bytes[0] === BRACE) {
+    for (let from = 0; from < bytes.length; ) {
+      const end = bytes.indexOf(10, from);
+      const stop = end < 0 ? bytes.length : end;
+      if (stop > from) yield bytes.subarray(from, stop);
+      from = stop + 1;
+    }
+    return;
+  }
+  for (let from = 0; from < bytes.length; ) {
+    const length = from + 4 <= bytes.length ? bytes.readUInt32BE(from) : Infinity;
+    if (from + 4 + length > bytes.length) throw new AgentError('BODY_UNDECODABLE', `it is cut off at byte ${from}`);
+    yield inflate(bytes.subarray(from + 4, from + 4 + length));
+    from += 4 + length;
+  }
+}
+
+const JSON_KEYS: [key: string, signal: Signal][] = [
+  ['"resourceSpans"', 'traces'],
+  ['"resourceMetrics"', 'metrics'],
+  ['"resourceLogs"', 'logs'],
+];
+
+/** Null for a request without items, which says nothing about its signal. */
+function requestOf(record: Buffer): Request | null {
+  if (record[0] !== BRACE) {
+    const signal = signalOf(record);
+    return signal === null ? null : { signal, bytes: record };
+  }
+  const places = JSON_KEYS.map(([key, signal]) => ({ signal, at: record.indexOf(key) })).filter(({ at }) => at >= 0);
+  const [first] = places.sort((a, b) => a.at - b.at);
+  if (first === undefined) return null;
+  return { signal: first.signal, bytes: requestFromJson(first.signal, record.toString()) };
+}
+
+/**
+ * The signal of a request in protobuf, by its first item: all three kinds of request look alike down to there. Metrics have a name and
+ * spans an id in field 1, log records a time of eight bytes or nothing; and spans have such times in fields 7 and 8, metrics none.
+ */
+export function signalOf(request: Uint8Array): Signal | null {
+  const reader = new Reader(request);
+  const item = firstItem(reader, request.length);
+  if (item === null) return null;
+  let isLog = true;
+  reader.pos = item.at;
+  while (reader.pos < item.end) {
+    const tag = readTag(reader, item.end);
+    if (tag === 57 || tag === 65) return 'traces';
+    if (tag === 10) isLog = false;
+    skipField(reader, tag, item.end);
+  }
+  return isLog ? 'logs' : 'metrics';
+}
+
+function firstItem(reader: Reader, end: number): { at: number; end: number } | null {
+  const within = (from: number, to: number, path: readonly number[]): { at: number; end: number } | null => {
+    const [wanted, ...rest] = path;
+    if (wanted === undefined) return { at: from, end: to };
+    reader.pos = from;
+    while (reader.pos < to) {
+      const tag = readTag(reader, to);
+      if (tag !== wanted) {
+        skipField(reader, tag, to);
+        continue;
+      }
+      const stop = readEnd(reader, to);
+      const found = within(reader.pos, stop, rest);
+      if (found !== null) return found;
+      reader.pos = stop;
+    }
+    return null;
+  };
+  return within(0, end, [10, 18, 18]);
+}

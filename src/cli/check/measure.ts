@@ -1,0 +1,101 @@
+/** Measures requests for contracts in this thread, by the same code as a worker's, and merges them as main does. */
+import { Evidence } from '../../contracts/evidence.ts';
+import { newMemory } from '../../contracts/memory.ts';
+import { mergeMeasurements, type Target } from '../../contracts/merge.ts';
+import type { ContractPlan } from '../../contracts/plan.ts';
+import { readMeasurements } from '../../contracts/rows.ts';
+import {
+  BlockPool,
+  copyInto,
+  FRAME_HEADER_BYTES,
+  frameSpan,
+  type Signal,
+  startFrame,
+  UNIT_BYTES,
+} from '../../core/block.ts';
+import { AgentError } from '../../core/errors.ts';
+import type { Measurer } from '../../processors/processor.ts';
+import { observe } from '../../worker/observe.ts';
+import { createParts } from '../../worker/parts.ts';
+import { createPolicy } from '../../worker/policy.ts';
+import { ItemWalk } from '../../worker/walk.ts';
+
+const POOL_UNITS = 128;
+const MAIN = 1;
+
+export interface Measuring {
+  targets: Map<number, Target>;
+  /** Measures one export request in protobuf. Throws BODY_UNDECODABLE. */
+  add(signal: Signal, request: Uint8Array, receivedMs: number): void;
+  /** First and last own time of all items, Unix milliseconds; null while there are none. */
+  times(): { firstMs: number; lastMs: number } | null;
+}
+
+/** `fromStart`: cumulative series count from their beginning. */
+export function createMeasuring(plans: readonly ContractPlan[], fromStart: boolean): Measuring {
+  const pool = BlockPool.create(POOL_UNITS * UNIT_BYTES);
+  const processors = [{ type: 'detect', config: { every: '10s' } }];
+  const policy = createPolicy({ contracts: [...plans] });
+  const parts = createParts({ pool: pool.handle, policy, traces: null, processors, sinks: [], maxBodyBytes: 0 }, MAIN);
+  const clock = createClock();
+  parts.measurers.push({ processor: -1, measurer: clock.measurer });
+  const walk = new ItemWalk();
+  const view = new DataView(pool.handle.memory);
+  const targets = new Map<number, Target>();
+  for (const plan of plans.flatMap(({ signals }) => signals)) {
+    const evidence = new Evidence(Number.MAX_SAFE_INTEGER);
+    targets.set(plan.key, { plan, memory: newMemory(plan, fromStart), evidence });
+  }
+  return {
+    targets,
+    times: clock.times,
+    add(signal, request, receivedMs) {
+      const block = pool.allocate(frameSpan(request.length));
+      if (block < 0)
+        throw new AgentError('BODY_TOO_LARGE', `a request of ${request.length} bytes is too large to judge`);
+      startFrame(pool, block, 'raw', signal, receivedMs, request.length);
+      copyInto(pool.bytes, block + FRAME_HEADER_BYTES, request);
+      const { refused, measured } = observe(parts, walk, {
+        kind: 'observe',
+        frames: [block],
+        receivedMs,
+        measureOnly: true,
+      });
+      const [section] = measured?.sections ?? [];
+      const tables = section === undefined ? null : readMeasurements(view, section.at, section.end);
+      if (tables !== null && refused.length === 0)
+        mergeMeasurements(tables, receivedMs, {
+          bytes: pool.bytes,
+          find: (key) => targets.get(key) ?? null,
+          unjudged() {},
+        });
+      if (measured !== null) pool.discard(measured.block);
+      pool.discard(block);
+      const [refusal] = refused;
+      if (refusal !== undefined) throw new AgentError(refusal.code, refusal.message);
+    },
+  };
+}
+
+/** Notes when items were, by their own times. */
+function createClock() {
+  let firstMs = Infinity;
+  let lastMs = -Infinity;
+  const note = (ms: number) => {
+    if (ms <= 0) return;
+    firstMs = Math.min(firstMs, ms);
+    lastMs = Math.max(lastMs, ms);
+  };
+  const measurer: Measurer = {
+    reset() {},
+    span(span) {
+      note(span.endMs() - span.durationNs() / 1e6);
+      note(span.endMs());
+    },
+    log: (log) => note(log.timeMs()),
+    point: (point) => note(point.timeMs()),
+    size: () => 0,
+    write: (_, at) => at,
+  };
+  return { measurer, times: () => (firstMs > lastMs ? null : { firstMs, lastMs }) };
+}

@@ -1,0 +1,200 @@
+/** Holds `plumbline check`: real SDK traffic for every exit status, files of every kind, and reports in every format. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { runCommand } from '../../src/cli/commands.ts';
+import { processContext } from '../../src/cli/context.ts';
+import { toOtlpJson } from '../../src/otlp/json.ts';
+import { logs, service, span } from '../worker/world.ts';
+import { fakeWorld } from './context.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const SERVICE = fileURLToPath(new URL('./check/service.ts', import.meta.url));
+const CONTRACT = `contract: v1
+service: checkout
+signals:
+  - name: errors
+    of: spans
+    where: { span.kind: server }
+    bad: { status: error }
+    degraded: above 0.5%
+    breached: above 2%
+`;
+
+function folder(t: TestContext, files: Record<string, string | Uint8Array> = {}): string {
+  const directory = mkdtempSync(join(tmpdir(), 'plumbline-check-test-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(join(directory, name, '..'), { recursive: true });
+    writeFileSync(join(directory, name), content);
+  }
+  return directory;
+}
+
+/** Runs the command with the real agent; what it prints is kept. */
+async function check(...args: string[]): Promise<{ status: number; stdout: string; first: string; stderr: string }> {
+  const real = processContext();
+  const world = fakeWorld({ start: real.start, components: real.components, env: process.env });
+  const status = await runCommand(['check', ...args], world.context);
+  return { status, stdout: world.stdout(), first: world.stdout().split('\n')[0] ?? '', stderr: world.stderr() };
+}
+
+const sdk = (...numbers: number[]) => ['--', process.execPath, SERVICE, ...numbers.map(String)];
+
+test('real SDK traffic that keeps the contract: exit status 0, and what the command printed is on stderr', async (t) => {
+  const contract = join(folder(t, { 'c.yaml': CONTRACT }), 'c.yaml');
+  const { status, first, stderr } = await check(contract, ...sdk(400, 1));
+  assert.deepEqual([status, first], [0, 'kept: all 1 signals hold']);
+  assert.match(stderr, /the service is done/);
+});
+
+test('real SDK traffic that breaks it: exit status 1, the reason on the first line', async (t) => {
+  const contract = join(folder(t, { 'c.yaml': CONTRACT }), 'c.yaml');
+  const { status, first } = await check(contract, ...sdk(400, 80));
+  assert.equal(status, 1);
+  assert.match(
+    first,
+    /^broken: checkout errors: 20\.0% of 400 items bad \(between 16\.\d% and 23\.\d%\), limit above 2%$/,
+  );
+});
+
+test('real SDK traffic that proves nothing: exit status 3, and how many items would be enough', async (t) => {
+  const contract = join(folder(t, { 'c.yaml': CONTRACT }), 'c.yaml');
+  const { status, first } = await check(contract, ...sdk(10, 0));
+  assert.equal(status, 3);
+  // 0.98^148 > 5 % >= 0.98^149
+  assert.match(first, /^not enough data: checkout errors: 0% of 10 items bad .*; 149 would be enough at this share$/);
+});
+
+test('a command that fails is no proof, whatever it sent', async (t) => {
+  const contract = join(folder(t, { 'c.yaml': CONTRACT }), 'c.yaml');
+  const { status, first } = await check(contract, ...sdk(400, 0, 7));
+  assert.deepEqual([status, first], [1, 'broken: the command ended with 7']);
+});
+
+test('a bad contract is exit status 2 with file, line and column; so is bad usage', async (t) => {
+  const directory = folder(t, { 'c.yaml': CONTRACT.replace('breached', 'breeched'), 'ok.yaml': CONTRACT });
+  const bad = await check(join(directory, 'c.yaml'), '--input', directory);
+  assert.equal(bad.status, 2);
+  assert.match(bad.stderr, /c\.yaml:\d+:\d+: unknown key "breeched".*did you mean "breached"/);
+  const ok = join(directory, 'ok.yaml');
+  assert.equal((await check()).status, 2);
+  assert.equal((await check(ok)).status, 2);
+  assert.match((await check(ok, '--input', '/nowhere')).stderr, /\/nowhere cannot be read/);
+  assert.match((await check(ok, '--input', directory, '--format', 'tables')).stderr, /did you mean "table"/);
+  assert.match((await check(ok, '--', '/nowhere/x')).stderr, /\/nowhere\/x cannot be run/);
+});
+
+const spans = (count: number, bad: number) =>
+  service(
+    'checkout',
+    ...Array.from({ length: count }, (_, i) => span(i, { kind: 2, status: { code: i < bad ? 2 : 0 } })),
+  );
+
+function framed(...records: Uint8Array[]): Buffer {
+  return Buffer.concat(
+    records.flatMap((record) => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(record.length);
+      return [length, record];
+    }),
+  );
+}
+
+test('files of the storage sink and of the Collector are read: protobuf and JSON, plain, gzip and zstd, whole or by record', async (t) => {
+  const request = spans(200, 0);
+  const line = Buffer.from(toOtlpJson('traces', request));
+  const files: Record<string, Uint8Array> = {
+    'a.binpb': framed(request, request),
+    'b.binpb.zst': zstdCompressSync(framed(request, request)),
+    'c.binpb.gz': gzipSync(framed(request, request)),
+    'd.jsonl': Buffer.concat([line, Buffer.from('\n'), line]),
+    'e.jsonl.zst': zstdCompressSync(Buffer.concat([line, Buffer.from('\n'), line])),
+    'collector-proto-zstd': framed(zstdCompressSync(request), zstdCompressSync(request)),
+    'collector-json-zstd': framed(zstdCompressSync(line), zstdCompressSync(line)),
+  };
+  const directory = folder(t, { ...files, 'x/c.yaml': CONTRACT });
+  for (const file of Object.keys(files)) {
+    const { status, stdout } = await check(join(directory, 'x/c.yaml'), '--input', join(directory, file), '--json');
+    assert.equal(status, 0, file);
+    assert.equal(JSON.parse(stdout).signals[0].items, 400, file);
+  }
+});
+
+test('signals that lie in one folder are told apart, and files that are still written are left', async (t) => {
+  const text = `${CONTRACT}  - { name: log errors, of: logs, bad: { severity: { gte: 17 } }, breached: above 1% }\n`;
+  const records = Array.from({ length: 400 }, () => ({ severityNumber: 9 }));
+  const directory = folder(t, {
+    'c.yaml': text.replace('service: checkout', 'service: shop'),
+    'raw/one.binpb': framed(service('shop', ...Array.from({ length: 400 }, (_, i) => span(i, { kind: 2 })))),
+    'raw/deep/two.binpb': framed(logs(...records)),
+    'raw/three.binpb.tmp': framed(spans(100, 100)),
+  });
+  const { status, stdout } = await check(join(directory, 'c.yaml'), '--input', join(directory, 'raw'), '--json');
+  assert.equal(status, 0, stdout);
+  assert.deepEqual(
+    JSON.parse(stdout).signals.map(({ items }: { items: number }) => items),
+    [400, 400],
+  );
+});
+
+test('a file that is cut off is said with its record, exit status 2', async (t) => {
+  const directory = folder(t, { 'c.yaml': CONTRACT, 'a.binpb': framed(spans(3, 0)).subarray(0, -5) });
+  const { status, stderr } = await check(join(directory, 'c.yaml'), '--input', join(directory, 'a.binpb'));
+  assert.equal(status, 2);
+  assert.match(stderr, /a\.binpb.*cut off at byte 0/);
+});
+
+test('markdown is a table that a pull request shows, and its first line is the reason', async (t) => {
+  const directory = folder(t, { 'c.yaml': CONTRACT, 'a.binpb': framed(spans(200, 50)) });
+  const { status, stdout } = await check(
+    join(directory, 'c.yaml'),
+    '--input',
+    join(directory, 'a.binpb'),
+    '--format',
+    'markdown',
+  );
+  assert.equal(status, 1);
+  assert.match(
+    stdout,
+    /^\*\*broken: checkout errors: 25\.0% of 200 items bad.*\*\*\n\n\| verdict \|.*\n\|---\|.*\n\| broken \| checkout \| errors \|/,
+  );
+});
+
+test('the five contracts that come with the agent give what their examples say', async () => {
+  const files = globSync('config/contracts/*.yaml', { cwd: ROOT }).sort();
+  assert.deepEqual(
+    files.map((file) => file.replace('config/contracts/', '')),
+    ['batch-job.yaml', 'grpc-service.yaml', 'http-api.yaml', 'kafka-consumer.yaml', 'llm-gateway.yaml'],
+  );
+  const { status, stdout } = await check(...files.map((file) => join(ROOT, file)), '--json');
+  assert.equal(status, 0, stdout);
+  const { examples } = JSON.parse(stdout);
+  assert.equal(examples.length, 10);
+});
+
+test('an example that comes out otherwise is exit status 1 and says what was found', async (t) => {
+  const example = `examples:
+  - name: all is well
+    spans: { count: 100, over: 60s, set: { span.kind: server }, vary: { 50%: { status: error } } }
+    expect: { errors: healthy }
+`;
+  const { status, first } = await check(join(folder(t, { 'c.yaml': CONTRACT + example }), 'c.yaml'));
+  assert.equal(status, 1);
+  assert.match(
+    first,
+    /^broken: example "all is well" of .*c\.yaml: errors is breached, expected healthy \(50\.0% of 100 items/,
+  );
+});
+
+test('the command line tool itself says so with its exit status', (t) => {
+  const directory = folder(t, { 'c.yaml': CONTRACT, 'a.binpb': framed(spans(10, 0)) });
+  assert.ok(existsSync(join(ROOT, 'src/main.ts')));
+  const args = [join(ROOT, 'src/main.ts'), 'check', join(directory, 'c.yaml'), '--input', join(directory, 'a.binpb')];
+  assert.throws(() => execFileSync(process.execPath, args, { stdio: 'pipe' }), { status: 3 });
+});
