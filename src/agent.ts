@@ -1,7 +1,7 @@
 /** The composition root: builds every part from the configuration, starts them in order, stops them in reverse. The only place that wires. */
 import type { Logger } from 'pino';
 import type { AgentConfig } from './config.ts';
-import { readContracts } from './contracts/read.ts';
+import { type ContractCache, readContracts } from './contracts/read.ts';
 import { BlockPool } from './core/block.ts';
 import { AgentError } from './core/errors.ts';
 import { memoryLimitBytes } from './core/resources.ts';
@@ -15,19 +15,23 @@ import type { StatusServer } from './status/server.ts';
 import { serveStatus } from './status/wire.ts';
 import { type Ground, millisecondsOf, sampleOf } from './wiring/ground.ts';
 import { serveIngest } from './wiring/ingest.ts';
+import { type ConfigFile, Reload } from './wiring/reload.ts';
 import { Retention } from './wiring/retention.ts';
 import { createDeliveries, type Running } from './wiring/sinks.ts';
 import { openStore, type Store } from './wiring/store.ts';
-import { prepareSelection, restoreObservers } from './wiring/streams.ts';
+import { configuredProcessors, policyOf, prepareSelection, restoreObservers } from './wiring/streams.ts';
 import { createIntake, startWorkers } from './wiring/workers.ts';
 import type { Intake } from './worker/intake.ts';
-import { createPolicy } from './worker/policy.ts';
+import type { Observers } from './worker/observers.ts';
+import { createPolicy, publishPolicy } from './worker/policy.ts';
 import type { WorkerPool } from './worker/pool.ts';
 import type { Selection } from './worker/selection.ts';
 
 export interface Agent {
   ingestUrl: string;
   adminUrl: string;
+  /** Reads configuration and contracts again; resolves when they are in force or refused. */
+  reload(): Promise<void>;
   /** Drains and stops; resolves when everything is closed. */
   stop(): Promise<void>;
   /** Resolves when the agent cannot go on. */
@@ -37,7 +41,13 @@ export interface Agent {
 /** Blocks may take this share of memory_limit. */
 const BLOCK_SHARE = 0.5;
 
-export async function startAgent(config: AgentConfig, { log }: { log: Logger }): Promise<Agent> {
+export interface AgentOptions {
+  log: Logger;
+  /** Where the configuration came from; without it only contracts are read again. */
+  source?: ConfigFile;
+}
+
+export async function startAgent(config: AgentConfig, { log, source }: AgentOptions): Promise<Agent> {
   const failed = Promise.withResolvers<Error>();
   const pool = BlockPool.create(memoryLimitBytes(config.agent.memory_limit) * BLOCK_SHARE);
   const ground: Ground = {
@@ -51,37 +61,40 @@ export async function startAgent(config: AgentConfig, { log }: { log: Logger }):
     undo: [],
   };
   try {
-    return { ...(await build(ground)), failed: failed.promise };
+    return { ...(await build(ground, source ?? null)), failed: failed.promise };
   } catch (error) {
     for (const undo of ground.undo.reverse()) await undo();
     throw error;
   }
 }
 
-async function build(ground: Ground): Promise<Omit<Agent, 'failed'>> {
+async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Agent, 'failed'>> {
   const { config, log, telemetry } = ground;
-  const contracts = readContracts(config.contracts);
+  const cache: ContractCache = new Map();
+  const contracts = readContracts(config.contracts, cache);
   if (contracts.faults.length > 0) throw new AgentError('CONTRACT_INVALID', contracts.faults.join('\n'));
   const store = await openStore(ground);
   const sample = sampleOf(config);
   const traces = sample === undefined ? null : traceTableFor(sample, ground.now());
-  const workers = await startWorkers(ground, traces, createPolicy({ contracts: contracts.plans }));
-  // Known once the observers are restored: `flag` is one of them, and asks another.
-  let detect: DetectObserver | null = null;
+  const policy = createPolicy(policyOf(config, contracts.plans, []));
+  const workers = await startWorkers(ground, traces, policy);
+  // Known once they are restored: `flag` is one of them, and asks another.
+  let restored: Observers | null = null;
+  // The registry's type says nothing of what one observer can tell beyond the others.
+  const detect = () => (restored?.byType('detect') ?? null) as DetectObserver | null;
   const context = {
     pool: ground.pool,
     agent: store.agent,
     contracts: contracts.plans,
     traces,
     flagged: new Map<number, number>(),
-    contractValues: () => valuesOf(detect),
+    contractValues: () => valuesOf(detect()),
     telemetry,
     log,
   };
   const selection = await prepareSelection(ground, store, workers, sample);
-  const observers = await restoreObservers(ground, store, workers, context);
-  // The registry's type says nothing of what one observer can tell beyond the others.
-  detect = observers.byType('detect') as DetectObserver | null;
+  const observers = await restoreObservers(ground, store, workers, context, policy);
+  restored = observers;
   const intake = createIntake(ground, store, workers, observers);
   const deliveries = createDeliveries(ground, store, workers);
   await store.memory.saveCursors();
@@ -94,6 +107,13 @@ async function build(ground: Ground): Promise<Omit<Agent, 'failed'>> {
   );
   selection?.selection.start(() => intake.oldestInFlightMs);
   for (const { delivery } of deliveries) delivery.start();
+  const reload = new Reload(ground, source, cache, (next, plans) => {
+    const placed = configuredProcessors(next);
+    // The policy first: it is what may refuse. What workers measured by the one before still finds its slot.
+    publishPolicy(policy, policyOf(next, plans, observers.slotsOf(placed)));
+    store.memory.say(observers.follow(placed, plans, ground.now()), observers.position);
+  });
+  ground.undo.push(() => reload.stop());
   let ingest: IngestServer | null = null;
   const status = await serveStatus({
     ...ground,
@@ -104,7 +124,8 @@ async function build(ground: Ground): Promise<Omit<Agent, 'failed'>> {
     selection: selection?.progress ?? null,
     sinks: deliveries.map((sink) => sinkView(sink, store)),
     workers,
-    contracts: () => detect?.report() ?? [],
+    configuration: reload.state,
+    contracts: () => detect()?.report() ?? [],
     bytesInFlight: () => ingest?.admission.used ?? 0,
   });
   ground.undo.push(() => status.stop());
@@ -119,8 +140,13 @@ async function build(ground: Ground): Promise<Omit<Agent, 'failed'>> {
     },
     `journal in ${store.root.path}`,
   );
-  const parts = { store, workers, intake, selection: selection?.selection ?? null, deliveries, status, ingest };
-  return { ingestUrl: ingest.url, adminUrl: status.url, stop: () => stop(ground, parts) };
+  const parts = { store, workers, reload, intake, selection: selection?.selection ?? null, deliveries, status, ingest };
+  return {
+    ingestUrl: ingest.url,
+    adminUrl: status.url,
+    reload: () => reload.now(),
+    stop: () => stop(ground, parts),
+  };
 }
 
 /** Of the signals that have been judged lately. */
@@ -146,6 +172,7 @@ function sinkView({ name, delivery, rows }: Running, { intake, derived }: Store)
 interface Parts {
   store: Store;
   workers: WorkerPool;
+  reload: Reload;
   intake: Intake;
   selection: Selection | null;
   deliveries: Running[];
@@ -159,6 +186,7 @@ async function stop(ground: Ground, parts: Parts): Promise<void> {
   const { store, workers, intake, selection, deliveries, status, ingest } = parts;
   const { serve_on, grace } = config.agent.shutdown;
   const deadlineMs = now() + millisecondsOf(grace);
+  parts.reload.stop();
   trouble.set('stopping', 'the agent is shutting down');
   ingest.startDraining();
   await new Promise((resolve) => setTimeout(resolve, millisecondsOf(serve_on)));

@@ -67,6 +67,8 @@ export interface World {
   pool: BlockPool;
   parts: Parts;
   walk: ItemWalk;
+  /** Index of `sample` among the processors; -1 without it. */
+  sample: number;
   chooser: ItemChooser;
   payloads: Payload[];
   /** Addresses of the frames of one block: what a task gets. */
@@ -89,9 +91,8 @@ export function createWorld(options: WorldOptions = {}): World {
   if (faults.length > 0) throw new Error(faults.join('\n'));
   const setup: WorkerSetup = {
     pool: pool.handle,
-    policy: createPolicy({ contracts: plans }),
+    policy: createPolicy({ contracts: plans, processors: processors.map((one, slot) => ({ ...one, slot })) }),
     traces,
-    processors: [...processors],
     sinks: [...(options.sinks ?? [])],
     maxBodyBytes: 20 * UNIT_BYTES,
   };
@@ -107,6 +108,7 @@ export function createWorld(options: WorldOptions = {}): World {
     pool,
     parts,
     walk,
+    sample: processors.findIndex(({ type }) => type === 'sample'),
     chooser,
     payloads,
     frames,
@@ -157,7 +159,7 @@ function commit(world: World, table: TraceTable): void {
     writeU64(pool, at + Field.sequence, i);
     writeU64(pool, at + Field.covers, 0);
   });
-  const sample = parts.setup.processors.findIndex(({ type }) => type === 'sample');
+  const sample = world.sample;
   const section = measured?.sections.find(({ processor }) => processor === sample);
   for (let row = section?.at ?? 0; row < (section?.end ?? 0); row += MARK_ROW_BYTES) {
     const word = row >>> 2;

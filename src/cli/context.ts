@@ -1,15 +1,23 @@
 /** What commands are given of the world: output, environment, signals, the registries and the agent. Tests hand in their own. */
 import type { Logger } from 'pino';
-import type { AgentConfig, Configurable } from '../config.ts';
+import type { AgentConfig, ConfigReport, Configurable } from '../config.ts';
 
 /** The agent as `run` sees it. */
 export interface RunningAgent {
   ingestUrl: string;
   adminUrl: string;
+  /** Reads configuration and contracts again. */
+  reload(): Promise<void>;
   /** Drains and stops; resolves when everything is closed. */
   stop(): Promise<void>;
   /** Resolves when the agent cannot go on; stays open otherwise. */
   failed: Promise<Error>;
+}
+
+export interface StartOptions {
+  log: Logger;
+  /** Where the configuration came from, for reloads. */
+  source?: { file: string; read(): Promise<ConfigReport> };
 }
 
 export type Signal = 'SIGTERM' | 'SIGINT';
@@ -21,9 +29,11 @@ export interface Context {
   /** True when stderr is a terminal: logs are then for people. */
   isTerminal: boolean;
   onSignal(listener: (signal: Signal) => void): void;
+  /** SIGHUP asks for a reload. */
+  onHangup(listener: () => void): void;
   onUncaught(listener: (error: Error) => void): void;
   components(): Promise<{ processors: readonly Configurable[]; sinks: readonly Configurable[] }>;
-  start(config: AgentConfig, options: { log: Logger }): Promise<RunningAgent>;
+  start(config: AgentConfig, options: StartOptions): Promise<RunningAgent>;
 }
 
 /** The real world. Parts are loaded when a command asks for them, so that `version` does not load a Kafka client. */
@@ -37,6 +47,7 @@ export function processContext(): Context {
       process.on('SIGTERM', listener);
       process.on('SIGINT', listener);
     },
+    onHangup: (listener) => process.on('SIGHUP', listener),
     onUncaught: (listener) => process.on('uncaughtException', listener),
     components: loadComponents,
     start: async (config, options) => (await import('../agent.ts')).startAgent(config, options),

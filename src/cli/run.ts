@@ -4,21 +4,26 @@ import { build as prettyStream } from 'pino-pretty';
 import type { AgentConfig } from '../config.ts';
 import { AgentError } from '../core/errors.ts';
 import { readConfiguration } from './configuration.ts';
-import type { Context, RunningAgent } from './context.ts';
+import type { Context, RunningAgent, StartOptions } from './context.ts';
 import { EXIT_FAILED } from './exit.ts';
 
 const STDERR = 2;
 
 export async function run(args: string[], context: Context): Promise<number> {
-  const { config, faults, notes } = await readConfiguration(args, context);
+  const { file, config, faults, notes } = await readConfiguration(args, context);
   if (config === null) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
   const log = createLog(config.agent.log_level, context.isTerminal);
   for (const note of notes) log.info(note);
-  return await runAgent(config, log, context);
+  return await runAgent(config, log, context, { file, read: () => readConfiguration(args, context) });
 }
 
 /** Runs until a signal or a failure; returns the exit status. */
-export async function runAgent(config: AgentConfig, log: Logger, context: Context): Promise<number> {
+export async function runAgent(
+  config: AgentConfig,
+  log: Logger,
+  context: Context,
+  source?: StartOptions['source'],
+): Promise<number> {
   const signals = countSignals(context);
   const uncaught = new Promise<Error>((resolve) => context.onUncaught(resolve));
   // Raced against the first failure and the second signal at every step: neither may wait for a step that hangs.
@@ -30,16 +35,27 @@ export async function runAgent(config: AgentConfig, log: Logger, context: Contex
     log.warn(`second signal (${signal}): leaving at once, what was not sent stays in the journal`);
     return EXIT_FAILED;
   });
-  return await Promise.race([crashed, impatient, serve(config, log, context, signals.first)]);
+  return await Promise.race([
+    crashed,
+    impatient,
+    serve(config, context, signals.first, { log, ...(source === undefined ? {} : { source }) }),
+  ]);
 }
 
-async function serve(config: AgentConfig, log: Logger, context: Context, stopped: Promise<string>): Promise<number> {
-  const starting = context.start(config, { log });
+async function serve(
+  config: AgentConfig,
+  context: Context,
+  stopped: Promise<string>,
+  options: StartOptions,
+): Promise<number> {
+  const { log } = options;
+  const starting = context.start(config, options);
   const begun = await Promise.race([starting, stopped]);
   // Stopped while it waits, for the lock for example: nothing was taken yet, and the journal makes leaving safe.
   if (typeof begun === 'string') return 0;
   const agent = begun;
   context.stdout(`ready ingest=${agent.ingestUrl} admin=${agent.adminUrl}\n`);
+  context.onHangup(() => void agent.reload());
   const end = await Promise.race([stopped, agent.failed]);
   if (typeof end === 'string') {
     log.info(`${end}: stopping`);

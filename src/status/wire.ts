@@ -38,6 +38,7 @@ export interface StatusParts {
   selection: LedgerSources['selection'];
   sinks: SinkView[];
   workers: { size: number; busy: number; restarts: number };
+  configuration: { loadedAt: Date; error: string | null; restartNeeded: readonly string[] };
   contracts(): ContractView[];
   /** Bytes of requests admitted and not yet answered. */
   bytesInFlight(): number;
@@ -79,7 +80,11 @@ function statusOf(parts: StatusParts): object {
       started_at: parts.startedAt.toISOString(),
       durability: intake.durability,
       journal_mode: intake.mode,
-      config: { loaded_at: parts.startedAt.toISOString(), error: null },
+      config: {
+        loaded_at: parts.configuration.loadedAt.toISOString(),
+        error: parts.configuration.error,
+        restart_needed: parts.configuration.restartNeeded,
+      },
     },
     ledger: intakeLedger(ledger),
     journal: journalOf(intake, parts.now()),

@@ -14,7 +14,7 @@ import type { CursorTable } from '../journal/cursors.ts';
 import type { Hold } from '../journal/holds.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { Reserve } from '../journal/reserve.ts';
-import type { Observers } from '../worker/observers.ts';
+import type { Observers, Spoken } from '../worker/observers.ts';
 import type { SelectionProgress } from '../worker/selection.ts';
 import { CHECKPOINT, type SavedCheckpoint } from './checkpoint.ts';
 import { freshCursor, freshProgress } from './fresh.ts';
@@ -132,6 +132,11 @@ export class Memory {
     const gone = [...table.rows()].filter(([key]) => !keys.has(key));
     for (const [key] of gone) table.delete(key);
     return gone;
+  }
+
+  /** Last words of observers that a reload has removed. */
+  say(spoken: readonly Spoken[], covers: number): void {
+    for (const { emission, processor } of spoken) this.unsaid.add({ emission, covers, processor });
   }
 
   /** Something was dropped: an event says so. */

@@ -1,10 +1,13 @@
 /** Builds what makes the derived streams, each where it stood before the restart: the selection and the observers. */
+import type { AgentConfig } from '../config.ts';
+import type { ContractPlan } from '../contracts/plan.ts';
 import { Field, frameRecord, readU64, SIGNALS } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
 import { processors } from '../processors/registry.ts';
 import { type SampleConfig, waitMsOf } from '../processors/sample/index.ts';
 import { deliveryOf } from '../sinks/sink.ts';
-import { Observers } from '../worker/observers.ts';
+import { type ConfiguredProcessor, Observers } from '../worker/observers.ts';
+import { type Policy, type PolicyHandle, publishPolicy } from '../worker/policy.ts';
 import type { WorkerPool } from '../worker/pool.ts';
 import { findTold, measureAgain, restoreProgress } from '../worker/restore.ts';
 import { Selection, type SelectionProgress } from '../worker/selection.ts';
@@ -61,6 +64,7 @@ export async function restoreObservers(
   store: Store,
   workers: WorkerPool,
   context: ConstructorParameters<typeof Observers>[1],
+  policy: PolicyHandle,
 ): Promise<Observers> {
   const { config, pool, log, telemetry } = ground;
   const { intake, derived, memory } = store;
@@ -70,14 +74,12 @@ export async function restoreObservers(
     (from, maxBytes) => derived.readAll(from, maxBytes),
     checkpoint?.derivedHead ?? derived.first,
   );
-  const placed = config.processors.map((one) => {
-    const definition = processors.find(({ type }) => type === one.type);
-    if (definition === undefined) throw new AgentError('CONFIG_INVALID', `no processor of type ${one.type}`);
-    return { definition, config: one };
-  });
+  const placed = configuredProcessors(config);
   const unsaid = checkpoint?.unsaid ?? [];
   const observers = new Observers(placed, context, checkpoint?.observers ?? null, newerFlushes(told, unsaid));
   memory.unsaid.restore(unsaid, told);
+  // Workers name what they measure by the slots, which only the checkpoint knows.
+  publishPolicy(policy, policyOf(config, context.contracts, observers.slots));
   const from = Math.max(intake.first, Math.min(observers.position, memory.savedRebuildFrom));
   const before = (receivedMs: number) => memory.speak(observers, receivedMs, false, told.lastEventMs);
   const onFault = (message: string) => {
@@ -87,4 +89,19 @@ export async function restoreObservers(
   const read = (next: number, maxBytes: number) => intake.readAll(next, maxBytes);
   await measureAgain(pool, workers, read, from, observers, before, onFault);
   return observers;
+}
+
+/** The processors of the configuration with their definitions. */
+export function configuredProcessors(config: AgentConfig): ConfiguredProcessor[] {
+  return config.processors.map((one) => {
+    const definition = processors.find(({ type }) => type === one.type);
+    if (definition === undefined) throw new AgentError('CONFIG_INVALID', `no processor of type ${one.type}`);
+    return { definition, config: one };
+  });
+}
+
+/** What workers follow. */
+export function policyOf(config: AgentConfig, contracts: readonly ContractPlan[], slots: readonly number[]): Policy {
+  const list = config.processors.map((one, i) => ({ type: one.type, config: one, slot: slots[i] ?? -1 }));
+  return { contracts: [...contracts], processors: list };
 }

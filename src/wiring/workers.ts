@@ -23,7 +23,6 @@ export async function startWorkers(
     pool: pool.handle,
     policy,
     traces,
-    processors: config.processors.map((one) => ({ type: one.type, config: one })),
     sinks: config.sinks.map((one) => ({ type: one.type, config: one })),
     maxBodyBytes: bytesOf(config.ingest.http.max_request_body_size),
   };
@@ -42,9 +41,8 @@ export function createIntake(ground: Ground, store: Store, workers: WorkerPool, 
   return new Intake({
     blocks: pool,
     workers,
-    editing: ground.config.processors.some(
-      ({ type }) => processors.find((one) => one.type === type)?.kind === 'editor',
-    ),
+    editing: () =>
+      ground.config.processors.some(({ type }) => processors.find((one) => one.type === type)?.kind === 'editor'),
     async append(region) {
       try {
         await store.intake.append(region);

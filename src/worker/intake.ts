@@ -44,7 +44,7 @@ export interface IntakeOptions {
   blocks: BlockPool;
   workers: WorkerPool;
   /** Whether editors are configured: then every frame may have to be rewritten. */
-  editing: boolean;
+  editing(): boolean;
   /** Resolves when the region's frames are safe; their headers then have sequences. */
   append(region: { first: number; end: number }): Promise<void>;
   /** Called once per committed task, in the order of the journal; `first` and `next` are the sequences its frames span. */
@@ -126,7 +126,7 @@ export class Intake {
   }
 
   #roomFor(body: Body): OpenBlock | null {
-    const direct = body.encoding === Encoding.protobuf && !this.#options.editing;
+    const direct = body.encoding === Encoding.protobuf && !this.#options.editing();
     const need = frameSpan(body.bytes);
     let open = direct ? this.#direct : this.#rewritten;
     if (open !== null && open.end + need > open.limit) {

@@ -15,7 +15,7 @@ import { sealPayload } from '../journal/format.ts';
 import type { Emission, Observer, ObserverContext, ProcessorDefinition } from '../processors/processor.ts';
 import type { ObserveResult } from './tasks.ts';
 
-/** What the checkpoint holds; by processor index, of the type named. */
+/** What the checkpoint holds; by slot, of the type named. */
 export interface SavedObservers {
   /** Everything below this intake sequence has been merged. */
   position: number;
@@ -29,33 +29,101 @@ interface Placed {
   from: number;
 }
 
+export interface ConfiguredProcessor {
+  definition: ProcessorDefinition;
+  config: unknown;
+}
+
+export interface Spoken {
+  emission: Emission;
+  /** Slot of the processor that speaks. */
+  processor: number;
+}
+
+/** The n-th of a type keeps the n-th slot of that type; what is new gets a slot that nobody had. */
+function slotsFor(processors: readonly ConfiguredProcessor[], taken: readonly string[]): number[] {
+  const free = [...taken];
+  let next = taken.length;
+  return processors.map(({ definition }) => {
+    if (definition.observer === undefined) return -1;
+    const known = free.indexOf(definition.type);
+    if (known < 0) return next++;
+    free[known] = '';
+    return known;
+  });
+}
+
 export class Observers {
   /** Everything below this intake sequence has been merged. */
   position: number;
-  readonly #placed: (Placed | null)[];
+  /** By slot: it is given once, so that what was measured or said before others came or went still finds its observer. */
+  #placed: (Placed | null)[] = [];
   readonly #view: DataView;
+  #context: ObserverContext;
+  /** Slots of the processors, in their order; -1 for those that observe nothing. */
+  slots: number[] = [];
 
   /**
-   * `flushed`: by processor index, the position that its last flush after the checkpoint covers; nothing for one that has not flushed
+   * `flushed`: by slot, the position that its last flush after the checkpoint covers; nothing for one that has not flushed
    * since. An observer with such a flush begins empty there.
    */
   constructor(
-    processors: readonly { definition: ProcessorDefinition; config: unknown }[],
+    processors: readonly ConfiguredProcessor[],
     context: ObserverContext,
     saved: SavedObservers | null,
     flushed: readonly number[],
   ) {
     this.#view = new DataView(context.pool.handle.memory);
     this.position = saved?.position ?? 0;
-    this.#placed = processors.map(({ definition, config }, i) => {
-      if (definition.observer === undefined) return null;
-      const before = saved?.states[i];
-      const usable = before?.type === definition.type && flushed[i] === undefined;
-      const observer = definition.observer(config, context, usable ? before.state : null);
+    this.#context = context;
+    const states = saved?.states ?? [];
+    this.slots = slotsFor(
+      processors,
+      states.map(({ type }) => type),
+    );
+    this.#placed = new Array<Placed | null>(Math.max(states.length, ...this.slots.map((slot) => slot + 1))).fill(null);
+    processors.forEach(({ definition, config }, i) => {
+      const slot = this.slots[i] as number;
+      if (definition.observer === undefined) return;
+      const before = flushed[slot] === undefined ? (states[slot]?.state ?? null) : null;
+      const observer = definition.observer(config, context, before);
       // One that saves nothing is rebuilt from whatever is read again.
-      const from = observer.save() === null ? 0 : Math.max(this.position, flushed[i] ?? 0);
-      return { type: definition.type, observer, from };
+      const from = observer.save() === null ? 0 : Math.max(this.position, flushed[slot] ?? 0);
+      this.#placed[slot] = { type: definition.type, observer, from };
     });
+  }
+
+  /**
+   * Goes on with other processors and contracts: each observer takes over what the one before it in its slot remembered. Those that
+   * remember nothing go on as they are. Returns the last words of those that are gone.
+   */
+  follow(processors: readonly ConfiguredProcessor[], contracts: ObserverContext['contracts'], nowMs: number): Spoken[] {
+    const before = this.#placed;
+    this.#context = { ...this.#context, contracts };
+    this.slots = this.slotsOf(processors);
+    this.#placed = new Array<Placed | null>(Math.max(before.length, ...this.slots.map((slot) => slot + 1))).fill(null);
+    processors.forEach(({ definition, config }, i) => {
+      const slot = this.slots[i] as number;
+      if (definition.observer === undefined) return;
+      const placed = before[slot] ?? null;
+      const state: unknown = placed?.observer.save() ?? null;
+      const observer =
+        placed !== null && state === null ? placed.observer : definition.observer(config, this.#context, state);
+      this.#placed[slot] = { type: definition.type, observer, from: placed?.from ?? this.position };
+    });
+    return before.flatMap((placed, processor) =>
+      placed === null || this.#placed[processor] !== null
+        ? []
+        : placed.observer.tick(nowMs, true).map((emission) => ({ emission, processor })),
+    );
+  }
+
+  /** The slots that `follow` would give. */
+  slotsOf(processors: readonly ConfiguredProcessor[]): number[] {
+    return slotsFor(
+      processors,
+      this.#placed.map((placed) => placed?.type ?? ''),
+    );
   }
 
   /** Positions at which some observer begins: runs of frames measured again must not straddle them. */
@@ -78,7 +146,7 @@ export class Observers {
   }
 
   /** What there is to say now, and which processor says it; those in `silent` are not asked. */
-  tick(nowMs: number, final: boolean, silent: ReadonlySet<number>): { emission: Emission; processor: number }[] {
+  tick(nowMs: number, final: boolean, silent: ReadonlySet<number>): Spoken[] {
     return this.#placed.flatMap((placed, processor) =>
       placed === null || silent.has(processor)
         ? []

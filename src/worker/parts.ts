@@ -14,7 +14,7 @@ import type { Editor, Measurer, Selector, Views } from '../processors/processor.
 import { processors } from '../processors/registry.ts';
 import { sinks } from '../sinks/registry.ts';
 import { TaskOutput } from './output.ts';
-import { readPolicy } from './policy.ts';
+import { type Policy, readPolicy } from './policy.ts';
 import type { WorkerSetup } from './tasks.ts';
 
 export interface Parts {
@@ -48,7 +48,7 @@ export function createParts(setup: WorkerSetup, owner: number): Parts {
     epoch: 0,
     setup,
     views,
-    edits: combineEditors(setup),
+    edits: null,
     measurers: [],
     selectors: [],
     encoders: setup.sinks.map(({ type, config }) => definitionOf(sinks, type).encoder(config)),
@@ -60,21 +60,22 @@ export function createParts(setup: WorkerSetup, owner: number): Parts {
   return parts;
 }
 
-/** Rebuilds what depends on the contracts when main has published another policy. */
+/** Rebuilds what depends on the policy when main has published another one. */
 export function followPolicy(parts: Parts): void {
   const newest = readPolicy(parts.setup.policy, parts.epoch);
   if (newest === null) return;
   parts.epoch = newest.epoch;
   parts.views.contracts = newest.policy.contracts;
+  parts.edits = combineEditors(newest.policy);
   parts.measurers = [];
   parts.selectors = [];
-  parts.setup.processors.forEach(({ type, config }, processor) => {
+  for (const { type, config, slot } of newest.policy.processors) {
     const definition = definitionOf(processors, type);
     const measurer = definition.measurer?.(config, parts.views);
-    if (measurer !== undefined) parts.measurers.push({ processor, measurer });
+    if (measurer !== undefined) parts.measurers.push({ processor: slot, measurer });
     const selector = definition.selector?.(config, parts.views);
     if (selector !== undefined) parts.selectors.push(selector);
-  });
+  }
 }
 
 function definitionOf<D extends { type: string }>(registry: readonly D[], type: string): D {
@@ -84,8 +85,8 @@ function definitionOf<D extends { type: string }>(registry: readonly D[], type: 
 }
 
 /** All editors as one: the first that does not keep an attribute decides, resources get what all of them add. */
-function combineEditors(setup: WorkerSetup): Edits | null {
-  const editors: Editor[] = setup.processors.flatMap(
+function combineEditors(policy: Policy): Edits | null {
+  const editors: Editor[] = policy.processors.flatMap(
     ({ type, config }) => definitionOf(processors, type).editor?.(config) ?? [],
   );
   if (editors.length === 0) return null;

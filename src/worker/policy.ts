@@ -7,8 +7,18 @@
 import type { ContractPlan } from '../contracts/plan.ts';
 import { AgentError } from '../core/errors.ts';
 
+/** A processor as workers build it. */
+export interface PolicyProcessor {
+  type: string;
+  config: unknown;
+  /** What main knows its observer by: stays the same when others come and go. */
+  slot: number;
+}
+
 export interface Policy {
   contracts: ContractPlan[];
+  /** In their order. */
+  processors: PolicyProcessor[];
 }
 
 export type PolicyHandle = SharedArrayBuffer;

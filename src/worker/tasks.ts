@@ -10,7 +10,6 @@ export interface WorkerSetup {
   pool: PoolHandle;
   policy: PolicyHandle;
   traces: TraceTableHandle | null;
-  processors: { type: string; config: unknown }[];
   sinks: { type: string; config: unknown }[];
   maxBodyBytes: number;
 }
@@ -43,7 +42,7 @@ export interface ObserveResult {
   /** Frames that were inflated, converted, edited or cut: they stand here, in the order of their requests, not in the input. */
   moved: Region[];
   refused: Refusal[];
-  /** What the measurers wrote, by processor index; null when there was nothing to measure. */
+  /** What the measurers wrote, by their processors' slots; null when there was nothing to measure. */
   measured: { block: number; sections: { processor: number; at: number; end: number }[] } | null;
   /** Set when the whole task failed, for example because the pool was empty. */
   failed: { code: ErrorCode; message: string } | null;

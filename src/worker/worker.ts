@@ -5,7 +5,7 @@ import { AgentError, messageOf } from '../core/errors.ts';
 import { ItemChooser } from './choose.ts';
 import { encode } from './encode.ts';
 import { observe } from './observe.ts';
-import { createParts } from './parts.ts';
+import { createParts, followPolicy } from './parts.ts';
 import { select } from './select.ts';
 import { ownerOf, type Result, type Task, type TaskMessage, type ThreadData } from './tasks.ts';
 import { ItemWalk } from './walk.ts';
@@ -25,6 +25,7 @@ export default function run({ task, ticket }: TaskMessage): Result<Task> {
       case 'observe':
         return observe(parts, walk, task);
       case 'select':
+        followPolicy(parts);
         if (chooserEpoch !== parts.epoch) {
           chooser = new ItemChooser(parts.views, parts.selectors);
           chooserEpoch = parts.epoch;

@@ -8,6 +8,7 @@ export interface FakeWorld {
   stdout(): string;
   stderr(): string;
   signal(name: Signal): void;
+  hangUp(): void;
   crash(error: Error): void;
   /** Resolves when stdout has had a line. */
   printed: Promise<void>;
@@ -27,6 +28,7 @@ export function fakeWorld(changes: Partial<Context> = {}): FakeWorld {
     stderr: (text) => err.push(text),
     isTerminal: false,
     onSignal: (listener) => events.on('signal', listener),
+    onHangup: (listener) => events.on('hangup', listener),
     onUncaught: (listener) => events.on('uncaught', listener),
     components: async () => ({
       processors: [],
@@ -40,6 +42,7 @@ export function fakeWorld(changes: Partial<Context> = {}): FakeWorld {
     stdout: () => out.join(''),
     stderr: () => err.join(''),
     signal: (name) => events.emit('signal', name),
+    hangUp: () => events.emit('hangup'),
     crash: (error) => events.emit('uncaught', error),
     printed: printed.promise,
   };
@@ -49,6 +52,7 @@ export function fakeAgent(changes: Partial<RunningAgent> = {}): RunningAgent {
   return {
     ingestUrl: 'http://127.0.0.1:1',
     adminUrl: 'http://127.0.0.1:2',
+    reload: async () => {},
     stop: async () => {},
     failed: new Promise(() => {}),
     ...changes,

@@ -39,7 +39,7 @@ function createBench(options: WorldOptions = {}, faults: Faults = {}) {
   const intake = new Intake({
     blocks: pool,
     workers,
-    editing: (options.processors ?? []).length > 0,
+    editing: () => (options.processors ?? []).length > 0,
     async append({ first, end }) {
       faults.append?.();
       for (let at = first; at < end; at = nextFrame(pool, at)) {

@@ -10,8 +10,8 @@ import type { ObserveTask } from '../../src/worker/tasks.ts';
 async function start(t: TestContext): Promise<{ blocks: BlockPool; workers: WorkerPool; restarted: Promise<void> }> {
   const blocks = BlockPool.create(32 * UNIT_BYTES);
   const restart = Promise.withResolvers<void>();
-  const policy = createPolicy({ contracts: [] });
-  const setup = { pool: blocks.handle, policy, traces: null, processors: [], sinks: [], maxBodyBytes: 8 << 20 };
+  const policy = createPolicy({ contracts: [], processors: [] });
+  const setup = { pool: blocks.handle, policy, traces: null, sinks: [], maxBodyBytes: 8 << 20 };
   const workers = new WorkerPool(1, blocks, setup, restart.resolve);
   t.after(() => workers.close());
   await workers.ready();

@@ -112,9 +112,8 @@ export function createWorld({
   const pool = BlockPool.create(units * UNIT_BYTES);
   const setup: WorkerSetup = {
     pool: pool.handle,
-    policy: createPolicy({ contracts }),
+    policy: createPolicy({ contracts, processors: configured(list).map((one, slot) => ({ ...one, slot })) }),
     traces: table ?? null,
-    processors: configured(list),
     sinks: [],
     maxBodyBytes,
   };

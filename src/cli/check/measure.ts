@@ -34,9 +34,9 @@ export interface Measuring {
 /** `fromStart`: cumulative series count from their beginning. */
 export function createMeasuring(plans: readonly ContractPlan[], fromStart: boolean): Measuring {
   const pool = BlockPool.create(POOL_UNITS * UNIT_BYTES);
-  const processors = [{ type: 'detect', config: { every: '10s' } }];
-  const policy = createPolicy({ contracts: [...plans] });
-  const parts = createParts({ pool: pool.handle, policy, traces: null, processors, sinks: [], maxBodyBytes: 0 }, MAIN);
+  const processors = [{ type: 'detect', config: { every: '10s' }, slot: 0 }];
+  const policy = createPolicy({ contracts: [...plans], processors });
+  const parts = createParts({ pool: pool.handle, policy, traces: null, sinks: [], maxBodyBytes: 0 }, MAIN);
   const clock = createClock();
   parts.measurers.push({ processor: -1, measurer: clock.measurer });
   const walk = new ItemWalk();
