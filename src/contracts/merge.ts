@@ -2,7 +2,7 @@
 import type { Evidence } from './evidence.ts';
 import { addItems, addPoint, type SignalMemory } from './memory.ts';
 import type { SignalPlan } from './plan.ts';
-import { boundsOf, type Measurements, WIDTHS } from './rows.ts';
+import { boundsOf, type Measurements, MOST_TRACES, WIDTHS } from './rows.ts';
 import type { Spread } from './spread.ts';
 
 /** Where a cell's numbers go. */
@@ -65,9 +65,10 @@ function mergeCell(
   if (number(6) > 0) unjudged(target, 'late', number(6));
   if (number(7) > 0) unjudged(target, 'unmeasured', number(7));
   const from = cell * WIDTHS.traces;
-  const count = Math.min(traces[from] as number, WIDTHS.traces - 1);
-  for (let i = 1; i <= count; i++) {
-    const idAt = traces[from + i] as number;
+  const count = traces[from] as number;
+  // A ring: the oldest first.
+  for (let i = Math.max(0, count - MOST_TRACES); i < count; i++) {
+    const idAt = traces[from + 1 + (i % MOST_TRACES)] as number;
     target.evidence.addTrace(receivedMs, bytes.toString('hex', idAt, idAt + 16));
   }
 }

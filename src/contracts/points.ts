@@ -242,8 +242,9 @@ const EXPONENTIAL = { kind: 'exponential' } as const;
 function flagsOf({ kind, temporality, monotonic }: MetricView): number {
   if (kind === MetricKind.gauge) return Point.gauge | Point.value;
   const isDelta = temporality === Temporality.delta;
+  if (kind !== MetricKind.sum) return Point.distribution | (isDelta ? 0 : Point.cumulative);
   // What goes up and down says how it stands; as a delta it says by how much it changed.
-  if (kind === MetricKind.sum && !monotonic) return isDelta ? 0 : Point.value;
+  if (!monotonic) return isDelta ? 0 : Point.value;
   return isDelta ? 0 : Point.cumulative;
 }
 

@@ -159,7 +159,7 @@ function readMetricTake(plan: SignalPlan, memory: SignalMemory, second: number):
   const seen = seenSeries(plan, memory, second);
   const items = seen.reduce((sum, { steps }) => sum + steps.length, 0);
   if (items === 0) return { value: 0, items, enough: false };
-  const value = seen.some(({ steps }) => steps.some(({ spread }) => spread !== null))
+  const value = seen.some(({ series }) => (series.flags & Point.distribution) !== 0)
     ? takenOfHistograms(
         plan,
         memory,

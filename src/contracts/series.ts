@@ -6,9 +6,10 @@ import { addSpread, type Spread } from './spread.ts';
 
 /**
  * Bits of a point's flags. `cumulative`: it counts from `startMs` on, and only what it rose by matters. `value`: it says how something
- * stands at `timeMs`. Neither: it adds what came since the point before. `gauge`: of a gauge.
+ * stands at `timeMs`. Neither: it adds what came since the point before. `gauge`: of a gauge. `distribution`: of a histogram or
+ * a summary, `a` being its count and `b` its sum.
  */
-export const Point = { cumulative: 1, value: 2, gauge: 4, noValue: 8 } as const;
+export const Point = { cumulative: 1, value: 2, gauge: 4, noValue: 8, distribution: 16 } as const;
 
 /** One data point as a worker has read it; `a` and `b` are what the signal measures of it. */
 export interface MeasuredPoint {

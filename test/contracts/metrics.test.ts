@@ -1,0 +1,329 @@
+/** Holds what docs/contracts.md says of metrics and of late and odd data: points go through a worker's code, values come from main's. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createMeasuring } from '../../src/cli/check/measure.ts';
+import { judgeSignal } from '../../src/contracts/judge.ts';
+import { readSignal } from '../../src/contracts/reading.ts';
+import { requestType } from '../../src/otlp/schema.ts';
+import type { Plain } from '../otlp/generate.ts';
+import { logs, NOW_MS, service, span } from '../worker/world.ts';
+import { contractOf } from './plans.ts';
+
+const START_MS = Math.floor(NOW_MS / 60_000) * 60_000;
+const ns = (ms: number) => String(BigInt(Math.round(ms)) * 1_000_000n);
+const attribute = (key: string, stringValue: string) => ({ key, value: { stringValue } });
+
+/** A request with one metric whose points were made at `ms` after the start. */
+function metric(name: string, data: Plain, unit = ''): Uint8Array {
+  const type = requestType('metrics');
+  const resource = { attributes: [attribute('service.name', 'shop')] };
+  const metrics = [{ name, unit, ...data }];
+  return type.encode(type.fromObject({ resourceMetrics: [{ resource, scopeMetrics: [{ metrics }] }] })).finish();
+}
+
+const CUMULATIVE = { aggregationTemporality: 2, isMonotonic: true };
+const DELTA = { aggregationTemporality: 1, isMonotonic: true };
+
+interface Given {
+  value?: number;
+  startMs?: number;
+  series?: string;
+  flags?: number;
+  more?: Plain;
+}
+
+function point(atMs: number, { value = 0, startMs = 0, series = 'a', flags = 0, more = {} }: Given): Plain {
+  return {
+    timeUnixNano: ns(START_MS + atMs),
+    ...(startMs === 0 ? {} : { startTimeUnixNano: ns(startMs) }),
+    asDouble: value,
+    flags,
+    attributes: [attribute('series', series)],
+    ...more,
+  };
+}
+
+const sum = (atMs: number, given: Given, kind: Plain = CUMULATIVE) =>
+  metric('m', { sum: { dataPoints: [point(atMs, given)], ...kind } });
+const gauge = (atMs: number, given: Given) => metric('m', { gauge: { dataPoints: [point(atMs, given)] } });
+
+function histogram(atMs: number, counts: number[], bounds: number[], kind: Plain = CUMULATIVE, more: Plain = {}) {
+  const count = counts.reduce((total, one) => total + one, 0);
+  const { asDouble: _, ...rest } = point(atMs, {});
+  const dataPoints = [{ ...rest, count, sum: count, bucketCounts: counts, explicitBounds: bounds, ...more }];
+  return metric('m', { histogram: { dataPoints, ...kind } }, 's');
+}
+
+/** Plays requests that arrive at their times, in order; the value and items at `atMs`, and whether that is enough. */
+function play(signal: object, arrivals: [atMs: number, request: Uint8Array][], atMs: number) {
+  const contract = contractOf([{ name: 's', metric: 'm', ...signal }]);
+  const [plan] = contract.signals;
+  assert.ok(plan !== undefined);
+  const measuring = createMeasuring([contract], false);
+  const memory = measuring.targets.get(plan.key)?.memory;
+  assert.ok(memory !== undefined);
+  // The agent has been watching for a while.
+  judgeSignal(plan, memory, START_MS / 1000 - 600);
+  for (const [at, request] of arrivals) measuring.add('metrics', request, START_MS + at);
+  const { value, items, enough } = readSignal(plan, memory, (START_MS + atMs) / 1000);
+  return { value, items, enough };
+}
+
+const RATE = { rate: true, breached: 'above 100/s' };
+const value = (result: { value: number }) => Number(result.value.toPrecision(12));
+
+test('a counter gives the same rate as cumulative and as delta, whatever the export interval is', () => {
+  const cumulative: [number, Uint8Array][] = [0, 10, 20, 30, 40, 50].map((s) => [
+    s * 1000,
+    sum(s * 1000, { value: s * 5 }),
+  ]);
+  const delta: [number, Uint8Array][] = [10, 20, 30, 40, 50].map((s) => [
+    s * 1000,
+    sum(s * 1000, { value: 50, startMs: START_MS + (s - 10) * 1000 }, DELTA),
+  ]);
+  assert.equal(value(play(RATE, cumulative, 51_000)), 5);
+  assert.equal(value(play(RATE, delta, 51_000)), 5);
+  const slow: [number, Uint8Array][] = [0, 60, 120].map((s) => [s * 1000, sum(s * 1000, { value: s * 5 })]);
+  // One point or two in a window of a minute: the rate is what the points cover, not what fits the window.
+  assert.equal(value(play(RATE, slow, 121_000)), 5);
+  assert.equal(value(play(RATE, slow, 179_000)), 5);
+});
+
+test('a reset counts from the new beginning; the first point of a series only says where it stands', () => {
+  const reset: [number, Uint8Array][] = [
+    [0, sum(0, { value: 1000, startMs: START_MS - 900_000 })],
+    [10_000, sum(10_000, { value: 1050, startMs: START_MS - 900_000 })],
+    [20_000, sum(20_000, { value: 25, startMs: START_MS + 15_000 })],
+  ];
+  // 50 in 10 s, then 25 in 5 s.
+  assert.equal(value(play(RATE, reset, 21_000)), 5);
+  const unknownStart: [number, Uint8Array][] = [
+    [0, sum(0, { value: 1000 })],
+    [10_000, sum(10_000, { value: 30 })],
+  ];
+  assert.equal(value(play(RATE, unknownStart, 11_000)), 3);
+  assert.deepEqual(play(RATE, [[0, sum(0, { value: 1000 })]], 1000), { value: 0, items: 0, enough: false });
+  const fresh = sum(10_000, { value: 40, startMs: START_MS });
+  assert.equal(value(play(RATE, [[10_000, fresh]], 11_000)), 4);
+});
+
+test('a point that comes twice, or late after newer ones, counts once', () => {
+  const twice: [number, Uint8Array][] = [0, 10, 10, 5, 20].map((s, i) => [20_000 + i, sum(s * 1000, { value: s * 2 })]);
+  assert.deepEqual(play(RATE, twice, 21_000), { value: 2, items: 2, enough: true });
+  const delta = sum(10_000, { value: 30, startMs: START_MS }, DELTA);
+  assert.equal(
+    value(
+      play(
+        RATE,
+        [
+          [10_000, delta],
+          [10_001, delta],
+        ],
+        11_000,
+      ),
+    ),
+    3,
+  );
+});
+
+test('series add up, and one without points for three export intervals is stale', () => {
+  const arrivals: [number, Uint8Array][] = [0, 10, 20].flatMap((s) =>
+    ['a', 'b'].map((series): [number, Uint8Array] => [s * 1000, sum(s * 1000, { value: s, series })]),
+  );
+  for (let s = 30; s <= 100; s += 10) arrivals.push([s * 1000, sum(s * 1000, { value: s, series: 'a' })]);
+  assert.equal(value(play(RATE, arrivals.slice(0, 6), 21_000)), 2);
+  assert.equal(value(play(RATE, arrivals, 101_000)), 1);
+});
+
+test('take works on each series over time, then across: the maximum of gauges, the sum of sums, or as it says', () => {
+  const arrivals: [number, Uint8Array][] = [
+    [1000, gauge(1000, { value: 10 })],
+    [1000, gauge(1000, { value: 70, series: 'b' })],
+    [11_000, gauge(11_000, { value: 30 })],
+    [11_000, gauge(11_000, { value: 50, series: 'b' })],
+  ];
+  const taken = (signal: object) => value(play({ breached: 'above 1000', ...signal }, arrivals, 12_000));
+  assert.deepEqual(
+    [
+      { take: 'last' },
+      { take: 'last', across: 'min' },
+      { take: 'max', across: 'sum' },
+      { take: 'mean', across: 'mean' },
+    ].map(taken),
+    [50, 30, 100, 40],
+  );
+  assert.deepEqual(
+    [{ take: 'min', across: 'min' }, { take: 'p50', across: 'max' }, { take: 'sum' }].map(taken),
+    [10, 50, 120],
+  );
+  const level = { aggregationTemporality: 2, isMonotonic: false };
+  const queues: [number, Uint8Array][] = ['a', 'b'].map((series) => [1000, sum(1000, { value: 4, series }, level)]);
+  assert.equal(value(play({ take: 'last', breached: 'above 1000' }, queues, 2000)), 8);
+});
+
+test('"no recorded value" ends a series at once; NaN and infinities are no values', () => {
+  const LAST = { take: 'last', breached: 'above 1000' };
+  const ended: [number, Uint8Array][] = [
+    [1000, gauge(1000, { value: 10 })],
+    [2000, gauge(2000, { flags: 1 })],
+  ];
+  assert.equal(play(LAST, ended, 3000).items, 1, 'the point that there was still lies in the window');
+  assert.equal(play({ ...LAST, window: '5s' }, ended, 9000).enough, false);
+  assert.equal(play({ ...LAST, window: '5s' }, ended.slice(0, 1), 9000).value, 10);
+  for (const odd of [Number.NaN, Number.POSITIVE_INFINITY])
+    assert.equal(play(LAST, [[1000, gauge(1000, { value: odd })]], 2000).items, 0);
+});
+
+test('points that are older than late_after, and metrics of no unit of time where one is needed, are not judged', () => {
+  const LAST = { take: 'last', breached: 'above 1000' };
+  assert.equal(play(LAST, [[300_000, gauge(1000, { value: 10 })]], 301_000).items, 0);
+  assert.equal(play(LAST, [[1000, gauge(200_000, { value: 10 })]], 2000).items, 1, 'a clock that is ahead is judged');
+  const inSeconds = metric('m', { gauge: { dataPoints: [point(1000, { value: 0.25 })] } }, 's');
+  const inBytes = metric('m', { gauge: { dataPoints: [point(1000, { value: 0.25 })] } }, 'By');
+  const MS = { take: 'last', breached: 'above 300ms' };
+  assert.equal(value(play(MS, [[1000, inSeconds]], 2000)), 250);
+  assert.equal(play(MS, [[1000, inBytes]], 2000).items, 0);
+});
+
+test('shares weigh by value and count; slower_than reads buckets in the unit of the metric', () => {
+  const code = (status: string) => ({ attributes: [attribute('code', status)] });
+  const requests = metric('m', {
+    sum: {
+      dataPoints: [
+        point(10_000, { value: 90, startMs: START_MS, more: code('200') }),
+        point(10_000, { value: 10, startMs: START_MS, more: code('500') }),
+      ],
+      ...DELTA,
+    },
+  });
+  const errors = { bad: { code: { like: '5*' } }, breached: 'above 5%' };
+  assert.deepEqual(play(errors, [[10_000, requests]], 11_000), { value: 0.1, items: 100, enough: true });
+  const slow = { slower_than: '250ms', breached: 'above 5%' };
+  const arrivals: [number, Uint8Array][] = [
+    [0, histogram(0, [10, 10, 10], [0.25, 0.5])],
+    [10_000, histogram(10_000, [70, 30, 20], [0.25, 0.5])],
+  ];
+  // 60 below, 20 and 10 above 250 ms since the first point.
+  assert.equal(value(play(slow, arrivals, 11_000)), Number((30 / 90).toPrecision(12)));
+  const between = { slower_than: '375ms', breached: 'above 5%' };
+  assert.equal(value(play(between, arrivals, 11_000)), Number((20 / 90).toPrecision(12)), 'evenly within the bucket');
+});
+
+test('percentiles of histograms, explicit and exponential, come from the merged buckets', () => {
+  const P95 = { take: 'p95', breached: 'above 1s' };
+  const arrivals: [number, Uint8Array][] = [[10_000, histogram(10_000, [50, 40, 10], [0.1, 0.2], DELTA, { max: 0.4 })]];
+  assert.equal(value(play(P95, arrivals, 11_000)), 300);
+  const { asDouble: _, ...rest } = point(10_000, {});
+  const exponential = metric(
+    'm',
+    {
+      exponentialHistogram: {
+        // Scale 0: buckets (1, 2] and (2, 4].
+        dataPoints: [{ ...rest, count: 20, sum: 1, scale: 0, positive: { offset: 0, bucketCounts: [10, 10] } }],
+        aggregationTemporality: 1,
+      },
+    },
+    'ms',
+  );
+  assert.equal(value(play({ take: 'p75', breached: 'above 1s' }, [[10_000, exponential]], 11_000)), 3);
+  assert.equal(value(play({ take: 'mean', breached: 'above 1s' }, arrivals, 11_000)), 1000);
+});
+
+test('several names are one metric; another name, service or where is none of it', () => {
+  const old = metric('old', { gauge: { dataPoints: [point(1000, { value: 7 })] } });
+  const signal = { take: 'last', breached: 'above 1000' };
+  assert.equal(play({ ...signal, metric: ['new', 'old'] }, [[1000, old]], 2000).value, 7);
+  assert.equal(play(signal, [[1000, old]], 2000).items, 0);
+  assert.equal(play({ ...signal, where: { series: 'b' } }, [[1000, gauge(1000, { value: 7 })]], 2000).items, 0);
+});
+
+/** Spans or log records of one request, received at NOW_MS. */
+function measured(signal: object, more: object, request: Uint8Array, kind: 'traces' | 'logs' = 'traces') {
+  const contract = contractOf([{ name: 's', of: kind === 'logs' ? 'logs' : 'spans', min_items: 1, ...signal }], more);
+  const measuring = createMeasuring([contract], false);
+  measuring.add(kind, request, NOW_MS);
+  const [target] = measuring.targets.values();
+  assert.ok(target !== undefined);
+  return { ...readSignal(target.plan, target.memory, NOW_MS / 1000 + 1), target };
+}
+
+test('values of spans: durations and numeric attributes, with percentiles to 2.2 %; what has none is left out', () => {
+  const spans = [10, 20, 30, 40, 400].map((ms, i) =>
+    span(i, i === 4 ? {} : { attributes: [{ key: 'rows', value: { intValue: String(ms) } }] }, ms),
+  );
+  const request = service('shop', ...spans);
+  const taken = (signal: object) => measured({ breached: 'above 1000', ...signal }, {}, request).value;
+  const ofDuration = (take: string) => taken({ take, value: 'duration', breached: 'above 1s' });
+  assert.deepEqual(['last', 'min', 'max', 'mean', 'sum'].map(ofDuration), [400, 10, 400, 100, 500]);
+  assert.ok(Math.abs(ofDuration('p50') - 29.5) < 1.5, `${ofDuration('p50')}`);
+  assert.ok(Math.abs(ofDuration('p99') - 400) < 9, `${ofDuration('p99')}`);
+  assert.deepEqual(
+    ['last', 'sum'].map((take) => taken({ take, value: 'rows' })),
+    [40, 100],
+  );
+});
+
+test('upstream_sampling counts what a sampler before the agent has dropped; a th says it better; log records carry theirs', () => {
+  const errors = { bad: { status: 'error' }, breached: 'above 5%' };
+  const request = service('shop', span(1), span(2, { traceState: 'ot=th:8' }));
+  assert.equal(measured(errors, { upstream_sampling: '10%' }, request).items, 12);
+  const sampled = { attributes: [attribute('sampling.threshold', 'c')], severityNumber: 17 };
+  const bad = { bad: { severity: { gte: 17 } }, breached: 'above 5%' };
+  assert.deepEqual(measured(bad, {}, logs(sampled, { severityNumber: 9 }), 'logs').items, 5);
+});
+
+test('namespace, environment (by either name) and service_version choose among resources of one name', () => {
+  const type = requestType('traces');
+  const request = (...attributes: [string, string][]) =>
+    type
+      .encode(
+        type.fromObject({
+          resourceSpans: [
+            {
+              resource: {
+                attributes: [['service.name', 'shop'], ...attributes].map(([key, text]) =>
+                  attribute(key ?? '', text ?? ''),
+                ),
+              },
+              scopeSpans: [{ spans: [span(1)] }],
+            },
+          ],
+        }),
+      )
+      .finish();
+  const errors = { bad: { status: 'error' }, breached: 'above 5%' };
+  const items = (more: object, ...attributes: [string, string][]) =>
+    measured(errors, more, request(...attributes)).items;
+  assert.equal(items({ namespace: 'eu' }, ['service.namespace', 'eu']), 1);
+  assert.equal(items({ namespace: 'eu' }, ['service.namespace', 'us']), 0);
+  assert.equal(items({ namespace: 'eu' }), 0);
+  assert.equal(items({ environment: 'production' }, ['deployment.environment.name', 'production']), 1);
+  assert.equal(items({ environment: 'production' }, ['deployment.environment', 'production']), 1);
+  assert.equal(items({ environment: 'production' }, ['deployment.environment.name', 'test']), 0);
+  assert.equal(items({ service_version: '2' }, ['service.version', '2']), 1);
+  assert.equal(items({ service_version: '2' }, ['service.version', '1']), 0);
+});
+
+test('evidence is the operations that exceed the limit most, by version, and the newest traces of bad items', () => {
+  const named = (from: number, name: string, count: number, bad: number) =>
+    Array.from({ length: count }, (_, i) => span(from + i, { name, status: { code: i < bad ? 2 : 0 } }));
+  const spans = [
+    ...named(0, 'a', 100, 1),
+    ...named(200, 'b', 10, 9),
+    ...named(300, 'c', 100, 40),
+    ...named(500, 'd', 10, 2),
+  ];
+  const { target } = measured({ bad: { status: 'error' }, breached: 'above 5%' }, {}, service('shop', ...spans));
+  const contributions = target.evidence.contributions(NOW_MS, 0.05, 3);
+  assert.deepEqual(
+    contributions.map(({ name, items, bad, excess }) => [name, items, bad, excess]),
+    [
+      ['c', 100, 40, 35],
+      ['b', 10, 9, 8.5],
+      ['d', 10, 2, 1.5],
+    ],
+  );
+  const ids = target.evidence.tracesSince(0);
+  assert.equal(ids.length, 5);
+  assert.equal(ids[0], Buffer.from(spans.at(-9)?.traceId as Buffer).toString('hex'));
+});
