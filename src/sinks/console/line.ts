@@ -1,5 +1,6 @@
 /** How an event reads: `12:03:20  checkout  errors  healthy -> breached  7.1% (above 5%) over 1m, 812 items`. */
 import type protobuf from 'protobufjs';
+import { formatDuration, parseDurationMs } from '../../core/units.ts';
 
 const MOST_CHARACTERS = 256;
 const MOST_ENTRIES = 8;
@@ -54,6 +55,8 @@ function lineOf(record: LogRecord, resourceService: string): string {
     columns.push(before === undefined ? state : `${before} -> ${state}`);
   } else columns.push(plain(record.eventName || record.severityText || '').replace(PREFIX, ''));
   columns.push(...measureOf(words), ...restOf(words));
+  const operations = words.get('signal.operations');
+  if (operations !== undefined) columns.push(`most by ${operations}`);
   // The body of a contract or an anomaly says in a sentence what the columns say.
   if (record.body && state === undefined && !words.has('anomaly.score')) columns.push(textOf(record.body));
   return columns.filter((column) => column !== '').join('  ');
@@ -64,7 +67,7 @@ function measureOf(words: Words): string[] {
   const threshold = words.get('signal.threshold');
   const value = words.get('signal.value');
   let text = '';
-  if (value !== undefined) text = readable(value, threshold?.includes('%') ?? false);
+  if (value !== undefined) text = readable(value, threshold ?? '');
   if (threshold !== undefined) text += ` (${threshold})`;
   if (words.has('signal.window')) text += ` over ${words.get('signal.window')}`;
   if (words.has('signal.items')) text += `, ${words.get('signal.items')} items`;
@@ -88,6 +91,9 @@ const SHOWN = new Set([
   'signal.threshold',
   'signal.window',
   'signal.items',
+  'signal.since',
+  'signal.operations',
+  'signal.versions',
   'trace.ids',
   'event.name',
 ]);
@@ -96,11 +102,13 @@ function restOf(words: Words): string[] {
   return [...words].filter(([key]) => !SHOWN.has(key)).map(([key, value]) => `${key}=${value}`);
 }
 
-/** A share is 0.071 on the wire and 7.1% to people. */
-function readable(value: string, isShare: boolean): string {
+/** A share is 0.071 on the wire and 7.1% to people, a duration milliseconds there and 26h here. The threshold says which it is. */
+function readable(value: string, threshold: string): string {
   const number = Number(value);
   if (value === '' || !Number.isFinite(number)) return value;
-  return isShare ? `${Number((number * 100).toPrecision(3))}%` : `${Number(number.toPrecision(4))}`;
+  const limit = threshold.replace(/^(above|below|[<>])\s*/, '');
+  if (parseDurationMs(limit) !== undefined) return formatDuration(number);
+  return /^[\d.]+%$/.test(limit) ? `${Number((number * 100).toPrecision(3))}%` : `${Number(number.toPrecision(4))}`;
 }
 
 /** Local time of day, as people's clocks show it. */
