@@ -1,0 +1,240 @@
+/** Holds src/processors/detect: events that somebody woken at night can act on, instances, gaps of the agent's own, and the checkpoint. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { pino } from 'pino';
+import type { ContractPlan } from '../../src/contracts/plan.ts';
+import { createTelemetry } from '../../src/core/telemetry.ts';
+import { requestType } from '../../src/otlp/schema.ts';
+import { createObserver, type DetectObserver, type Saved } from '../../src/processors/detect/observer.ts';
+import type { Emission } from '../../src/processors/processor.ts';
+import { contractOf } from '../contracts/plans.ts';
+import { decoded, itemsOf, type Plain } from '../otlp/generate.ts';
+import { createWorld, NOW_MS, plainly, span } from '../worker/world.ts';
+
+const ERRORS = { name: 'errors', of: 'spans', bad: { status: 'error' }, degraded: 'above 10%', breached: 'above 50%' };
+const TIMES = { window: '10s', for: '2s', recover_after: '3s', min_items: 5 };
+
+interface Told {
+  name: string;
+  severity: number;
+  body: string;
+  atMs: number;
+  attributes: Record<string, unknown>;
+  resource: Record<string, unknown>;
+}
+
+function plain(list: unknown): Record<string, unknown> {
+  const scalar = (value: Plain): unknown =>
+    value.arrayValue
+      ? (value.arrayValue as { values: Plain[] }).values.map(scalar)
+      : (value.stringValue ?? value.boolValue ?? Number(value.doubleValue ?? value.intValue));
+  return Object.fromEntries((list as { key: string; value: Plain }[]).map(({ key, value }) => [key, scalar(value)]));
+}
+
+function eventsOf(emissions: Emission[]): Told[] {
+  return emissions
+    .filter(({ stream }) => stream === 'events')
+    .flatMap(({ bytes }) => itemsOf('logs', decoded('logs', bytes)))
+    .map(({ item, resource }) => ({
+      name: String(item.eventName),
+      severity: Number(item.severityNumber),
+      body: String((item.body as Plain).stringValue),
+      atMs: Number(item.timeUnixNano) / 1e6,
+      attributes: plain(item.attributes),
+      resource: plain(resource?.attributes),
+    }));
+}
+
+/** An agent's worker and observer in this thread, with a clock of its own. */
+function createDetect(plan: ContractPlan) {
+  const world = createWorld({ processors: [{ type: 'detect' }], contracts: [plan] });
+  const context = {
+    pool: world.pool,
+    agent: 'edge-1',
+    contracts: [plan],
+    traces: null,
+    telemetry: createTelemetry(),
+    log: pino({ level: 'silent' }),
+  };
+  const open = (saved: Saved | null, contracts = [plan]) => createObserver(10_000, { ...context, contracts }, saved);
+  const detect = {
+    observer: open(null) as DetectObserver,
+    events: [] as Told[],
+    /** As a restart: what was saved goes through JSON. */
+    restart(contracts?: ContractPlan[]) {
+      detect.observer = open(JSON.parse(JSON.stringify(detect.observer.save())) as Saved, contracts);
+    },
+    send(atS: number, request: Uint8Array) {
+      const { result, block } = world.observe([plainly(request)]);
+      const [section] = result.measured?.sections ?? [];
+      assert.ok(section !== undefined);
+      detect.observer.merge(new DataView(world.pool.handle.memory), section.at, section.end, NOW_MS + atS * 1000);
+      world.pool.discard(result.measured?.block ?? -1);
+      world.pool.discard(block);
+    },
+    tick(atS: number) {
+      detect.events.push(...eventsOf(detect.observer.tick(NOW_MS + atS * 1000, false)));
+    },
+    telemetry: context.telemetry,
+  };
+  return detect;
+}
+
+function request(resource: Record<string, string>, ...spans: Plain[]): Uint8Array {
+  const type = requestType('traces');
+  const attributes = Object.entries({ 'service.name': 'shop', ...resource }).map(([key, stringValue]) => ({
+    key,
+    value: { stringValue },
+  }));
+  return type
+    .encode(type.fromObject({ resourceSpans: [{ resource: { attributes }, scopeSpans: [{ spans }] }] }))
+    .finish();
+}
+
+const spans = (from: number, name: string, count: number, bad: number) =>
+  Array.from({ length: count }, (_, i) => span(from + i, { name, status: { code: i < bad ? 2 : 0 } }));
+
+test('an event says what broke, by how much, since when, where most, in which version, and shows traces', () => {
+  const detect = createDetect(contractOf([ERRORS], { ...TIMES, owner: 'payments', namespace: 'eu' }));
+  const eu = { 'service.namespace': 'eu', 'service.version': '1.4.2' };
+  for (let second = 0; second < 20; second++) {
+    detect.tick(second);
+    const bad = second >= 5 && second < 12;
+    detect.send(
+      second,
+      request(eu, ...spans(second * 100, 'GET /a', 5, 0), ...spans(second * 100 + 50, 'GET /b', 15, bad ? 15 : 0)),
+    );
+  }
+  detect.tick(20);
+  const breach = detect.events.find(({ attributes }) => attributes['signal.state'] === 'breached');
+  assert.ok(breach !== undefined);
+  const { attributes } = breach;
+  assert.deepEqual([breach.name, breach.severity], ['plumbline.contract.state_changed', 17]);
+  assert.deepEqual(breach.resource, { 'service.name': 'shop', 'service.namespace': 'eu', 'service.version': '1.4.2' });
+  assert.equal(attributes['contract.service'], 'shop');
+  assert.equal(attributes['contract.owner'], 'payments');
+  assert.equal(attributes['contract.state'], 'breached');
+  assert.equal(attributes['signal.name'], 'errors');
+  assert.ok(Number(attributes['signal.value']) > 0.5);
+  assert.equal(attributes['signal.threshold'], 'above 50%');
+  assert.equal(attributes['signal.window'], '10s');
+  assert.match(String((attributes['signal.operations'] as string[])[0]), /^GET \/b \(1\.4\.2\) \d+.*% of \d+$/);
+  assert.equal((attributes['signal.operations'] as string[]).length, 1, 'the healthy operation does not contribute');
+  assert.deepEqual(attributes['signal.versions'], ['1.4.2']);
+  assert.equal((attributes['trace.ids'] as string[]).length, 5);
+  assert.match((attributes['trace.ids'] as string[])[0] ?? '', /^[0-9a-f]{32}$/);
+  // Over 10 % from the second that saw the first bad ones on.
+  assert.equal(Date.parse(String(attributes['signal.since'])), NOW_MS + 6000);
+  assert.match(breach.body, /^shop: errors degraded -> breached: .*; since .*; most by GET \/b/);
+});
+
+test('too few items are an event of their own, once, and freeze the state', async () => {
+  const detect = createDetect(contractOf([ERRORS], TIMES));
+  detect.tick(0);
+  detect.send(0, request({}, ...spans(0, 'a', 20, 0)));
+  for (let second = 1; second < 20; second++) detect.tick(second);
+  assert.deepEqual(
+    detect.events.map(({ name, attributes }) => [name, attributes['signal.state'], attributes['contract.frozen']]),
+    [
+      ['plumbline.contract.state_changed', 'healthy', undefined],
+      ['plumbline.contract.no_data', 'healthy', true],
+    ],
+  );
+  const [contract] = detect.observer.report();
+  assert.deepEqual([contract?.state, contract?.signals[0]?.frozen], ['healthy', true]);
+  assert.match(contract?.signals[0]?.why ?? '', /too few items \(0 of 5\), so it stays healthy/);
+});
+
+test('with `per` each instance is judged, the worst counts, and one that is gone is forgotten', () => {
+  const detect = createDetect(contractOf([ERRORS], { ...TIMES, per: 'service.instance.id' }));
+  const send = (second: number, instance: string, bad: number) =>
+    detect.send(second, request({ 'service.instance.id': instance }, ...spans(second * 100, 'a', 10, bad)));
+  for (let second = 0; second < 10; second++) {
+    detect.tick(second);
+    send(second, 'pod-1', 0);
+    send(second, 'pod-2', 9);
+  }
+  detect.tick(10);
+  const shown = () => detect.observer.report()[0];
+  // All in all 45 % are bad, which is not over 50 %; of pod-2 it is 90 %.
+  assert.equal(shown()?.state, 'breached');
+  assert.deepEqual(
+    shown()?.signals[0]?.instances?.map(({ name, state }) => [name, state]),
+    [
+      ['pod-1', 'healthy'],
+      ['pod-2', 'breached'],
+    ],
+  );
+  const breach = detect.events.at(-1);
+  assert.equal(breach?.attributes['contract.instance'], 'pod-2');
+  assert.equal(breach?.resource['service.instance.id'], 'pod-2');
+  for (let second = 10; second < 640; second++) {
+    if (second % 3 === 0) send(second, 'pod-1', 0);
+    detect.tick(second + 1);
+  }
+  assert.deepEqual(
+    shown()?.signals[0]?.instances?.map(({ name }) => name),
+    ['pod-1'],
+  );
+  assert.equal(shown()?.state, 'healthy');
+});
+
+test('a restart in the midst of an incident changes nothing of what is told', () => {
+  const play = (restarts: number[]) => {
+    const detect = createDetect(contractOf([ERRORS], TIMES));
+    for (let second = 0; second < 40; second++) {
+      detect.tick(second);
+      if (restarts.includes(second)) detect.restart();
+      const bad = second >= 8 && second < 20 ? 8 : 0;
+      if (second < 30) detect.send(second, request({ 'service.version': '7' }, ...spans(second * 100, 'a', 10, bad)));
+    }
+    return detect.events;
+  };
+  const undisturbed = play([]);
+  assert.ok(undisturbed.length >= 4, `${undisturbed.length} events`);
+  assert.deepEqual(play([5, 9, 12, 13, 14, 21, 33]), undisturbed);
+});
+
+test('a contract that measures something else keeps its state until it can be judged, and begins with an empty window', () => {
+  const detect = createDetect(contractOf([ERRORS], TIMES));
+  for (let second = 0; second < 8; second++) {
+    detect.tick(second);
+    detect.send(second, request({}, ...spans(second * 100, 'a', 10, 9)));
+  }
+  detect.tick(8);
+  assert.equal(detect.observer.report()[0]?.state, 'breached');
+  detect.restart([contractOf([{ ...ERRORS, where: { 'span.kind': 'server' } }], TIMES)]);
+  detect.tick(9);
+  const [signal] = detect.observer.report()[0]?.signals ?? [];
+  assert.deepEqual([signal?.state, signal?.items, signal?.frozen], ['breached', 0, true]);
+});
+
+test('while the agent did not run nobody was silent', () => {
+  const silent = { name: 'ran', of: 'spans', silent_for: '60s' };
+  const detect = createDetect(contractOf([silent], TIMES));
+  detect.tick(0);
+  detect.send(0, request({}, span(1)));
+  for (let second = 1; second < 40; second++) detect.tick(second);
+  detect.restart();
+  for (let second = 140; second < 160; second++) detect.tick(second);
+  assert.equal(detect.observer.report()[0]?.state, 'healthy', '100 s later, of which the agent saw 40');
+  for (let second = 160; second < 190; second++) detect.tick(second);
+  assert.equal(detect.observer.report()[0]?.state, 'breached');
+  assert.equal(detect.events.at(-1)?.attributes['signal.threshold'], 'above 60s');
+});
+
+test('late items are counted and not judged', async () => {
+  const detect = createDetect(contractOf([ERRORS], { ...TIMES, late_after: '1m' }));
+  const old = {
+    endTimeUnixNano: String(BigInt(NOW_MS - 90_000) * 1_000_000n),
+    startTimeUnixNano: String(BigInt(NOW_MS - 91_000) * 1_000_000n),
+  };
+  detect.tick(0);
+  detect.send(0, request({}, span(1, old), span(2)));
+  detect.tick(1);
+  assert.equal(detect.observer.report()[0]?.signals[0]?.items, 1);
+  assert.deepEqual(
+    (await detect.telemetry.contractUnjudged.get()).values.map(({ labels, value }) => [labels, value]),
+    [[{ service: 'shop', signal: 'errors', reason: 'late' }, 1]],
+  );
+});
