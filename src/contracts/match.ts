@@ -4,6 +4,7 @@ import { type AttributeTable, emptyValue, readValue, type Value } from '../otlp/
 import { type Reader, sameBytes } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
 import { type ConditionMap, ENUM_NAMES, INTRINSICS_OF } from './contract.ts';
+import { Found, Keys } from './keys.ts';
 
 /** What conditions are asked about. `attributes` are the item's own. */
 export interface Item {
@@ -26,14 +27,22 @@ export interface Condition {
   tests: Test[];
 }
 
-export function compileConditions(map: ConditionMap): Condition[] {
+/** `sight`: where attributes are found for conditions that are asked of the same items; null for those that stand alone. */
+export function compileConditions(map: ConditionMap, sight: Sight | null = null): Condition[] {
   return Object.entries(map).map(([written, wanted]) => ({
-    lookup: new Lookup(written),
+    lookup: new Lookup(written, sight),
     tests: compileTests(wanted, ENUM_NAMES.get(written) ?? []),
   }));
 }
 
 const value = emptyValue();
+
+/** What many conditions see of one item and its resource: attributes are looked for once for all of them. */
+export class Sight {
+  readonly keys = new Keys();
+  readonly item = new Found();
+  readonly resource = new Found();
+}
 
 /** Finds what a key means: an intrinsic, or an attribute of the item, its scope, its resource. */
 export class Lookup {
@@ -41,12 +50,16 @@ export class Lookup {
   /** `item`, `resource`, or item, then scope, then resource. */
   readonly #place: 'item' | 'resource' | 'any';
   readonly #key: Buffer;
+  readonly #sight: Sight | null;
+  readonly #number: number;
 
-  constructor(written: string) {
+  constructor(written: string, sight: Sight | null) {
     this.#intrinsic = INTRINSICS_OF.has(written) ? (written as Intrinsic) : null;
     this.#place = written.startsWith('attr.') ? 'item' : written.startsWith('resource.') ? 'resource' : 'any';
     const prefix = this.#place === 'any' ? 0 : written.indexOf('.') + 1;
     this.#key = Buffer.from(written.slice(prefix));
+    this.#sight = sight;
+    this.#number = sight === null || this.#intrinsic !== null ? -1 : sight.keys.add(this.#key);
   }
 
   /** The value, of kind `none` when there is none; it holds until the next lookup. */
@@ -55,15 +68,20 @@ export class Lookup {
     if (this.#intrinsic !== null) item.intrinsic(this.#intrinsic, value);
     else {
       const place = this.#place;
-      if (place !== 'resource' && this.#readFrom(item.attributes, reader)) return value;
-      if (place === 'any' && this.#readFrom(envelope.scope, reader)) return value;
-      if (place !== 'item') this.#readFrom(envelope.resource, reader);
+      const sight = this.#sight;
+      if (place !== 'resource' && this.#readFrom(item.attributes, reader, sight === null ? null : sight.item))
+        return value;
+      if (place === 'any' && envelope.scope.count > 0 && this.#readFrom(envelope.scope, reader, null)) return value;
+      if (place !== 'item') this.#readFrom(envelope.resource, reader, sight === null ? null : sight.resource);
     }
     return value;
   }
 
-  #readFrom(table: AttributeTable, reader: Reader): boolean {
-    const found = table.find(reader.bytes, this.#key);
+  #readFrom(table: AttributeTable, reader: Reader, seen: Found | null): boolean {
+    const found =
+      seen === null
+        ? table.find(reader.bytes, this.#key)
+        : seen.rowOf(this.#number, this.#sight!.keys, table, reader.bytes);
     if (found < 0) return false;
     readValue(reader, table.valueAt(found), table.valueEnd(found), value);
     return true;

@@ -13,7 +13,7 @@ import type { SpanView } from '../otlp/traces.ts';
 import { adjustedCount, OtState, readOtState, readThreshold } from '../otlp/tracestate.ts';
 import { Cells } from './cells.ts';
 import { createItems } from './items.ts';
-import { type Condition, compileConditions, type Item, Lookup, matchesAll } from './match.ts';
+import { type Condition, compileConditions, type Item, Lookup, matchesAll, Sight } from './match.ts';
 import type { ContractPlan, SignalPlan } from './plan.ts';
 import { PointMeasure } from './points.ts';
 import { bucketOf } from './rows.ts';
@@ -58,6 +58,7 @@ export class ContractMeasure {
   readonly #reader: Reader;
   /** For looking around without moving the walk. */
   readonly #aside: Reader;
+  readonly #sight = new Sight();
   readonly #value = emptyValue();
   readonly #ot = new OtState();
   /** Contracts of the resource, and their first cells. */
@@ -74,10 +75,10 @@ export class ContractMeasure {
     const { spanItem, logItem } = createItems(span, log, reader);
     this.#span = spanItem;
     this.#log = logItem;
-    this.#contracts = plans.map(compileContract);
+    this.#contracts = plans.map((plan) => compileContract(plan, this.#sight));
     this.#services = new ServiceTable(this.#aside);
     for (const contract of this.#contracts) this.#services.add(contract.plan, contract);
-    this.#points = new PointMeasure(this.#contracts, this.#cells, reader, point);
+    this.#points = new PointMeasure(this.#contracts, this.#cells, this.#sight, reader, point);
   }
 
   reset(): void {
@@ -94,6 +95,7 @@ export class ContractMeasure {
   /** Contracts are matched by service first: most resources meet none. */
   enterResource(envelope: Envelope): void {
     this.#activeCount = this.#services.find(envelope, this.#active);
+    this.#sight.resource.begin();
     if (this.#activeCount === 0) return;
     for (let i = 0; i < this.#activeCount; i++) this.#bases[i] = this.#baseOf(this.#active[i]!, envelope);
     this.#versionHash = this.#readText(envelope, VERSION);
@@ -133,7 +135,9 @@ export class ContractMeasure {
 
   /** Counts the span and sets `span.slow`. */
   span(span: SpanView, envelope: Envelope, receivedMs: number): void {
+    if (this.#activeCount === 0) return;
     let operation = UNKNOWN;
+    this.#sight.item.begin();
     for (let c = 0; c < this.#activeCount; c++) {
       const contract = this.#active[c]!;
       if (contract.spans.length === 0 || !matchesAll(contract.where, this.#span, envelope, this.#reader)) continue;
@@ -160,6 +164,8 @@ export class ContractMeasure {
   }
 
   log(log: LogView, envelope: Envelope, receivedMs: number): void {
+    if (this.#activeCount === 0) return;
+    this.#sight.item.begin();
     for (let c = 0; c < this.#activeCount; c++) {
       const contract = this.#active[c]!;
       if (contract.logs.length === 0) continue;
@@ -252,12 +258,12 @@ export class ContractMeasure {
 
 const UNKNOWN = -2;
 
-function compileContract(plan: ContractPlan): Contract {
+function compileContract(plan: ContractPlan, sight: Sight): Contract {
   const of = (kind: SignalPlan['of']) =>
-    plan.signals.flatMap((signal, index) => (signal.of === kind ? [compileSignal(signal, index)] : []));
+    plan.signals.flatMap((signal, index) => (signal.of === kind ? [compileSignal(signal, index, sight)] : []));
   return {
     plan,
-    where: plan.where === null ? [] : compileConditions(plan.where),
+    where: plan.where === null ? [] : compileConditions(plan.where, sight),
     spans: of('spans'),
     logs: of('logs'),
     per: plan.per === null ? null : Buffer.from(plan.per),
@@ -266,15 +272,15 @@ function compileContract(plan: ContractPlan): Contract {
   };
 }
 
-function compileSignal(plan: SignalPlan, index: number): Signal {
+function compileSignal(plan: SignalPlan, index: number, sight: Sight): Signal {
   return {
     index,
-    where: plan.where === null ? [] : compileConditions(plan.where),
-    bad: plan.bad.map(compileConditions),
+    where: plan.where === null ? [] : compileConditions(plan.where, sight),
+    bad: plan.bad.map((map) => compileConditions(map, sight)),
     slowerThanNs: plan.slowerThanMs === null ? Infinity : plan.slowerThanMs * 1e6,
     takes: plan.measured === 'take',
     ofDuration: plan.value === 'duration',
-    value: plan.value === null || plan.value === 'duration' ? null : new Lookup(plan.value),
+    value: plan.value === null || plan.value === 'duration' ? null : new Lookup(plan.value, sight),
     spreads: plan.quantile !== null,
   };
 }

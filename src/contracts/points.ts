@@ -7,7 +7,7 @@ import { HASH_SEED, hashBytes, type Reader, sameBytes } from '../otlp/protobuf.t
 import type { Envelope } from '../otlp/resource.ts';
 import type { Cells } from './cells.ts';
 import { createPointItem } from './items.ts';
-import { type Condition, compileConditions, type Item, matchesAll } from './match.ts';
+import { type Condition, compileConditions, type Item, matchesAll, type Sight } from './match.ts';
 import type { Contract } from './measure.ts';
 import type { SignalPlan } from './plan.ts';
 import { Point } from './series.ts';
@@ -43,6 +43,7 @@ const UNITS_MS: readonly (readonly [name: Buffer, ms: number])[] = Object.entrie
 export class PointMeasure {
   readonly #signals = new Map<Contract, Signal[]>();
   readonly #cells: Cells;
+  readonly #sight: Sight;
   readonly #reader: Reader;
   readonly #point: PointView;
   readonly #item: Item;
@@ -56,14 +57,15 @@ export class PointMeasure {
   #resourceHash = -1;
   #flags = 0;
 
-  constructor(contracts: readonly Contract[], cells: Cells, reader: Reader, point: PointView) {
+  constructor(contracts: readonly Contract[], cells: Cells, sight: Sight, reader: Reader, point: PointView) {
+    this.#sight = sight;
     this.#cells = cells;
     this.#reader = reader;
     this.#point = point;
     this.#item = createPointItem(point);
     for (const contract of contracts) {
       const signals = contract.plan.signals.flatMap((plan, index) =>
-        plan.of === 'metrics' ? [compileSignal(plan, index)] : [],
+        plan.of === 'metrics' ? [compileSignal(plan, index, sight)] : [],
       );
       if (signals.length > 0) this.#signals.set(contract, signals);
     }
@@ -99,6 +101,8 @@ export class PointMeasure {
   }
 
   point(point: PointView, metric: MetricView, envelope: Envelope, receivedMs: number): void {
+    if (this.#ofMetric.length === 0) return;
+    this.#sight.item.begin();
     for (let i = 0; i < this.#ofMetric.length; i++) {
       const { signal, cell, lateAfterMs } = this.#ofMetric[i]!;
       if (!matchesAll(signal.where, this.#item, envelope, this.#reader)) continue;
@@ -248,13 +252,13 @@ function flagsOf({ kind, temporality, monotonic }: MetricView): number {
   return isDelta ? 0 : Point.cumulative;
 }
 
-function compileSignal(plan: SignalPlan, index: number): Signal {
+function compileSignal(plan: SignalPlan, index: number, sight: Sight): Signal {
   return {
     index,
     plan,
     names: plan.metrics.map((name) => Buffer.from(name)),
-    where: plan.where === null ? [] : compileConditions(plan.where),
-    bad: plan.bad.map(compileConditions),
+    where: plan.where === null ? [] : compileConditions(plan.where, sight),
+    bad: plan.bad.map((map) => compileConditions(map, sight)),
     inMs: plan.slowerThanMs !== null || plan.unit === 'ms',
   };
 }
