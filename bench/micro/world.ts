@@ -1,4 +1,5 @@
 /** What the micro benches run on: the workload's requests as frames in blocks of a pool, and a worker's parts around them. */
+import type { ContractPlan } from '../../src/contracts/plan.ts';
 import { readContracts } from '../../src/contracts/read.ts';
 import {
   type BlockPool,
@@ -59,6 +60,8 @@ export interface WorldOptions {
   batch?: number;
   /** Requests of this signal alone. */
   only?: Signal;
+  /** In place of those of bench/contracts. */
+  contracts?: readonly ContractPlan[];
   processors?: readonly { type: string; config: unknown }[];
   sinks?: readonly { type: string; config: unknown }[];
 }
@@ -91,7 +94,10 @@ export function createWorld(options: WorldOptions = {}): World {
   if (faults.length > 0) throw new Error(faults.join('\n'));
   const setup: WorkerSetup = {
     pool: pool.handle,
-    policy: createPolicy({ contracts: plans, processors: processors.map((one, slot) => ({ ...one, slot })) }),
+    policy: createPolicy({
+      contracts: [...(options.contracts ?? plans)],
+      processors: processors.map((one, slot) => ({ ...one, slot })),
+    }),
     traces,
     sinks: [...(options.sinks ?? [])],
     maxBodyBytes: 20 * UNIT_BYTES,
