@@ -7,12 +7,16 @@ import type { AttributeTable } from '../otlp/attributes.ts';
 import { sameBytes } from '../otlp/protobuf.ts';
 
 const SLOTS = 1024;
+/** Numbers in a row of AttributeTable. */
+const STEP = 4;
 
 export class Keys {
   readonly #keys: Buffer[] = [];
   /** By a hash of length, first and last byte: number of the first key + 1; the others follow in `#next`. */
   readonly #first = new Int32Array(SLOTS);
   #next = new Int32Array(16);
+  /** Bit n: some key's length is n modulo 32. Most attributes are told apart by that, without a look at their bytes. */
+  #lengths = 0;
 
   /** The number of a key. */
   add(key: Buffer): number {
@@ -24,6 +28,7 @@ export class Keys {
       grown.set(this.#next);
       this.#next = grown;
     }
+    this.#lengths |= 1 << key.length;
     const slot = slotOf(key, 0, key.length);
     this.#next[number] = this.#first[slot]!;
     this.#first[slot] = number + 1;
@@ -36,13 +41,14 @@ export class Keys {
 
   /** Notes in `found`, for each key that the attributes have, its row + 1 (the last one's, if a key stands twice) in this `round`. */
   find(table: AttributeTable, bytes: Uint8Array, found: Found): void {
-    const { count } = table;
+    const { count, rows } = table;
+    const lengths = this.#lengths;
     const first = this.#first;
     const next = this.#next;
     for (let row = 0; row < count; row++) {
-      const at = table.keyAt(row);
-      const length = table.keyLength(row);
-      if (length === 0) continue;
+      const length = rows[row * STEP + 1]!;
+      if (((lengths >>> length) & 1) === 0 || length === 0) continue;
+      const at = rows[row * STEP]!;
       let number = first[slotOf(bytes, at, length)]! - 1;
       while (number >= 0) {
         const key = this.#keys[number]!;

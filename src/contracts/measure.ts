@@ -138,20 +138,22 @@ export class ContractMeasure {
     if (this.#activeCount === 0) return;
     let operation = UNKNOWN;
     this.#sight.item.begin();
+    const durationNs = span.durationNs();
     for (let c = 0; c < this.#activeCount; c++) {
       const contract = this.#active[c]!;
       if (contract.spans.length === 0 || !matchesAll(contract.where, this.#span, envelope, this.#reader)) continue;
-      const isLate = receivedMs - span.endMs() > contract.plan.lateAfterMs;
+      // Written out: a method that gives a fraction would box it for each span.
+      const endMs = (span.endHigh * 0x1_0000_0000 + span.endLow) / 1e6;
+      const isLate = receivedMs - endMs > contract.plan.lateAfterMs;
       const weight = this.#weightOf(span, contract.plan.upstreamWeight);
       for (let s = 0; s < contract.spans.length; s++) {
         const signal = contract.spans[s]!;
         if (!matchesAll(signal.where, this.#span, envelope, this.#reader)) continue;
         const cell = this.#bases[c]! + signal.index;
-        const isSlow = span.durationNs() > signal.slowerThanNs;
+        const isSlow = durationNs > signal.slowerThanNs;
         if (isSlow) span.slow = true;
         if (isLate) this.#cells.late(cell);
-        else if (signal.takes)
-          this.#take(signal, cell, weight, span.durationNs() / 1e6, this.#span, envelope, span.traceIdAt);
+        else if (signal.takes) this.#take(signal, cell, weight, durationNs / 1e6, this.#span, envelope, span.traceIdAt);
         else {
           const isBad = isSlow || this.#isBad(signal, this.#span, envelope);
           if (operation === UNKNOWN) operation = this.#operationOf(span);
