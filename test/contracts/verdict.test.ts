@@ -10,11 +10,12 @@ import { signalOf } from './plans.ts';
 
 /** P(X <= k) of a binomial distribution, term by term. */
 function atMost(k: number, n: number, p: number): number {
-  let term = (1 - p) ** n;
-  let sum = term;
+  // In logarithms: the first terms may be below the smallest number.
+  let log = n * Math.log1p(-p);
+  let sum = Math.exp(log);
   for (let i = 1; i <= k; i++) {
-    term *= ((n - i + 1) / i) * (p / (1 - p));
-    sum += term;
+    log += Math.log((n - i + 1) / i) + Math.log(p / (1 - p));
+    sum += Math.exp(log);
   }
   return sum;
 }
