@@ -12,38 +12,13 @@ import type { Envelope } from '../otlp/resource.ts';
 import type { SpanView } from '../otlp/traces.ts';
 import { adjustedCount, OtState, readOtState, readThreshold } from '../otlp/tracestate.ts';
 import { Cells } from './cells.ts';
+import { type Contract, compileContract, type Signal } from './compile.ts';
 import { createItems } from './items.ts';
-import { type Condition, compileConditions, type Item, Lookup, matchesAll, Sight } from './match.ts';
-import type { ContractPlan, SignalPlan } from './plan.ts';
+import { type Item, matchesAll, Sight } from './match.ts';
+import type { ContractPlan } from './plan.ts';
 import { PointMeasure } from './points.ts';
 import { bucketOf } from './rows.ts';
 import { ServiceTable } from './service.ts';
-
-/** A signal over spans or log records, compiled. */
-interface Signal {
-  /** Of the signal within its contract: added to the contract's first cell. */
-  index: number;
-  where: Condition[];
-  bad: Condition[][];
-  slowerThanNs: number;
-  /** Shares and silences are counted, values taken. */
-  takes: boolean;
-  /** `duration`, or a lookup; of what takes. */
-  ofDuration: boolean;
-  value: Lookup | null;
-  spreads: boolean;
-}
-
-export interface Contract {
-  plan: ContractPlan;
-  where: Condition[];
-  spans: Signal[];
-  logs: Signal[];
-  per: Buffer | null;
-  /** Of the task: hashes of the instances seen, and their first cells. */
-  groups: number[];
-  bases: number[];
-}
 
 const VERSION = Buffer.from('service.version');
 const SAMPLING_THRESHOLD = Buffer.from('sampling.threshold');
@@ -165,6 +140,22 @@ export class ContractMeasure {
     }
   }
 
+  /** Sets `span.slow` and counts nothing: what sampling asks after the journal. */
+  mark(span: SpanView, envelope: Envelope): void {
+    if (this.#activeCount === 0) return;
+    this.#sight.item.begin();
+    const durationNs = span.durationNs();
+    for (let c = 0; c < this.#activeCount && !span.slow; c++) {
+      const { spans, where } = this.#active[c]!;
+      if (spans.length === 0 || !matchesAll(where, this.#span, envelope, this.#reader)) continue;
+      for (let s = 0; s < spans.length; s++) {
+        const signal = spans[s]!;
+        if (durationNs <= signal.slowerThanNs) continue;
+        if (matchesAll(signal.where, this.#span, envelope, this.#reader)) span.slow = true;
+      }
+    }
+  }
+
   log(log: LogView, envelope: Envelope, receivedMs: number): void {
     if (this.#activeCount === 0) return;
     this.#sight.item.begin();
@@ -259,30 +250,3 @@ export class ContractMeasure {
 }
 
 const UNKNOWN = -2;
-
-function compileContract(plan: ContractPlan, sight: Sight): Contract {
-  const of = (kind: SignalPlan['of']) =>
-    plan.signals.flatMap((signal, index) => (signal.of === kind ? [compileSignal(signal, index, sight)] : []));
-  return {
-    plan,
-    where: plan.where === null ? [] : compileConditions(plan.where, sight),
-    spans: of('spans'),
-    logs: of('logs'),
-    per: plan.per === null ? null : Buffer.from(plan.per),
-    groups: [],
-    bases: [],
-  };
-}
-
-function compileSignal(plan: SignalPlan, index: number, sight: Sight): Signal {
-  return {
-    index,
-    where: plan.where === null ? [] : compileConditions(plan.where, sight),
-    bad: plan.bad.map((map) => compileConditions(map, sight)),
-    slowerThanNs: plan.slowerThanMs === null ? Infinity : plan.slowerThanMs * 1e6,
-    takes: plan.measured === 'take',
-    ofDuration: plan.value === 'duration',
-    value: plan.value === null || plan.value === 'duration' ? null : new Lookup(plan.value, sight),
-    spreads: plan.quantile !== null,
-  };
-}

@@ -6,9 +6,9 @@ import type { PointView } from '../otlp/points.ts';
 import { HASH_SEED, hashBytes, type Reader, sameBytes } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
 import type { Cells } from './cells.ts';
+import type { Contract } from './compile.ts';
 import { createPointItem } from './items.ts';
 import { type Condition, compileConditions, type Item, matchesAll, type Sight } from './match.ts';
-import type { Contract } from './measure.ts';
 import type { SignalPlan } from './plan.ts';
 import { Point } from './series.ts';
 

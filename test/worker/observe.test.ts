@@ -202,3 +202,18 @@ test('frames from the journal are measured and left as they are', () => {
   assert.deepEqual(payload(world, frames[0] as number), Buffer.from(bytes));
   assert.notEqual(result.measured, null);
 });
+
+test('a resource that stands behind its items is theirs, whatever a measurer looks at first', () => {
+  const world = createWorld({ processors: [{ type: 'summarize' }] });
+  const bytes = Buffer.from(traces(span(1), span(2)));
+  // ResourceSpans { resource; scope_spans }: tag and length of the whole, then of each part.
+  const inner = bytes.subarray(bytes.length - (bytes.readUInt8(1) < 0x80 ? bytes.readUInt8(1) : bytes.length - 3));
+  const resourceEnd = 2 + inner.readUInt8(1);
+  const turned = Buffer.concat([inner.subarray(resourceEnd), inner.subarray(0, resourceEnd)]);
+  const request = Buffer.concat([bytes.subarray(0, bytes.length - turned.length), turned]);
+  const { frames } = world.observe([plainly(request)]);
+  assert.deepEqual(
+    frames.map((at) => world.pool.words[(at + Field.items) >>> 2]),
+    [2],
+  );
+});

@@ -47,7 +47,7 @@ export function createSelector(additions: readonly Addition[], views: Views): Se
     if (!isLate(entry, SLOW)) return BASE;
     envelope.load();
     contracts.enterResource(envelope);
-    contracts.span(span, envelope, 0);
+    contracts.mark(span, envelope);
     return span.slow ? SLOW : BASE;
   }
 
