@@ -19,7 +19,7 @@ export interface CommandRun {
 /** The agent keeps what it gets in a temporary folder; it is stopped, and all is on disk, when this resolves. */
 export async function runCommand(command: readonly string[], context: Context): Promise<CommandRun> {
   const folder = mkdtempSync(join(tmpdir(), 'plumbline-check-'));
-  const remove = () => rmSync(folder, { recursive: true, force: true });
+  const remove = () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   try {
     const agent = await context.start(await configOf(folder, context), { log: pino({ level: 'silent' }) });
     let status: number | string;
