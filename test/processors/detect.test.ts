@@ -53,6 +53,8 @@ function createDetect(plan: ContractPlan) {
     agent: 'edge-1',
     contracts: [plan],
     traces: null,
+    flagged: new Map<number, number>(),
+    contractValues: () => [],
     telemetry: createTelemetry(),
     log: pino({ level: 'silent' }),
   };
