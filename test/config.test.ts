@@ -68,9 +68,12 @@ test('an empty file is the default configuration', () => {
         traces_url_path: '/v1/traces',
         metrics_url_path: '/v1/metrics',
         logs_url_path: '/v1/logs',
+        tls: { cert_file: '', key_file: '', client_ca_file: '', reload_interval: '1m' },
+        auth: { bearer_token_file: '' },
+        cors: { allowed_origins: [], allowed_headers: [], max_age: '2h' },
         insecure: false,
       },
-      admission: { in_flight: 'auto' },
+      admission: { in_flight: 'auto', waiting: 'auto' },
     },
     journal: {
       directory: 'data/journal',
@@ -120,8 +123,8 @@ test('a misspelt key is named with its line, its column and the nearest key', ()
   assert.equal(only(text), 'agent.yaml:5:5: unknown key "compresion" in sinks[1] (kafka): did you mean "compression"?');
   assert.match(only('jurnal: {}'), /^agent\.yaml:1:1: unknown key "jurnal" in the file: did you mean "journal"\?$/);
   assert.match(
-    only('ingest: { http: { tls: {} } }'),
-    /:1:19: unknown key "tls" in ingest\.http: known are endpoint, max/,
+    only('ingest: { http: { proxy: {} } }'),
+    /:1:19: unknown key "proxy" in ingest\.http: known are endpoint, max/,
   );
 });
 

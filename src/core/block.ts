@@ -49,7 +49,7 @@ export const Uncommitted = {
   status: 52, // u32, index into observe's outcomes
 } as const;
 
-export const Encoding = { protobuf: 0, json: 1, gzip: 2 } as const;
+export const Encoding = { protobuf: 0, json: 1, gzip: 2, zstd: 4, deflate: 8 } as const;
 
 /**
  * void: the frame holds nothing (refused or moved to another block); readers skip it. traceState: some span of it carries a tracestate,

@@ -12,6 +12,7 @@ export const ERROR_CODES = {
   JOURNAL_CLOSED: 'The journal is closing and takes nothing more.',
   BODY_TOO_LARGE: 'The request body is over ingest.http.max_request_body_size, as sent or after decompression.',
   BODY_UNDECODABLE: 'The request body is not what its headers say.',
+  CLIENT_GONE: 'The client closed its connection in the middle of a body.',
   OVERLOADED: 'The byte budget of admission is used up.',
   DRAINING: 'The agent is shutting down.',
   WORKER_DIED: 'A worker thread died on this request twice.',

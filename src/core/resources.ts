@@ -12,12 +12,17 @@ const CGROUP_FILES = ['/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory
 export function memoryLimitBytes(setting: string, read: (file: string) => string | undefined = readText): number {
   const fixed = parseBytes(setting);
   if (fixed !== undefined) return fixed;
+  return capped(cgroupLimitBytes(read) ?? totalmem());
+}
+
+/** What the container may use before the kernel kills it; null when nobody limits it below the machine's memory. */
+export function cgroupLimitBytes(read: (file: string) => string | undefined = readText): number | null {
   for (const file of CGROUP_FILES) {
     // v2 says "max" and v1 a number near 2^63 when there is no limit.
     const limit = Number(read(file)?.trim() || Number.NaN);
-    if (Number.isFinite(limit) && limit > 0) return capped(Math.min(limit, totalmem()));
+    if (Number.isFinite(limit) && limit > 0) return limit < totalmem() ? limit : null;
   }
-  return capped(totalmem());
+  return null;
 }
 
 /** Worker threads: a number, or `auto`: one less than the cores we may use, from 1 to 4. */

@@ -17,6 +17,7 @@ const autoBytes = (description: string) =>
   Type.Union([Type.Literal('auto'), Type.String({ format: 'bytes' })], { default: 'auto', description });
 const limit = (format: 'duration' | 'bytes', description: string) =>
   Type.Union([Type.Literal('none'), Type.String({ format })], { default: 'none', description });
+const file = (description: string) => Type.String({ default: '', description });
 const section = <Keys extends TProperties>(keys: Keys, description: string) =>
   Type.Object(keys, { default: {}, description, additionalProperties: false });
 
@@ -72,9 +73,40 @@ const Http = section(
     traces_url_path: urlPath('/v1/traces', 'traces'),
     metrics_url_path: urlPath('/v1/metrics', 'metrics'),
     logs_url_path: urlPath('/v1/logs', 'logs'),
+    tls: section(
+      {
+        cert_file: file('Certificate (chain) in PEM. Empty: no TLS. Then `key_file` is needed, too.'),
+        key_file: file('Private key in PEM.'),
+        client_ca_file: file('CAs in PEM: clients need a certificate that one of them has signed. Empty: none needed.'),
+        reload_interval: duration('1m', 'How often the files are looked at for changes.'),
+      },
+      'Encryption, and certificates of clients.',
+    ),
+    auth: section(
+      {
+        bearer_token_file: file(
+          'Tokens that may send, one a line: TOKEN [name=payments] [signals=traces,logs] [quota=20MiB/s]. Looked at every 10s. Empty: anyone may.',
+        ),
+      },
+      'Who may send.',
+    ),
+    cors: section(
+      {
+        allowed_origins: Type.Array(Type.String({ minLength: 1 }), {
+          default: [],
+          description: 'Origins whose pages may send, exactly as browsers name them; "*": all. Empty: none.',
+        }),
+        allowed_headers: Type.Array(Type.String({ pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" }), {
+          default: [],
+          description: 'Request headers they may set beside Content-Type, Content-Encoding and Authorization.',
+        }),
+        max_age: duration('2h', 'How long browsers may remember that.'),
+      },
+      'Exporters in browsers.',
+    ),
     insecure: Type.Boolean({
       default: false,
-      description: 'Must be true to listen beyond loopback: requests are neither encrypted nor authenticated.',
+      description: 'Must be true to listen beyond loopback without TLS or tokens: everyone who reaches it may send.',
     }),
   },
   'OTLP over HTTP.',
@@ -86,6 +118,9 @@ const Ingest = section(
     admission: section(
       {
         in_flight: autoBytes('Bytes of requests that may be in work at once. auto: 25 % of memory_limit.'),
+        waiting: autoBytes(
+          'Bytes of requests that may wait, unread and for at most a second, until there is room. auto: 6 % of memory_limit.',
+        ),
       },
       'How much is taken before requests are answered 503.',
     ),
@@ -140,6 +175,12 @@ export type Settings = {
   contracts: string[];
 };
 
+/** Beyond loopback with neither encryption nor tokens, and nobody has said that this is meant. */
+function isOpen(http: Settings['ingest']['http']): boolean {
+  if (http.insecure || http.tls.cert_file !== '' || http.auth.bearer_token_file !== '') return false;
+  return !isLoopback(parseEndpoint(http.endpoint)?.host ?? '');
+}
+
 /** Faults between keys that are each sound by themselves. */
 export function settingFaults({ ingest: { http }, journal, admin }: Settings): SchemaFault[] {
   const faults: SchemaFault[] = [];
@@ -154,8 +195,14 @@ export function settingFaults({ ingest: { http }, journal, admin }: Settings): S
     const limit = `${LEAST_SEGMENTS} segments of ${journal.segment_size}`;
     add('journal.max_size', `journal.max_size must be at least ${limit}, found ${journal.max_size}`);
   }
-  if (!http.insecure && !isLoopback(parseEndpoint(http.endpoint)?.host ?? '')) {
-    const wayOut = 'say `insecure: true` beside it if everyone who reaches it may send';
+  const { cert_file: cert, key_file: key, client_ca_file: clientCa } = http.tls;
+  if ((cert === '') !== (key === '')) {
+    add('ingest.http.tls', 'ingest.http.tls needs both cert_file and key_file, or neither');
+  } else if (cert === '' && clientCa !== '') {
+    add('ingest.http.tls.client_ca_file', 'ingest.http.tls.client_ca_file needs cert_file and key_file beside it');
+  }
+  if (isOpen(http)) {
+    const wayOut = 'configure `tls` or `auth`, or say `insecure: true` beside it if everyone who reaches it may send';
     add('ingest.http.endpoint', `ingest.http.endpoint is beyond loopback, found ${http.endpoint}: ${wayOut}`);
   }
   if (http.endpoint === admin.endpoint && parseEndpoint(admin.endpoint)?.port !== 0) {

@@ -1,9 +1,8 @@
 // HOT: once per request. Bench: bench/micro/ingest/accept.bench.ts
-/** Accepts one export request: what it claims to be, its bytes, and the reply once it is safe. */
+/** Reads one export request: what it claims to be, and its bytes. */
 import type { IncomingMessage } from 'node:http';
 import { Encoding, type Signal } from '../core/block.ts';
 import { AgentError, type ErrorCode } from '../core/errors.ts';
-import type { Admission } from './admission.ts';
 
 /** What the rest of the agent answers about a body; see worker/intake.ts. */
 export type Outcome =
@@ -26,6 +25,16 @@ const PROTOBUF = 'application/x-protobuf';
 /** The subtype ends the value or is followed by parameters; anything else is another type. */
 const JSON_TYPE = /^application\/json[ ]*(;|$)/i;
 const PROTOBUF_TYPE = /^application\/x-protobuf[ ]*(;|$)/i;
+const CODINGS: ReadonlyMap<string, number> = new Map([
+  ['', 0],
+  ['identity', 0],
+  ['gzip', Encoding.gzip],
+  ['x-gzip', Encoding.gzip],
+  ['zstd', Encoding.zstd],
+  ['deflate', Encoding.deflate],
+]);
+/** What a 415 tells the client to use. */
+export const ACCEPTED_CODINGS = 'gzip, zstd, deflate';
 
 export function readClaim(contentType: string | undefined, contentEncoding: string | undefined): Claim {
   const json = contentType !== PROTOBUF && JSON_TYPE.test(contentType ?? '');
@@ -33,46 +42,36 @@ export function readClaim(contentType: string | undefined, contentEncoding: stri
     return { encoding: Encoding.json, refusal: 'content_type' };
   const base: number = json ? Encoding.json : Encoding.protobuf;
   if (contentEncoding === undefined) return { encoding: base, refusal: null };
-  const coding = contentEncoding.trim().toLowerCase();
-  if (coding === 'gzip' || coding === 'x-gzip') return { encoding: base | Encoding.gzip, refusal: null };
-  return { encoding: base, refusal: coding === '' || coding === 'identity' ? null : 'content_encoding' };
+  // A chain of codings is none of these: one layer is what OTLP has, and each more is a bomb's best friend.
+  const coding = CODINGS.get(contentEncoding.trim().toLowerCase());
+  return coding === undefined
+    ? { encoding: base, refusal: 'content_encoding' }
+    : { encoding: base | coding, refusal: null };
 }
 
 /**
- * Collects the body's chunks, reserving what Content-Length did not announce. Rejects with BODY_TOO_LARGE or OVERLOADED. `reserved`
- * is what admission holds for this request, before and after.
+ * Collects the body's chunks; `take` is asked about the bytes so far and answers why no more are taken, or null. Rejects with what
+ * `take` answered, or with CLIENT_GONE.
  */
 export function readBody(
   stream: IncomingMessage,
-  limitBytes: number,
-  admission: Admission,
-  held: { bytes: number },
+  take: (bytes: number) => AgentError | null,
 ): Promise<{ chunks: Uint8Array[]; bytes: number }> {
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = [];
     let bytes = 0;
-    const refuse = (error: AgentError) => {
-      // What still comes is read and dropped: nothing may be reserved for it any more.
-      stream.off('data', take);
-      stream.resume();
-      reject(error);
-    };
-    const take = (chunk: Uint8Array) => {
+    const onData = (chunk: Uint8Array) => {
       bytes += chunk.length;
-      if (bytes > limitBytes) {
-        const message = `the body is over ${limitBytes} bytes: raise ingest.http.max_request_body_size`;
-        return refuse(new AgentError('BODY_TOO_LARGE', message));
-      }
-      if (bytes > held.bytes && !admission.reserve(bytes - held.bytes)) {
-        const message = `${admission.used} bytes in flight, limit ${admission.limit}: raise ingest.admission.in_flight`;
-        return refuse(new AgentError('OVERLOADED', message, { retryable: true }));
-      }
-      if (bytes > held.bytes) held.bytes = bytes;
-      chunks.push(chunk);
+      const refusal = take(bytes);
+      if (refusal === null) return chunks.push(chunk);
+      // What still comes is read and dropped by whoever answers: nothing may be kept of it.
+      stream.off('data', onData);
+      return reject(refusal);
     };
-    stream.on('data', take);
+    stream.on('data', onData);
     stream.on('end', () => resolve({ chunks, bytes }));
-    stream.on('error', reject);
-    stream.on('close', () => reject(new AgentError('BODY_UNDECODABLE', 'the client went away')));
+    const gone = () => reject(new AgentError('CLIENT_GONE', 'the client went away in the middle of the body'));
+    stream.on('error', gone);
+    stream.on('close', gone);
   });
 }

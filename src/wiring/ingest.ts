@@ -1,36 +1,90 @@
 /** Builds the OTLP server, in front of the intake. */
-import { memoryLimitBytes } from '../core/resources.ts';
-import { type IngestServer, startIngest } from '../ingest/server.ts';
+import { createHash } from 'node:crypto';
+import { isLoopback, parseEndpoint } from '../core/endpoint.ts';
+import { cgroupLimitBytes, memoryLimitBytes } from '../core/resources.ts';
+import type { Submit } from '../ingest/accept.ts';
+import { createPressure } from '../ingest/pressure.ts';
+import { type IngestOptions, type IngestServer, startIngest } from '../ingest/server.ts';
 import type { Intake } from '../worker/intake.ts';
-import { bytesOf, type Ground } from './ground.ts';
+import { bytesOf, type Ground, millisecondsOf } from './ground.ts';
 import type { Store } from './store.ts';
 
 /** Share of memory_limit that requests in flight may take; blocks' share is larger, since sinks and selection need some, too. */
 const IN_FLIGHT_SHARE = 0.25;
+/** Those that wait are not read: this much is what their senders hold. */
+const WAITING_SHARE = 0.06;
 
 export async function serveIngest(ground: Ground, store: Store, intake: Intake): Promise<IngestServer> {
-  const { config, telemetry, now } = ground;
+  const { config, log, telemetry, now } = ground;
   const { http, admission } = config.ingest;
   const limit = memoryLimitBytes(config.agent.memory_limit);
+  const share = (setting: string, part: number) => (setting === 'auto' ? limit * part : bytesOf(setting));
+  warnWhenOpen(ground);
   const ingest = await startIngest({
     endpoint: http.endpoint,
     paths: { traces: http.traces_url_path, metrics: http.metrics_url_path, logs: http.logs_url_path },
     maxBodyBytes: bytesOf(http.max_request_body_size),
-    inFlightBytes: admission.in_flight === 'auto' ? limit * IN_FLIGHT_SHARE : bytesOf(admission.in_flight),
-    async submit(body) {
-      const outcome = await intake.submit(body);
-      if (outcome.kind === 'accepted') {
-        store.memory.rejected[body.signal] += outcome.rejected;
-        telemetry.ingestItems.inc({ signal: body.signal, outcome: 'accepted' }, outcome.items);
-        if (outcome.rejected > 0)
-          telemetry.ingestItems.inc({ signal: body.signal, outcome: 'rejected' }, outcome.rejected);
-      }
-      return outcome;
-    },
+    inFlightBytes: share(admission.in_flight, IN_FLIGHT_SHARE),
+    waitingBytes: share(admission.waiting, WAITING_SHARE),
+    pressure: createPressure(cgroupLimitBytes(), process.memoryUsage.rss, now),
+    ...accessOf(ground),
+    submit: submitTo(ground, store, intake),
     refusing: () => null,
+    onFault: (error) => log.error({ err: error }, 'a request made the receiver throw; it was answered 500'),
     telemetry,
     now,
   });
   ground.undo.push(() => ingest.close());
   return ingest;
+}
+
+function accessOf({ config, log, telemetry }: Ground): Pick<IngestOptions, 'tls' | 'tokenFile' | 'cors' | 'onReload'> {
+  const { tls, auth, cors } = config.ingest.http;
+  const files = { certFile: tls.cert_file, keyFile: tls.key_file, clientCaFile: tls.client_ca_file };
+  return {
+    tls: tls.cert_file === '' ? null : { ...files, reloadMs: millisecondsOf(tls.reload_interval) },
+    tokenFile: auth.bearer_token_file === '' ? null : auth.bearer_token_file,
+    cors: {
+      allowedOrigins: cors.allowed_origins,
+      allowedHeaders: cors.allowed_headers,
+      maxAgeS: millisecondsOf(cors.max_age) / 1000,
+    },
+    onReload(what, error) {
+      if (error === null) log.info(`${what} of the OTLP port were read again`);
+      else {
+        telemetry.configErrors.inc();
+        log.error(`${what} of the OTLP port are as before, the changed file is no good: ${error.message}`);
+      }
+    },
+  };
+}
+
+function submitTo({ telemetry, log }: Ground, store: Store, intake: Intake): Submit {
+  return async (body) => {
+    const outcome = await intake.submit(body);
+    if (outcome.kind === 'accepted') {
+      store.memory.rejected[body.signal] += outcome.rejected;
+      telemetry.ingestItems.inc({ signal: body.signal, outcome: 'accepted' }, outcome.items);
+      if (outcome.rejected > 0)
+        telemetry.ingestItems.inc({ signal: body.signal, outcome: 'rejected' }, outcome.rejected);
+    } else if (outcome.code === 'WORKER_DIED') {
+      // The hash finds the request again in a capture without writing telemetry into a log.
+      const sha256 = createHash('sha256');
+      for (const chunk of body.chunks) sha256.update(chunk);
+      const request = { signal: body.signal, bytes: body.bytes, sha256: sha256.digest('hex') };
+      log.error(request, 'a request that makes workers fail was answered 500');
+      return { ...outcome, message: 'internal error' };
+    }
+    return outcome;
+  };
+}
+
+function warnWhenOpen({ config, log }: Ground): void {
+  const { endpoint, tls, auth } = config.ingest.http;
+  if (isLoopback(parseEndpoint(endpoint)?.host ?? '')) return;
+  const encrypted = tls.cert_file !== '';
+  if (encrypted && (auth.bearer_token_file !== '' || tls.client_ca_file !== '')) return;
+  const missing =
+    auth.bearer_token_file === '' ? 'everyone who reaches it may send' : 'tokens and telemetry travel unencrypted';
+  log.warn(`OTLP is taken on ${endpoint}, beyond loopback: ${missing}`);
 }

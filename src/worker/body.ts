@@ -1,5 +1,4 @@
 /** A request's body to the protobuf that is journalled: inflated within its bound, converted from JSON, edited. */
-import { gunzipSync } from 'node:zlib';
 import {
   copyInto,
   Encoding,
@@ -13,9 +12,9 @@ import {
   setVoid,
   Uncommitted,
 } from '../core/block.ts';
-import { AgentError, messageOf } from '../core/errors.ts';
 import { editRequest, surveyRequest } from '../otlp/edit.ts';
 import { requestFromJson } from '../otlp/json.ts';
+import { inflate } from './inflate.ts';
 import type { Parts } from './parts.ts';
 
 /** Signal of the frame at `at`. */
@@ -44,33 +43,12 @@ function decode(parts: Parts, at: number, encoding: number): number {
     at + FRAME_HEADER_BYTES,
     at + FRAME_HEADER_BYTES + payloadLength(pool, at),
   );
-  if ((encoding & Encoding.gzip) !== 0) body = inflate(body, parts.setup.maxBodyBytes);
+  if ((encoding & ~Encoding.json) !== 0) body = inflate(body, encoding, parts.setup.maxBodyBytes);
   if ((encoding & Encoding.json) !== 0)
     body = requestFromJson(signalOf(parts, at), Buffer.from(body.buffer, body.byteOffset, body.length).toString());
   const to = moveFrame(parts, at, body.length);
   copyInto(pool.bytes, to + FRAME_HEADER_BYTES, body);
   return to;
-}
-
-function inflate(body: Uint8Array, maxBytes: number): Uint8Array {
-  // The last four bytes are the inflated size modulo 2^32: with the right chunk size zlib allocates once.
-  const view = Buffer.from(body.buffer, body.byteOffset, body.length);
-  const size = body.length < 18 ? 0 : view.readUInt32LE(body.length - 4);
-  try {
-    return gunzipSync(view, {
-      maxOutputLength: maxBytes,
-      chunkSize: Math.min(maxBytes, Math.max(16_384, size + 1024)),
-    });
-  } catch (cause) {
-    if (cause instanceof RangeError || (cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-      throw new AgentError(
-        'BODY_TOO_LARGE',
-        `the body inflates to more than ${maxBytes} bytes: raise ingest.http.max_request_body_size`,
-        { cause },
-      );
-    }
-    throw new AgentError('BODY_UNDECODABLE', `not gzip: ${messageOf(cause)}`, { cause });
-  }
 }
 
 /** A new frame with the same header and room for `payloadBytes`; the old one becomes void. */

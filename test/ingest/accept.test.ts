@@ -1,79 +1,68 @@
-/** Holds src/ingest/accept.ts and its byte budget: what is reserved is what was read, and it is given back once. */
+/** Holds src/ingest/accept.ts: what is handed on is what was read, and a body that is refused or broken off hands on nothing. */
 import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
+import { Encoding } from '../../src/core/block.ts';
 import { AgentError } from '../../src/core/errors.ts';
-import { readBody } from '../../src/ingest/accept.ts';
-import { createAdmission } from '../../src/ingest/admission.ts';
+import { readBody, readClaim } from '../../src/ingest/accept.ts';
 
+// readBody uses what every readable stream has.
 const stream = () => new PassThrough() as unknown as IncomingMessage & PassThrough;
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-test('a body without an announced length reserves as it comes', async () => {
-  const admission = createAdmission(100, () => 0);
+test('a body is its chunks, and is asked about as it grows', async () => {
   const source = stream();
-  const held = { bytes: 0 };
-  const body = readBody(source, 1000, admission, held);
+  const asked: number[] = [];
+  const body = readBody(source, (bytes) => {
+    asked.push(bytes);
+    return null;
+  });
   source.write(Buffer.alloc(30, 1));
+  await turn();
   source.end(Buffer.alloc(20, 2));
   const { bytes, chunks } = await body;
-  assert.deepEqual([bytes, Buffer.concat(chunks).length, held.bytes, admission.used], [50, 50, 50, 50]);
+  assert.deepEqual([bytes, Buffer.concat(chunks).length, asked], [50, 50, [30, 50]]);
 });
 
 test('a client that goes away rejects the body', async () => {
   const source = stream();
-  const body = readBody(
-    source,
-    1000,
-    createAdmission(100, () => 0),
-    { bytes: 0 },
-  );
+  const body = readBody(source, () => null);
   source.write(Buffer.alloc(3));
   source.destroy();
-  await assert.rejects(body, (error) => error instanceof AgentError && error.code === 'BODY_UNDECODABLE');
+  await assert.rejects(body, (error) => error instanceof AgentError && error.code === 'CLIENT_GONE');
 });
 
-test('after a refusal nothing more is reserved for that body', {}, async () => {
-  const admission = createAdmission(100, () => 0);
-  admission.reserve(90);
+test('after a refusal nothing more is asked or kept', async () => {
   const source = stream();
-  const held = { bytes: 0 };
-  const body = readBody(source, 1000, admission, held);
+  let asked = 0;
+  const body = readBody(source, () => {
+    asked++;
+    return new AgentError('OVERLOADED', 'full');
+  });
   source.write(Buffer.alloc(20));
-  await assert.rejects(body, (error) => error instanceof AgentError && error.code === 'OVERLOADED' && error.retryable);
-  // As server.ts does: what it held is given back with the reply; the others finish too.
-  admission.release(held.bytes);
-  admission.release(90);
+  await assert.rejects(body, (error) => error instanceof AgentError && error.code === 'OVERLOADED');
   source.write(Buffer.alloc(20));
+  source.end();
   await turn();
-  assert.equal(admission.used, 0);
+  assert.equal(asked, 1);
 });
 
-test('the first request is let in whatever its size, the second only if it fits', () => {
-  const admission = createAdmission(100, () => 0);
-  assert.equal(admission.reserve(500), true);
-  assert.equal(admission.reserve(1), false);
-  assert.equal(admission.used, 500);
-  admission.release(500);
-  assert.equal(admission.reserve(60), true);
-  assert.equal(admission.reserve(40), true);
-  assert.equal(admission.reserve(1), false);
-});
-
-test('how long to wait follows the rate at which bytes are given back, from 1 to 30 seconds', () => {
-  let now = 0;
-  const admission = createAdmission(10_000, () => now);
-  assert.equal(admission.retryAfterS(), 1);
-  admission.reserve(8000);
-  now = 1000;
-  admission.release(1000);
-  // 1,000 bytes a second, half believed: 7,000 left take 14 s.
-  assert.equal(admission.retryAfterS(), 14);
-  now = 100_000;
-  admission.release(1);
-  assert.equal(admission.retryAfterS(), 28);
-  now = 1_000_000;
-  admission.release(1);
-  assert.equal(admission.retryAfterS(), 30);
+test('one coding is taken, a chain of them or an unknown one is not', () => {
+  const codings: [string, number | null][] = [
+    ['', 0],
+    ['identity', 0],
+    [' GZIP ', Encoding.gzip],
+    ['x-gzip', Encoding.gzip],
+    ['zstd', Encoding.zstd],
+    ['Deflate', Encoding.deflate],
+    ['gzip, gzip', null],
+    ['gzip,identity', null],
+    ['br', null],
+  ];
+  for (const [coding, encoding] of codings) {
+    const claim = readClaim('application/x-protobuf', coding);
+    assert.equal(claim.refusal, encoding === null ? 'content_encoding' : null, coding);
+    if (encoding !== null) assert.equal(claim.encoding, encoding, coding);
+  }
 });

@@ -1,0 +1,172 @@
+/** Holds who may send: TLS, certificates of clients, bearer tokens, and both exchanged while the server runs. */
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { connect, type TLSSocket } from 'node:tls';
+import { createTelemetry } from '../../src/core/telemetry.ts';
+import { type IngestOptions, startIngest } from '../../src/ingest/server.ts';
+
+/** Made with openssl for these tests alone: `ca` signed server, successor and client, `stranger` signed itself. */
+const pem = (name: string) => join(import.meta.dirname, 'tls', name);
+const PROTOBUF = 'application/x-protobuf';
+
+async function start(t: TestContext, changes: Partial<IngestOptions>) {
+  const reloads: [string, string | null][] = [];
+  const submitted: number[] = [];
+  const server = await startIngest({
+    endpoint: '127.0.0.1:0',
+    paths: { traces: '/v1/traces', metrics: '/v1/metrics', logs: '/v1/logs' },
+    maxBodyBytes: 1000,
+    inFlightBytes: 10_000,
+    waitingBytes: 0,
+    pressure: () => null,
+    cors: { allowedOrigins: [], allowedHeaders: [], maxAgeS: 7200 },
+    tls: null,
+    tokenFile: null,
+    onReload: (what, error) => reloads.push([what, error?.message ?? null]),
+    onFault: () => {},
+    submit: async ({ bytes }) => {
+      submitted.push(bytes);
+      return { kind: 'accepted', items: 1, rejected: 0 };
+    },
+    refusing: () => null,
+    telemetry: createTelemetry(),
+    now: () => 0,
+    ...changes,
+  });
+  t.after(() => server.close());
+  return { ...server, reloads, submitted };
+}
+
+function folder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'plumbline-access-'));
+  t.after(() => rmSync(path, { recursive: true }));
+  return path;
+}
+
+/** Status of an empty export over TLS, and the CN of the certificate it met. */
+function post(url: string, identity: { cert: Buffer; key: Buffer } | null): Promise<{ status: number; peer: string }> {
+  return new Promise((resolve, reject) => {
+    const call = request(
+      `${url}/v1/traces`,
+      {
+        method: 'POST',
+        agent: false,
+        ca: readFileSync(pem('ca.pem')),
+        headers: { 'content-type': PROTOBUF },
+        ...identity,
+      },
+      (reply) => {
+        const peer = String((reply.socket as TLSSocket).getPeerCertificate().subject.CN);
+        reply.resume().on('end', () => resolve({ status: reply.statusCode ?? 0, peer }));
+      },
+    );
+    call.on('error', reject);
+    call.end();
+  });
+}
+
+const identity = (name: string) => ({ cert: readFileSync(pem(`${name}.pem`)), key: readFileSync(pem(`${name}.key`)) });
+
+test('TLS 1.2 and later; another certificate is taken up while it runs, a broken one is not', async (t) => {
+  const directory = folder(t);
+  const certFile = join(directory, 'cert.pem');
+  const keyFile = join(directory, 'key.pem');
+  const install = (name: string) => {
+    copyFileSync(pem(`${name}.pem`), certFile);
+    copyFileSync(pem(`${name}.key`), keyFile);
+  };
+  install('server');
+  const server = await start(t, { tls: { certFile, keyFile, clientCaFile: '', reloadMs: 60_000 } });
+  assert.match(server.url, /^https:/);
+  assert.deepEqual(await post(server.url, null), { status: 200, peer: 'server' });
+  writeFileSync(certFile, 'nonsense');
+  server.reload();
+  assert.deepEqual(await post(server.url, null), { status: 200, peer: 'server' });
+  install('successor');
+  server.reload();
+  assert.deepEqual(await post(server.url, null), { status: 200, peer: 'successor' });
+  server.reload();
+  assert.deepEqual(
+    server.reloads.map(([what, error]) => [what, error === null]),
+    [
+      ['certificates', false],
+      ['certificates', true],
+    ],
+  );
+  const old = connect({
+    port: Number(new URL(server.url).port),
+    host: '127.0.0.1',
+    maxVersion: 'TLSv1.1',
+    minVersion: 'TLSv1',
+  });
+  await assert.rejects(new Promise((resolve, reject) => old.on('secureConnect', resolve).on('error', reject)));
+});
+
+test('with client_ca_file only a client with a certificate of that CA gets in', async (t) => {
+  const tls = {
+    certFile: pem('server.pem'),
+    keyFile: pem('server.key'),
+    clientCaFile: pem('ca.pem'),
+    reloadMs: 60_000,
+  };
+  const { url, submitted } = await start(t, { tls });
+  assert.equal((await post(url, identity('client'))).status, 200);
+  await assert.rejects(post(url, null));
+  await assert.rejects(post(url, identity('stranger')));
+  assert.deepEqual(submitted, [0]);
+});
+
+test('a file that is missing or no certificate refuses the start and is named', async (t) => {
+  const tls = { certFile: pem('missing.pem'), keyFile: pem('server.key'), clientCaFile: '', reloadMs: 1000 };
+  await assert.rejects(start(t, { tls }), /ingest\.http\.tls\.cert_file: .*missing\.pem/);
+  await assert.rejects(start(t, { tls: { ...tls, certFile: pem('client.pem') } }), { code: 'CONFIG_INVALID' });
+  await assert.rejects(start(t, { tokenFile: pem('missing') }), /bearer_token_file: .*missing/);
+});
+
+test('tokens: 401 without, 403 for another signal, 429 over the quota, and no body is handed on', async (t) => {
+  const tokenFile = join(folder(t), 'tokens');
+  writeFileSync(tokenFile, 'first name=a signals=traces quota=100B/s\nsecond\n');
+  const { url, submitted, admission } = await start(t, { tokenFile });
+  const send = (token: string | null, path = '/v1/traces', bytes = 0) =>
+    fetch(url + path, {
+      method: 'POST',
+      headers: { 'content-type': PROTOBUF, ...(token === null ? {} : { authorization: `Bearer ${token}` }) },
+      body: new Uint8Array(bytes),
+    });
+  for (const token of [null, 'wrong']) {
+    const refused = await send(token, '/v1/traces', 50);
+    assert.deepEqual([refused.status, refused.headers.get('www-authenticate')], [401, 'Bearer']);
+  }
+  assert.equal((await send('first', '/v1/logs')).status, 403);
+  assert.deepEqual(submitted, []);
+  assert.equal((await send('first', '/v1/traces', 350)).status, 200);
+  const over = await send('first', '/v1/traces', 1);
+  assert.deepEqual([over.status, over.headers.get('retry-after')], [429, '3']);
+  assert.equal((await send('second', '/v1/logs', 900)).status, 200);
+  assert.deepEqual([submitted, admission.used], [[350, 900], 0]);
+});
+
+test('tokens are taken up while it runs; a broken file changes nothing', async (t) => {
+  const tokenFile = join(folder(t), 'tokens');
+  writeFileSync(tokenFile, 'old\n');
+  const server = await start(t, { tokenFile });
+  const status = async (token: string) =>
+    (
+      await fetch(`${server.url}/v1/traces`, {
+        method: 'POST',
+        headers: { 'content-type': PROTOBUF, authorization: `Bearer ${token}` },
+      })
+    ).status;
+  writeFileSync(tokenFile, 'old\nnew signals=everything\n');
+  server.reload();
+  assert.deepEqual([await status('old'), await status('new')], [200, 401]);
+  writeFileSync(tokenFile, 'new\n');
+  server.reload();
+  assert.deepEqual([await status('old'), await status('new')], [401, 200]);
+  assert.equal(server.reloads.length, 2);
+  assert.ok(!JSON.stringify(server.reloads).includes('new '));
+});
