@@ -100,12 +100,12 @@ export class Envelope {
       }
       const stop = readEnd(reader, end);
       if (isResource) {
+        // The last one, when it stands twice.
         this.resourceAt = reader.pos;
         this.resourceEnd = stop;
       }
+      // It may stand twice, anywhere, and is one message then: what stands behind it is passed over, a few ns an item.
       readAttributes(reader, reader.pos, stop, attributeTag, table);
-      // Writers put field 1 first: the (many) items behind it need no look.
-      return;
     }
   }
 }

@@ -13,7 +13,6 @@ import {
   Uncommitted,
 } from '../core/block.ts';
 import { editRequest, surveyRequest } from '../otlp/edit.ts';
-import { requestFromJson } from '../otlp/json.ts';
 import { inflate } from './inflate.ts';
 import type { Parts } from './parts.ts';
 
@@ -44,8 +43,7 @@ function decode(parts: Parts, at: number, encoding: number): number {
     at + FRAME_HEADER_BYTES + payloadLength(pool, at),
   );
   if ((encoding & ~Encoding.json) !== 0) body = inflate(body, encoding, parts.setup.maxBodyBytes);
-  if ((encoding & Encoding.json) !== 0)
-    body = requestFromJson(signalOf(parts, at), Buffer.from(body.buffer, body.byteOffset, body.length).toString());
+  if ((encoding & Encoding.json) !== 0) body = parts.json.convert(signalOf(parts, at), body);
   const to = moveFrame(parts, at, body.length);
   copyInto(pool.bytes, to + FRAME_HEADER_BYTES, body);
   return to;

@@ -3,6 +3,7 @@ import { BlockPool } from '../core/block.ts';
 import type { Encoder } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
 import type { AttributeEdit, Edits } from '../otlp/edit.ts';
+import { JsonRequests } from '../otlp/jsonRequest.ts';
 import { LogView } from '../otlp/logs.ts';
 import { MetricView } from '../otlp/metrics.ts';
 import { PointView } from '../otlp/points.ts';
@@ -26,6 +27,7 @@ export interface Parts {
   selectors: Selector[];
   encoders: Encoder[];
   reslicer: Reslicer;
+  json: JsonRequests;
   output: TaskOutput;
   measureOutput: TaskOutput;
 }
@@ -53,6 +55,7 @@ export function createParts(setup: WorkerSetup, owner: number): Parts {
     selectors: [],
     encoders: setup.sinks.map(({ type, config }) => definitionOf(sinks, type).encoder(config)),
     reslicer: new Reslicer(),
+    json: new JsonRequests(setup.maxBodyBytes),
     output: new TaskOutput(pool),
     measureOutput: new TaskOutput(pool),
   };

@@ -1,11 +1,18 @@
-/** Holds src/otlp/json.ts: OTLP/JSON in and out, exact to the last digit, by the rows E of otlp-http.md. */
+/** Holds src/otlp/json.ts and jsonRequest.ts: OTLP/JSON in and out, exact to the last digit, by the rows E of otlp-http.md. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SIGNALS } from '../../src/core/block.ts';
+import protobuf from 'protobufjs';
+import type { Random } from '../../bench/random.ts';
+import { SIGNALS, type Signal } from '../../src/core/block.ts';
 import { AgentError } from '../../src/core/errors.ts';
-import { requestFromJson, toOtlpJson } from '../../src/otlp/json.ts';
-import { decoded, encodeRequest, itemsOf, type Plain, request, seeded } from './generate.ts';
+import { toOtlpJson } from '../../src/otlp/json.ts';
+import { JsonRequests } from '../../src/otlp/jsonRequest.ts';
+import { requestType } from '../../src/otlp/schema.ts';
+import { decoded, encodeRequest, itemsOf, list, type Plain, request, seeded } from './generate.ts';
 
+const requests = new JsonRequests(1 << 20);
+const requestFromJson = (signal: Signal, text: string | Uint8Array) =>
+  Uint8Array.from(requests.convert(signal, Buffer.from(text)));
 const refused = (error: unknown) => error instanceof AgentError && error.code === 'BODY_UNDECODABLE';
 const wrapSpan = (span: string) => `{"resourceSpans":[{"scopeSpans":[{"spans":[${span}]}]}]}`;
 
@@ -29,11 +36,83 @@ test('what is written as JSON and read again is what protobufjs decoded', (t) =>
   }
 });
 
-test('ids are hex in any case; base64, odd lengths and other digits are refused', () => {
+const isDefault = (value: unknown) =>
+  typeof value === 'string' ? value === '' : Number(value) === 0 && !Object.is(value, -0);
+
+/** Removes what proto3 leaves out: fields without presence that have their default. */
+function withoutDefaults(type: protobuf.Type, message: Plain): Plain {
+  for (const field of type.fieldsArray) {
+    const value = Object.hasOwn(message, field.name) ? message[field.name] : undefined;
+    const inner = field.resolvedType;
+    if (inner instanceof protobuf.Type) {
+      for (const one of field.repeated ? list(value) : value === undefined || value === null ? [] : [value as Plain])
+        withoutDefaults(inner, one);
+    } else if (!field.hasPresence && !field.repeated && value !== undefined && isDefault(value)) {
+      delete message[field.name];
+    }
+    if (value instanceof Uint8Array && value.length === 0 && !field.hasPresence) delete message[field.name];
+  }
+  return message;
+}
+
+test('a request in JSON becomes, byte for byte, what protobufjs encodes', (t) => {
+  const random = seeded(t, 51);
+  for (let i = 0; i < 900; i++) {
+    const signal = random.pick(SIGNALS);
+    const type = requestType(signal);
+    const bytes = encodeRequest(signal, request(random, signal), random);
+    // protobufjs writes fields in ascending order.
+    const message = type.decode(Uint8Array.from(bytes));
+    const wanted = type.encode(withoutDefaults(type, message as unknown as Plain) as never).finish();
+    const found = requestFromJson(signal, shuffled(toOtlpJson(signal, bytes), random));
+    if (!Buffer.from(found).equals(wanted))
+      assert.deepEqual(decoded(signal, found), decoded(signal, wanted), `case ${i}`);
+    assert.equal(Buffer.from(found).toString('hex'), Buffer.from(wanted).toString('hex'), `case ${i}`);
+  }
+});
+
+/** The same JSON with its keys in any order, white space between, and unknown keys. */
+function shuffled(json: string, random: Random): string {
+  const space = () => random.pick(['', ' ', '\n', '\t ']);
+  const write = (value: unknown): string => {
+    if (Array.isArray(value)) return `[${value.map((one) => space() + write(one) + space()).join(',')}]`;
+    if (typeof value !== 'object' || value === null)
+      return random.below(3) === 0 ? escaped(value) : JSON.stringify(value);
+    const entries = Object.entries(value).map(
+      ([key, inner]) => `${space()}${JSON.stringify(key)}${space()}:${space()}${write(inner)}`,
+    );
+    if (random.below(5) === 0) entries.push('"x_unknown":[{"a":[]},"\\"]}",-1.5e3,null]');
+    if (random.below(5) === 0) entries.push('"name":null');
+    for (let i = entries.length - 1; i > 0; i--) {
+      const j = random.below(i + 1);
+      [entries[i], entries[j]] = [entries[j] as string, entries[i] as string];
+    }
+    return `{${entries.join(',')}}`;
+  };
+  return write(JSON.parse(json));
+}
+
+/** Every character of a text as an escape. */
+function escaped(value: unknown): string {
+  if (typeof value !== 'string' || /^[\d-]/.test(value) || value.includes('Infinity') || value === 'NaN')
+    return JSON.stringify(value);
+  return `"${Array.from({ length: value.length }, (_, i) => `\\u${value.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')}"`;
+}
+
+test('ids are hex in any case; one that is none makes its span invalid', () => {
   const id = '0123456789abcdefABCDEF0123456789';
   for (const text of [id, id.toLowerCase(), id.toUpperCase()])
     assert.equal(spanOf(`{"traceId":"${text}"}`).traceId, Buffer.from(id, 'hex').toString('base64'));
-  for (const text of ['AAAAAAAAAAAAAAAAAAAAAA==', '012', 'zz', '0x12']) refusesSpan(`{"traceId":"${text}"}`);
+  // The span gets a trace id of no bytes, which the walk rejects; whichever of its ids it is.
+  for (const text of ['AAAAAAAAAAAAAAAAAAAAAA==', '012', 'zz', '0x12', '\\u00e9']) {
+    for (const key of ['traceId', 'spanId', 'parentSpanId']) {
+      const other = key === 'traceId' ? '' : `"traceId":"${id}",`;
+      const span = spanOf(`{${other}"${key}":"${text}","name":"n"}`);
+      assert.deepEqual([span.traceId ?? '', span.name], ['', 'n'], `${key} ${text}`);
+    }
+    const linked = spanOf(`{"traceId":"${id}","links":[{"traceId":"${text}"}]}`);
+    assert.equal(linked.traceId ?? '', '');
+  }
   refusesSpan('{"spanId":12}');
   assert.equal(spanOf('{"traceId":"","parentSpanId":""}').traceId, undefined);
   assert.match(

@@ -1,0 +1,25 @@
+/** Holds the whole table: one hundred rows, three signals, two encodings. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { temporaryDirectory } from '../support/agent.ts';
+import { ROWS } from './rows.ts';
+import { runTable } from './table.ts';
+
+test('the table has one hundred rows, each with a name of its own', () => {
+  assert.equal(ROWS.length, 100);
+  assert.equal(new Set(ROWS.map(({ id }) => id)).size, 100);
+});
+
+test('every row passes', { timeout: 280_000 }, async (t) => {
+  const results = await runTable({
+    rows: ROWS,
+    url: null,
+    directory: temporaryDirectory(t, 'conformance'),
+    log: (line) => t.diagnostic(line),
+  });
+  const others = results.filter(({ outcome }) => outcome !== 'pass');
+  assert.deepEqual(
+    others.map(({ row, reason }) => `${row.id}: ${reason}`),
+    [],
+  );
+});
