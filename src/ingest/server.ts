@@ -66,6 +66,8 @@ export async function startIngest(options: IngestOptions): Promise<IngestServer>
   };
   server.on('request', take(false));
   server.on('checkContinue', take(true));
+  // Any other expectation: nobody has to know it, and Node's own 417 has no Status.
+  server.on('checkExpectation', take(false));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => answerBroken(error, socket, open, options));
   const watches = startWatches(options, state, server);
   const url = await listen(server, options);
