@@ -24,6 +24,7 @@ const SEEDS = { wire: protobufSeeds, json: jsonSeeds, http: httpSeeds };
 const SEED_COUNT = 300;
 const WARM_UP_INPUTS = 20_000;
 const SOCKETS = 64;
+const MOST_FINDS = 10;
 /** Grown by more than this is a find: caches fill, a leak goes on. */
 const MOST_GROWTH_BYTES = 32 << 20;
 
@@ -36,6 +37,7 @@ const { values } = parseArgs({
   },
 });
 const seed = Number(values.seed);
+let finds = 0;
 setFlagsFromString('--expose-gc');
 // The only way to it without a flag on the command line.
 const collect = runInNewContext('gc') as () => void;
@@ -149,4 +151,5 @@ function keep(name: Name, { signal, bytes }: Input, error: unknown): void {
   writeFileSync(file, bytes);
   console.error(`${file}: ${error instanceof Error ? error.stack : String(error)}`);
   process.exitCode = 1;
+  if (++finds === MOST_FINDS) throw new Error(`${MOST_FINDS} finds: mend them first`);
 }

@@ -1,8 +1,8 @@
 /** What is fuzzed in one thread: the whole of observe, on bodies as protobuf and as JSON. An input is refused or taken; anything else is a find. */
 import assert from 'node:assert/strict';
-import { Encoding, FRAME_HEADER_BYTES, payloadLength } from '../../src/core/block.ts';
+import { Encoding, FRAME_HEADER_BYTES, OWNER_MAIN, payloadLength } from '../../src/core/block.ts';
 import { observe } from '../../src/worker/observe.ts';
-import { createWorld, liveFrames, NOW_MS } from '../worker/world.ts';
+import { createWorld, liveFrames, NOW_MS, WORKER } from '../worker/world.ts';
 import type { Input } from './mutate.ts';
 
 /** Longer than that on one input is a find. */
@@ -30,6 +30,7 @@ export function createTarget(encoding: number): Target {
   const world = createWorld({ processors: PROCESSORS, maxBodyBytes: 1 << 20, units: 64 });
   const { pool, parts, walk } = world;
   return ({ signal, bytes }) => {
+    forget(world);
     const { frames, block } = world.layOut([{ signal, bytes, encoding }]);
     const result = observe(parts, walk, { kind: 'observe', frames, receivedMs: NOW_MS, measureOnly: false });
     const [refused] = result.refused;
@@ -41,6 +42,15 @@ export function createTarget(encoding: number): Target {
     assert.equal(pool.unitsInUse, 0, 'blocks were not given back');
     return refused === undefined ? 'taken' : 'refused';
   };
+}
+
+/** What the last input left behind when it was a find: nothing of it may be found again. */
+function forget({ pool, parts, walk }: ReturnType<typeof createWorld>): void {
+  parts.output.take();
+  parts.measureOutput.take();
+  walk.tainted = false;
+  pool.reclaim(OWNER_MAIN);
+  pool.reclaim(WORKER);
 }
 
 /** What was taken is what a restart would read: it has to pass again, unchanged, and be selected from. */

@@ -50,6 +50,26 @@ test('spans with bad ids are cut out and counted, the rest is kept', () => {
   assert.deepEqual([world.pool.words[(at + Field.items) >>> 2], world.pool.words[(at + Field.rejected) >>> 2]], [2, 3]);
 });
 
+test('a resource that stands behind its items is measured as if it stood before them, and no item is passed over', () => {
+  const world = createWorld({ processors: ALL });
+  const before = Buffer.from(traces(span(1), span(2)));
+  // Request { ResourceSpans { resource, scope } }: the two fields inside change places.
+  const inner = before.subarray(before.length < 130 ? 2 : 3);
+  const resource = inner.subarray(0, 2 + (inner[1] ?? 0));
+  const behind = Buffer.concat([
+    before.subarray(0, before.length - inner.length),
+    inner.subarray(resource.length),
+    resource,
+  ]);
+  const [usual, turned] = [before, behind].map((bytes) => {
+    const { result, frames } = world.observe([plainly(bytes)]);
+    const rows = (result.measured?.sections ?? []).map(({ at, end }) => end - at);
+    return { items: world.pool.words[((frames[0] ?? 0) + Field.items) >>> 2], rows };
+  });
+  assert.equal(usual?.items, 2);
+  assert.deepEqual(turned, usual);
+});
+
 test('a request of bad spans alone is an empty frame', () => {
   const world = createWorld();
   const { result, frames } = world.observe([plainly(traces({ name: 'x' }))]);
