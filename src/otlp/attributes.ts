@@ -110,24 +110,34 @@ function readAnyKeyValue(reader: Reader, end: number, table: AttributeTable | nu
       keyLength = stop - keyAt;
       reader.pos = stop;
     } else if (tag === 18) {
-      valueEnd = readEnd(reader, end);
-      valueAt = reader.pos;
-      readAnyValue(reader, valueEnd, depth);
+      const stop = readEnd(reader, end);
+      const start = reader.pos;
+      // Two values are one, in which what the last of them says counts; an empty one says nothing.
+      if (readAnyValue(reader, stop, depth) || valueAt < 0) {
+        valueAt = start;
+        valueEnd = stop;
+      }
     } else skipField(reader, tag, end);
   }
   if (table !== null) note(table, keyAt, keyLength, valueAt, valueEnd);
 }
 
-/** Validates an AnyValue that ends at `end`. */
-export function readAnyValue(reader: Reader, end: number, depth: number): void {
+/** Validates an AnyValue that ends at `end`, and answers whether any kind of value is set in it. */
+export function readAnyValue(reader: Reader, end: number, depth: number): boolean {
+  let isSet = false;
   if (depth > MAX_DEPTH) malformed(reader, `more than ${MAX_DEPTH} values inside one another`);
   while (reader.pos < end) {
     const tag = readTag(reader, end);
     if (tag === 10 || tag === 58) reader.pos = readEnd(reader, end);
     else if (tag === 42) readEntries(reader, readEnd(reader, end), depth, false);
     else if (tag === 50) readEntries(reader, readEnd(reader, end), depth, true);
-    else skipField(reader, tag, end);
+    else {
+      skipField(reader, tag, end);
+      if (tag !== 16 && tag !== 24 && tag !== 33) continue;
+    }
+    isSet = true;
   }
+  return isSet;
 }
 
 /** The entries of an ArrayValue or a KeyValueList. */

@@ -32,6 +32,8 @@ function shape(attributes: number, children: Record<number, Shape> = {}, isResou
 }
 
 const RESOURCE = shape(1, {}, true);
+/** A resource that stands twice is one, and gets what is added once. */
+const RESOURCE_AGAIN = shape(1);
 const SCOPE = shape(3);
 const EXEMPLAR = shape(7);
 const NUMBER_POINTS = shape(0, { 1: shape(7, { 5: EXEMPLAR }) });
@@ -101,8 +103,11 @@ function writeFields(reader: Reader, bytes: Buffer, shape: Shape, end: number, t
   while (reader.pos < end) {
     const fieldAt = reader.pos;
     const fieldTag = readTag(reader, end);
-    const child = shape.children.get(fieldTag);
-    if (fieldTag !== shape.attributes && (child === undefined || (!edits.touchesItems && !child.leadsToResource))) {
+    const child = childOf(shape, fieldTag, hasResource);
+    if (
+      fieldTag !== shape.attributes &&
+      (child === undefined || (!edits.touchesItems && !child.leadsToResource && child !== RESOURCE_AGAIN))
+    ) {
       skipField(reader, fieldTag, end);
       continue;
     }
@@ -126,6 +131,11 @@ function writeFields(reader: Reader, bytes: Buffer, shape: Shape, end: number, t
     out += more.length;
   }
   return out;
+}
+
+function childOf(shape: Shape, fieldTag: number, hasResource: boolean): Shape | undefined {
+  const child = shape.children.get(fieldTag);
+  return hasResource && child?.isResource ? RESOURCE_AGAIN : child;
 }
 
 /** What is added at the end of a resource, or, as a resource of its own, of a message that holds none. */
@@ -228,8 +238,11 @@ function surveyFields(
   let hasResource = false;
   while (reader.pos < end) {
     const fieldTag = readTag(reader, end);
-    const child = shape.children.get(fieldTag);
-    if (fieldTag !== shape.attributes && (child === undefined || (!edits.touchesItems && !child.leadsToResource))) {
+    const child = childOf(shape, fieldTag, hasResource);
+    if (
+      fieldTag !== shape.attributes &&
+      (child === undefined || (!edits.touchesItems && !child.leadsToResource && child !== RESOURCE_AGAIN))
+    ) {
       skipField(reader, fieldTag, end);
       continue;
     }

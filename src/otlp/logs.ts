@@ -61,11 +61,16 @@ export function readLogRecord(reader: Reader, at: number, end: number, log: LogV
       case 16: // severity_number
         log.severity = readVarint(reader, end) | 0;
         break;
-      case 42: // body
-        log.bodyEnd = readEnd(reader, end);
-        log.bodyAt = reader.pos;
-        readAnyValue(reader, log.bodyEnd, 1);
+      case 42: {
+        // body
+        const stop = readEnd(reader, end);
+        const start = reader.pos;
+        if (readAnyValue(reader, stop, 1) || log.bodyAt < 0) {
+          log.bodyAt = start;
+          log.bodyEnd = stop;
+        }
         break;
+      }
       case 74: // trace_id
         log.traceIdAt = readId(reader, end, 16);
         break;

@@ -8,7 +8,7 @@ import { AgentError } from '../../src/core/errors.ts';
 import { toOtlpJson } from '../../src/otlp/json.ts';
 import { JsonRequests } from '../../src/otlp/jsonRequest.ts';
 import { requestType } from '../../src/otlp/schema.ts';
-import { decoded, encodeRequest, itemsOf, list, type Plain, request, seeded } from './generate.ts';
+import { decoded, encodeRequest, generated, itemsOf, list, type Plain, request, seeded } from './generate.ts';
 
 const requests = new JsonRequests(1 << 20);
 const requestFromJson = (signal: Signal, text: string | Uint8Array) =>
@@ -27,7 +27,7 @@ const refusesSpan = (span: string) => assert.throws(() => requestFromJson('trace
 
 test('what is written as JSON and read again is what protobufjs decoded', (t) => {
   const random = seeded(t, 50);
-  for (let i = 0; i < 900; i++) {
+  for (let i = 0; i < generated(900); i++) {
     const signal = random.pick(SIGNALS);
     const bytes = encodeRequest(signal, request(random, signal), random);
     const json = toOtlpJson(signal, bytes);
@@ -57,7 +57,7 @@ function withoutDefaults(type: protobuf.Type, message: Plain): Plain {
 
 test('a request in JSON becomes, byte for byte, what protobufjs encodes', (t) => {
   const random = seeded(t, 51);
-  for (let i = 0; i < 900; i++) {
+  for (let i = 0; i < generated(900); i++) {
     const signal = random.pick(SIGNALS);
     const type = requestType(signal);
     const bytes = encodeRequest(signal, request(random, signal), random);

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { messageType } from '../../src/otlp/schema.ts';
-import { decoded, encodeRequest, itemsOf, placed, request, seeded } from './generate.ts';
+import { decoded, encodeRequest, generated, itemsOf, placed, request, seeded } from './generate.ts';
 import { oracleAttributes, validId, walk } from './walked.ts';
 
 test('log records are seen as protobufjs decodes them: trace id, severity, time, body, attributes', (t) => {
   const random = seeded(t, 2);
   const value = messageType('AnyValue');
   let records = 0;
-  for (let i = 0; i < 1500; i++) {
+  for (let i = 0; i < generated(1500); i++) {
     const bytes = encodeRequest('logs', request(random, 'logs'), random);
     const { buffer, at, end } = placed(bytes, 0xff);
     const wanted = itemsOf('logs', decoded('logs', bytes));

@@ -12,6 +12,7 @@ import {
   decoded,
   encode,
   encodeRequest,
+  generated,
   itemsOf,
   list,
   metric,
@@ -27,7 +28,7 @@ const KINDS = ['none', 'gauge', 'sum', 'histogram', 'exponentialHistogram', 'sum
 test('metrics and every field of all kinds of points are those of protobufjs', (t) => {
   const random = seeded(t, 3);
   const seen = new Map<string, number>();
-  for (let i = 0; i < 2000; i++) {
+  for (let i = 0; i < generated(2000); i++) {
     const bytes = encodeRequest('metrics', request(random, 'metrics'), random);
     const { buffer, at, end } = placed(bytes, 0xff);
     const wanted = itemsOf('metrics', decoded('metrics', bytes)).map(({ item }) => oracleMetric(item));

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Reader } from '../../src/otlp/protobuf.ts';
 import { findTraceId, readSpan, SpanView } from '../../src/otlp/traces.ts';
-import { decoded, encodeRequest, itemsOf, type Plain, placed, request, seeded } from './generate.ts';
+import { decoded, encodeRequest, generated, itemsOf, type Plain, placed, request, seeded } from './generate.ts';
 import { oracleAttributes, validId, walk } from './walked.ts';
 
 test('spans are seen as protobufjs decodes them: ids, name, kind, status, times, tracestate, attributes', (t) => {
   const random = seeded(t, 1);
   let spans = 0;
-  for (let i = 0; i < 1500; i++) {
+  for (let i = 0; i < generated(1500); i++) {
     const bytes = encodeRequest('traces', request(random, 'traces'), random);
     const { buffer, at, end } = placed(bytes, 0xff);
     const wanted = itemsOf('traces', decoded('traces', bytes)).map(({ item, resource, scope }) => ({
