@@ -13,6 +13,7 @@ import {
   Uncommitted,
 } from '../core/block.ts';
 import { editRequest, surveyRequest } from '../otlp/edit.ts';
+import { freeLarge } from './garbage.ts';
 import { inflate } from './inflate.ts';
 import type { Parts } from './parts.ts';
 
@@ -42,10 +43,12 @@ function decode(parts: Parts, at: number, encoding: number): number {
     at + FRAME_HEADER_BYTES,
     at + FRAME_HEADER_BYTES + payloadLength(pool, at),
   );
-  if ((encoding & ~Encoding.json) !== 0) body = inflate(body, encoding, parts.setup.maxBodyBytes);
+  const inflated = (encoding & ~Encoding.json) === 0 ? null : inflate(body, encoding, parts.setup.maxBodyBytes);
+  body = inflated ?? body;
   if ((encoding & Encoding.json) !== 0) body = parts.json.convert(signalOf(parts, at), body);
   const to = moveFrame(parts, at, body.length);
   copyInto(pool.bytes, to + FRAME_HEADER_BYTES, body);
+  if (inflated !== null) freeLarge(inflated);
   return to;
 }
 
