@@ -80,9 +80,9 @@ export class Admission {
     return fits;
   }
 
-  /** As `reserve` for a request that has a reservation: nothing is held back for others, only the whole must fit. */
-  grow(name: string, bytes: number): boolean {
-    if (this.#used + bytes > this.limit) return false;
+  /** As `reserve` for a request that holds `heldBytes`: nothing is kept for others, only the whole must fit. Alone it always does. */
+  grow(name: string, heldBytes: number, bytes: number): boolean {
+    if (this.#used > heldBytes && this.#used + bytes > this.limit) return false;
     this.#take(this.#client(name), bytes);
     return true;
   }

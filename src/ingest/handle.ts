@@ -218,7 +218,7 @@ function takeMore(bytes: number, maxBytes: number, admission: Admission, held: H
 function growTo(admission: Admission, held: Held, bytes: number): boolean {
   const more = bytes - held.bytes;
   if (more <= 0) return true;
-  if (!admission.grow(held.name, more)) return false;
+  if (!admission.grow(held.name, held.bytes, more)) return false;
   held.bytes = bytes;
   return true;
 }

@@ -38,6 +38,19 @@ test('one request is always let in, however large', () => {
   assert.equal(admission.reserve('b', 1), true);
 });
 
+test('a request that grows has to fit, unless it is alone', () => {
+  const admission = make();
+  admission.reserve('a', 100);
+  assert.equal(admission.grow('a', 100, 5000), true);
+  assert.equal(admission.grow('a', 5100, 100), true);
+  admission.release('a', 5200);
+  admission.reserve('a', 100);
+  admission.reserve('b', 100);
+  assert.equal(admission.grow('a', 100, 800), true);
+  assert.equal(admission.grow('a', 900, 1), false);
+  assert.equal(admission.used, 1000);
+});
+
 test('who waits is admitted when room comes: the client with the least in flight first', async () => {
   const admission = make();
   admission.reserve('noisy', 700);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import type { Signal } from '../../core/block.ts';
 import { AgentError, messageOf } from '../../core/errors.ts';
-import { requestFromJson } from '../../otlp/json.ts';
+import { JsonRequests } from '../../otlp/jsonRequest.ts';
 import { Reader, readEnd, readTag, skipField } from '../../otlp/protobuf.ts';
 
 export interface Request {
@@ -18,16 +18,19 @@ export interface Request {
 const GZIP = 0x1f8b;
 const ZSTD = 0x28b52ffd;
 const BRACE = 0x7b;
+/** Of one request in JSON, as protobuf. */
+const MOST_REQUEST_BYTES = 256 << 20;
 
-/** Every request of a file, or of all files below a directory. Throws CONFIG_INVALID for what cannot be read, with file and place. */
+/** Every request of a file, or of all files below a directory; each is valid until the next. Throws CONFIG_INVALID for what cannot be read, with file and place. */
 export function* readInput(path: string): Generator<Request> {
+  const json = new JsonRequests(MOST_REQUEST_BYTES);
   for (const file of filesOf(path)) {
     let at = 0;
     try {
       const bytes = inflate(readFileSync(file));
       for (const record of recordsOf(bytes)) {
         at++;
-        const request = requestOf(record);
+        const request = requestOf(record, json);
         if (request !== null) yield request;
       }
     } catch (error) {
@@ -80,7 +83,7 @@ const JSON_KEYS: [key: string, signal: Signal][] = [
 ];
 
 /** Null for a request without items, which says nothing about its signal. */
-function requestOf(record: Buffer): Request | null {
+function requestOf(record: Buffer, json: JsonRequests): Request | null {
   if (record[0] !== BRACE) {
     const signal = signalOf(record);
     return signal === null ? null : { signal, bytes: record };
@@ -88,7 +91,7 @@ function requestOf(record: Buffer): Request | null {
   const places = JSON_KEYS.map(([key, signal]) => ({ signal, at: record.indexOf(key) })).filter(({ at }) => at >= 0);
   const [first] = places.sort((a, b) => a.at - b.at);
   if (first === undefined) return null;
-  return { signal: first.signal, bytes: requestFromJson(first.signal, record.toString()) };
+  return { signal: first.signal, bytes: json.convert(first.signal, record) };
 }
 
 /**
