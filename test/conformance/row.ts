@@ -34,6 +34,9 @@ export interface OwnAgent {
   metrics(): Promise<string>;
 }
 
+/** Thrown by a row whose precondition this machine does not give: it is then `not run`, with the reason. */
+export class CannotRun extends Error {}
+
 export interface OwnOptions {
   /** Beside its agent.yaml, by name. */
   files?: Record<string, string>;

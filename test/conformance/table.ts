@@ -6,7 +6,7 @@ import { SIGNALS, type Signal } from '../../src/core/block.ts';
 import { type AgentProcess, startAgentProcess } from '../support/agent.ts';
 import { readAllStored } from '../support/storage.ts';
 import { ENVELOPES, type Json } from './messages.ts';
-import type { Case, OwnAgent, OwnOptions, Row } from './row.ts';
+import { CannotRun, type Case, type OwnAgent, type OwnOptions, type Row } from './row.ts';
 
 export interface Result {
   row: Row;
@@ -41,6 +41,7 @@ interface Run {
   shared: Map<string, Promise<OwnAgent>>;
   checks: Check[];
   failures: Map<Row, string[]>;
+  cannot: Map<Row, string>;
   cases: Map<Row, number>;
 }
 
@@ -64,6 +65,7 @@ export async function runTable(options: TableOptions): Promise<Result[]> {
     shared: new Map(),
     checks: [],
     failures: new Map(),
+    cannot: new Map(),
     cases: new Map(),
   };
   run.url = options.url ?? (await startAgent(run, join(options.directory, 'table'), '', {})).url;
@@ -77,14 +79,23 @@ export async function runTable(options: TableOptions): Promise<Result[]> {
     const cases = run.cases.get(row) ?? 0;
     if (cases === 0) return { row, outcome: 'not run', reason: 'it needs an agent of its own configuration', cases };
     const [reason = ''] = run.failures.get(row) ?? [];
+    const cannot = run.cannot.get(row);
+    if (cannot !== undefined && reason === '') return { row, outcome: 'not run', reason: cannot, cases };
     return { row, outcome: reason === '' ? 'pass' : 'fail', reason, cases };
   });
 }
 
 async function runRow(run: Run, row: Row): Promise<void> {
+  // Those that mostly wait for agents of their own wait for them together.
+  const together: Promise<void>[] = [];
   for (const signal of row.signals ?? SIGNALS) {
-    for (const encoding of row.encodings ?? ['protobuf', 'json']) await runCase(run, row, signal, encoding === 'json');
+    for (const encoding of row.encodings ?? ['protobuf', 'json']) {
+      const done = runCase(run, row, signal, encoding === 'json');
+      if (row.own) together.push(done);
+      else await done;
+    }
   }
+  await Promise.all(together);
 }
 
 async function runCase(run: Run, row: Row, signal: Signal, isJson: boolean): Promise<void> {
@@ -104,7 +115,8 @@ async function runCase(run: Run, row: Row, signal: Signal, isJson: boolean): Pro
   try {
     await row.run(c);
   } catch (error) {
-    fail(run, row, service, error);
+    if (error instanceof CannotRun) run.cannot.set(row, error.message);
+    else fail(run, row, service, error);
   }
   const ms = performance.now() - from;
   if (ms > SLOW_MS && !row.slow) run.options.log(`${service}: ${(ms / 1000).toFixed(1)} s`);
