@@ -115,6 +115,9 @@ test('files of the storage sink and of the Collector are read: protobuf and JSON
     'c.binpb.gz': gzipSync(framed(request, request)),
     'd.jsonl': Buffer.concat([line, Buffer.from('\n'), line]),
     'e.jsonl.zst': zstdCompressSync(Buffer.concat([line, Buffer.from('\n'), line])),
+    // zlib stops behind the first frame, and says nothing.
+    'f.binpb.zst': Buffer.concat([zstdCompressSync(framed(request)), zstdCompressSync(framed(request))]),
+    'g.binpb.gz': Buffer.concat([gzipSync(framed(request)), gzipSync(framed(request))]),
     'collector-proto-zstd': framed(zstdCompressSync(request), zstdCompressSync(request)),
     'collector-json-zstd': framed(zstdCompressSync(line), zstdCompressSync(line)),
   };

@@ -4,11 +4,11 @@
  */
 import { globSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync, zstdDecompressSync } from 'node:zlib';
-import type { Signal } from '../../core/block.ts';
+import { Encoding, type Signal } from '../../core/block.ts';
 import { AgentError, messageOf } from '../../core/errors.ts';
 import { JsonRequests } from '../../otlp/jsonRequest.ts';
 import { Reader, readEnd, readTag, skipField } from '../../otlp/protobuf.ts';
+import { inflate } from '../../worker/inflate.ts';
 
 export interface Request {
   signal: Signal;
@@ -20,6 +20,8 @@ const ZSTD = 0x28b52ffd;
 const BRACE = 0x7b;
 /** Of one request in JSON, as protobuf. */
 const MOST_REQUEST_BYTES = 256 << 20;
+/** Of one file, inflated. */
+const MOST_FILE_BYTES = 2 ** 31 - 1;
 
 /** Every request of a file, or of all files below a directory; each is valid until the next. Throws CONFIG_INVALID for what cannot be read, with file and place. */
 export function* readInput(path: string): Generator<Request> {
@@ -27,7 +29,7 @@ export function* readInput(path: string): Generator<Request> {
   for (const file of filesOf(path)) {
     let at = 0;
     try {
-      const bytes = inflate(readFileSync(file));
+      const bytes = plainOf(readFileSync(file));
       for (const record of recordsOf(bytes)) {
         at++;
         const request = requestOf(record, json);
@@ -52,9 +54,12 @@ function filesOf(path: string): string[] {
     .map((file) => join(path, file));
 }
 
-function inflate(bytes: Buffer): Buffer {
-  if (bytes.length > 2 && bytes.readUInt16BE(0) === GZIP) return gunzipSync(bytes);
-  if (bytes.length > 4 && bytes.readUInt32BE(0) === ZSTD) return zstdDecompressSync(bytes);
+/** All members of gzip, and all frames of zstd. */
+function plainOf(bytes: Buffer): Buffer {
+  if (bytes.length > 2 && bytes.readUInt16BE(0) === GZIP)
+    return Buffer.from(inflate(bytes, Encoding.gzip, MOST_FILE_BYTES));
+  if (bytes.length > 4 && bytes.readUInt32BE(0) === ZSTD)
+    return Buffer.from(inflate(bytes, Encoding.zstd, MOST_FILE_BYTES));
   return bytes;
 }
 
@@ -71,7 +76,7 @@ function* recordsOf(bytes: Buffer): Generator<Buffer> {
   for (let from = 0; from < bytes.length; ) {
     const length = from + 4 <= bytes.length ? bytes.readUInt32BE(from) : Infinity;
     if (from + 4 + length > bytes.length) throw new AgentError('BODY_UNDECODABLE', `it is cut off at byte ${from}`);
-    yield inflate(bytes.subarray(from + 4, from + 4 + length));
+    yield plainOf(bytes.subarray(from + 4, from + 4 + length));
     from += 4 + length;
   }
 }
