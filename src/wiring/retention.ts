@@ -16,7 +16,7 @@ export class Retention {
   readonly #store: Store;
   readonly #deliveries: readonly Running[];
   readonly #selection: Selection | null;
-  #askedMs = 0;
+  #inVainMs = 0;
 
   constructor(ground: Ground, store: Store, deliveries: readonly Running[], selection: Selection | null) {
     this.#ground = ground;
@@ -35,30 +35,36 @@ export class Retention {
         const young = journal.spans().findLast(({ startMs }, i) => i > 0 && startMs > 0 && startMs < now() - maxAgeMs);
         if (young !== undefined) await this.#expire(journal, young, 'max_age', this.#deliveries);
       }
-      for (const running of this.#deliveries) {
-        const within = journal.spans().find(({ first }) => journal.bytesFrom(first) <= running.maxLagBytes);
-        if (within !== undefined) await this.#expireSink(journal, within, 'max_lag', running);
-      }
+      this.#boundLags(journal);
+    }
+  }
+
+  #boundLags(journal: Journal): void {
+    for (const running of this.#deliveries) {
+      const within = journal.spans().find(({ first }) => journal.bytesFrom(first) <= running.maxLagBytes);
+      if (within !== undefined) this.#expireSink(journal, within, 'max_lag', running);
     }
   }
 
   /**
-   * The journal has no room for another segment: gives up what is kept for convenience, then, with drop_oldest, the oldest segment. True
-   * when something may be recycled now.
+   * The journal has no room for another segment: gives up what is kept for convenience and what is beyond max_lag, then, with drop_oldest,
+   * the oldest segment. True when something may be recycled now.
    */
   async makeRoom(journal: Journal): Promise<boolean> {
     const { config, now, log } = this.#ground;
     const { memory } = this.#store;
     const drops = config.journal.when_full === 'drop_oldest';
-    if (!drops && now() - this.#askedMs < ASK_AGAIN_MS) return false;
-    this.#askedMs = now();
+    if (now() - this.#inVainMs < ASK_AGAIN_MS) return false;
     try {
+      this.#boundLags(journal);
       await memory.checkpoint();
       await memory.saveCursors(true);
       const second = journal.spans()[1];
-      if (journal.hasRecyclable || !drops || second === undefined) return journal.hasRecyclable;
-      await this.#expire(journal, second, 'drop_oldest', this.#deliveries);
-      await memory.saveCursors(true);
+      if (!journal.hasRecyclable && drops && second !== undefined) {
+        await this.#expire(journal, second, 'drop_oldest', this.#deliveries);
+        await memory.saveCursors(true);
+      }
+      if (!journal.hasRecyclable) this.#inVainMs = now();
       return journal.hasRecyclable;
     } catch (error) {
       // The append that asked is answered JOURNAL_FULL, and the next one asks again.
@@ -75,10 +81,10 @@ export class Retention {
       const items = await this.#selection.expire(to.first, totals);
       for (const [i, signal] of SIGNALS.entries()) this.#lose(cause, null, 'sampled', signal, items[i] as number);
     }
-    for (const running of sinks) await this.#expireSink(journal, to, cause, running);
+    for (const running of sinks) this.#expireSink(journal, to, cause, running);
   }
 
-  async #expireSink(journal: Journal, to: SegmentSpan, cause: LossCause, running: Running): Promise<void> {
+  #expireSink(journal: Journal, to: SegmentSpan, cause: LossCause, running: Running): void {
     for (const { row, cursor } of running.rows) {
       const isHere = (row.stream === 'raw') === (journal === this.#store.intake);
       if (!isHere || cursor.next >= to.first) continue;

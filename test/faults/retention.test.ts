@@ -6,7 +6,7 @@ import { type AgentProcess, eventually, startAgentProcess, temporaryDirectory } 
 import { Client, checkIds } from '../support/owing.ts';
 import { type KeyValue, readAllStored, spansOf } from '../support/storage.ts';
 
-const MAX_MIB = 16;
+const MAX_MIB = 64;
 /** Nobody listens there. */
 const DEAD_KAFKA = 'brokers: ["127.0.0.1:9"]';
 const yaml = (journal: string, sinks: string, base = '100%') => `
@@ -14,7 +14,7 @@ agent: { id: retention-test, workers: 1, data_dir: ./data, log_level: error, shu
 admin: { endpoint: "127.0.0.1:0" }
 ingest: { http: { endpoint: "127.0.0.1:0", max_request_body_size: 1MiB } }
 journal: { segment_size: 4MiB, max_size: ${MAX_MIB}MiB, look_back: 0s${journal} }
-processors: [ { type: summarize, every: 1s }, { type: sample, wait: 0s, base: ${base} } ]
+processors: [ { type: summarize, every: 1s }, { type: sample, wait: 0s, base: ${base}, keep: { error: ${base} } } ]
 sinks:
 ${sinks}
 `;
