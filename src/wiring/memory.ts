@@ -28,6 +28,8 @@ const TICKS_PER_CHECKPOINT = 100;
 const BYTES_PER_CHECKPOINT = 128 << 20;
 /** Traces are remembered this long beyond their decision, so that late items follow it after a restart, too. */
 const TRACE_MEMORY_MS = 60_000;
+/** Nor are they worth more than a second or two of a start. */
+const MOST_REBUILD_BYTES = 256 << 20;
 /** Seconds for which it is known where the journal stood. */
 const MOST_MOMENTS = 4096;
 /** Beyond this share of the intake journal's quota only what somebody still has to read is kept. */
@@ -172,15 +174,17 @@ export class Memory {
       if (this.#moments.length > MOST_MOMENTS) this.#moments.shift();
     }
     if (this.#observers !== null) this.speak(this.#observers, Math.min(now(), this.#oldestInFlightMs()), false);
-    this.#saving = this.#saving.then(() => this.#save());
+    // Its own number: by the time its turn comes the next tick may have been.
+    const tick = this.#ticks;
+    this.#saving = this.#saving.then(() => this.#save(tick));
     await this.#saving;
   }
 
-  async #save(): Promise<void> {
+  async #save(tick: number): Promise<void> {
     try {
       const { flushed, error } = await this.unsaid.say();
-      if (flushed || this.#isCheckpointDue()) await this.checkpoint();
-      if (this.#ticks % TICKS_PER_SAVE === 0) {
+      if (flushed || this.#isCheckpointDue(tick)) await this.checkpoint();
+      if (tick % TICKS_PER_SAVE === 0) {
         await this.#enforce();
         await this.saveCursors();
         await this.#options.reserve.restore();
@@ -194,10 +198,10 @@ export class Memory {
     }
   }
 
-  #isCheckpointDue(): boolean {
+  #isCheckpointDue(tick: number): boolean {
     const { intake } = this.#options;
-    if (this.#ticks % TICKS_PER_CHECKPOINT === 0) return true;
-    return this.#ticks % TICKS_PER_SAVE === 0 && intake.bytesFrom(this.#checkpointed.intake) > BYTES_PER_CHECKPOINT;
+    if (tick % TICKS_PER_CHECKPOINT === 0) return true;
+    return tick % TICKS_PER_SAVE === 0 && intake.bytesFrom(this.#checkpointed.intake) > BYTES_PER_CHECKPOINT;
   }
 
   async checkpoint(): Promise<void> {
@@ -244,12 +248,17 @@ export class Memory {
   }
 
   #rebuildFrom(): number {
-    const next = this.#progress === null ? this.#options.intake.head : Math.min(...this.#progress.next);
+    const { intake, waitMs } = this.#options;
+    // Without a selection there is no trace table.
+    if (this.#progress === null) return intake.head;
+    const next = Math.min(...this.#progress.next);
     if (this.#isPressed()) return next;
     const moment = this.#moments.findLast(({ sequence }) => sequence <= next);
-    return moment === undefined
-      ? Math.min(this.savedRebuildFrom, next)
-      : this.sequenceAt(moment.ms - this.#options.waitMs - TRACE_MEMORY_MS);
+    if (moment === undefined) return Math.min(this.savedRebuildFrom, next);
+    const wanted = this.sequenceAt(moment.ms - waitMs - TRACE_MEMORY_MS);
+    if (intake.bytesFrom(wanted) <= MOST_REBUILD_BYTES) return wanted;
+    const near = this.#moments.find(({ sequence }) => intake.bytesFrom(sequence) <= MOST_REBUILD_BYTES);
+    return Math.min(near?.sequence ?? next, next);
   }
 
   /** Lets everyone speak a last time and saves all of it. */
