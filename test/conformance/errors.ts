@@ -333,7 +333,7 @@ export const ERRORS: Row[] = [
         onFault: () => faults++,
         refusing: () => null,
         submit: async () => {
-          throw new RangeError('on purpose, at /work/secret.ts:1');
+          throw new RangeError('on purpose, at /secret/place.ts:1');
         },
         telemetry,
         now: () => 0,
