@@ -30,7 +30,7 @@ import type { Selection } from './worker/selection.ts';
 export interface Agent {
   ingestUrl: string;
   adminUrl: string;
-  /** Reads configuration and contracts again; resolves when they are in force or refused. */
+  /** Reads configuration, contracts, tokens and certificates again; resolves when they are in force or refused. */
   reload(): Promise<void>;
   /** Drains and stops; resolves when everything is closed. */
   stop(): Promise<void>;
@@ -129,7 +129,8 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
     bytesInFlight: () => ingest?.admission.used ?? 0,
   });
   ground.undo.push(() => status.stop());
-  ingest = await serveIngest(ground, store, intake);
+  const receiver = await serveIngest(ground, store, intake);
+  ingest = receiver;
   telemetry.info.set({ version: agentVersion(), durability: store.intake.durability }, 1);
   log.info(
     {
@@ -140,11 +141,23 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
     },
     `journal in ${store.root.path}`,
   );
-  const parts = { store, workers, reload, intake, selection: selection?.selection ?? null, deliveries, status, ingest };
+  const parts = {
+    store,
+    workers,
+    reload,
+    intake,
+    selection: selection?.selection ?? null,
+    deliveries,
+    status,
+    ingest: receiver,
+  };
   return {
-    ingestUrl: ingest.url,
+    ingestUrl: receiver.url,
     adminUrl: status.url,
-    reload: () => reload.now(),
+    reload: () => {
+      receiver.reload();
+      return reload.now();
+    },
     stop: () => stop(ground, parts),
   };
 }
