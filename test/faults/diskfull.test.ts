@@ -1,6 +1,6 @@
 /** A disk that fills up, again and again: the agent says 503, never exits, takes data again soon after there is room, and loses nothing. */
 import assert from 'node:assert/strict';
-import { rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually, settledLedger, startAgentProcess } from '../support/agent.ts';
@@ -10,6 +10,24 @@ import { mountTmpfs, unmountable } from './mounted.ts';
 
 const CYCLES = Number(process.env.PLUMBLINE_FULL_CYCLES ?? 4);
 const BACK_MS = 5000;
+const LEFT_BYTES = 6 << 20;
+
+/** Fills the disk up to the last few MiB; the agent beside it may be quicker to take those. */
+function fillUp(directory: string, file: string): void {
+  const piece = Buffer.alloc(1 << 20, 1);
+  const fd = openSync(file, 'w');
+  try {
+    for (let free = Infinity; free > LEFT_BYTES; ) {
+      writeSync(fd, piece);
+      const { bavail, bsize } = statfsSync(directory);
+      free = bavail * bsize;
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
 
 /** The storage sink lies on the same disk: while that is full nothing is drained, so the journal needs new segments. */
 const YAML = `
@@ -36,8 +54,7 @@ test(`${CYCLES} times a full disk: only 200 and 503, back within ${BACK_MS} ms o
   for (let cycle = 0; cycle < CYCLES; cycle++) {
     const clients = Array.from({ length: 4 }, () => new Client(agent.ingest, sent, { padding: 20_000 }));
     const total = () => clients.reduce((sum, client) => sum + client.owed.size, 0);
-    const { bavail, bsize } = statfsSync(directory);
-    writeFileSync(ballast, Buffer.alloc(Math.max(0, bavail * bsize - (6 << 20)), 1));
+    fillUp(directory, ballast);
     await eventually('the agent refuses', 30_000, () => clients.some((client) => client.refused > 0) || undefined);
     const ready = await fetch(`${agent.admin}/health/ready`);
     if (ready.status === 503) assert.match(await ready.text(), /full|disk|journal/i);
