@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { LedgerRow } from '../../src/status/ledger.ts';
 import { type AgentProcess, eventually, startAgentProcess, temporaryDirectory } from '../support/agent.ts';
 import { Client, checkIds } from '../support/owing.ts';
 import { type KeyValue, readAllStored, spansOf } from '../support/storage.ts';
@@ -38,17 +39,6 @@ async function load(
   await Promise.all(clients.map((client) => client.stop()));
   const owed = new Set(clients.flatMap((client) => [...client.owed]));
   return { owed, sent, refused: clients.reduce((sum, client) => sum + client.refused, 0) };
-}
-
-interface LedgerRow {
-  offered: number;
-  delivered: number;
-  filtered: number;
-  sampled_out: number;
-  dead_lettered: number;
-  expired: number;
-  damaged: number;
-  queued: number;
 }
 
 async function rowOf(agent: AgentProcess, sink: string, stream: string): Promise<LedgerRow> {
