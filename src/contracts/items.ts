@@ -4,7 +4,7 @@ import type { LogView } from '../otlp/logs.ts';
 import type { PointView } from '../otlp/points.ts';
 import type { Reader } from '../otlp/protobuf.ts';
 import type { SpanView } from '../otlp/traces.ts';
-import type { Intrinsic, Item } from './match.ts';
+import type { EnumKey, Intrinsic, Item } from './match.ts';
 
 class SpanItem implements Item {
   attributes;
@@ -13,6 +13,9 @@ class SpanItem implements Item {
     this.span = span;
     this.attributes = span.attributes;
   }
+  enumOf(key: EnumKey): number {
+    return key === 'status' ? this.span.status : this.span.kind;
+  }
   intrinsic(key: Intrinsic, value: Value): void {
     if (key === 'span.name') {
       value.kind = 'string';
@@ -20,7 +23,7 @@ class SpanItem implements Item {
       value.end = this.span.nameAt + this.span.nameLength;
     } else if (key === 'span.kind' || key === 'status') {
       value.kind = 'int';
-      value.number = key === 'status' ? this.span.status : this.span.kind;
+      value.number = this.enumOf(key);
     }
   }
 }
@@ -33,6 +36,9 @@ class LogItem implements Item {
     this.log = log;
     this.attributes = log.attributes;
     this.reader = reader;
+  }
+  enumOf(): number {
+    return -1;
   }
   intrinsic(key: Intrinsic, value: Value): void {
     if (key === 'severity') {
@@ -54,6 +60,9 @@ class PointItem implements Item {
   attributes;
   constructor(point: PointView) {
     this.attributes = point.attributes;
+  }
+  enumOf(): number {
+    return -1;
   }
   intrinsic(): void {}
 }

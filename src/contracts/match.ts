@@ -9,11 +9,14 @@ import { Found, Keys } from './keys.ts';
 /** What conditions are asked about. `attributes` are the item's own. */
 export interface Item {
   attributes: AttributeTable;
+  /** The number of an intrinsic key that is an enum; -1 for one that the item has not. */
+  enumOf(key: EnumKey): number;
   /** Fills `value` with an intrinsic key's value. */
   intrinsic(key: Intrinsic, value: Value): void;
 }
 
-export type Intrinsic = 'span.name' | 'span.kind' | 'status' | 'severity' | 'body';
+export type EnumKey = 'span.kind' | 'status';
+export type Intrinsic = EnumKey | 'span.name' | 'severity' | 'body';
 type Test =
   | { op: 'is'; text: Buffer; number: number; bool: number }
   | { op: 'gt' | 'gte' | 'lt' | 'lte'; number: number }
@@ -25,14 +28,29 @@ export interface Condition {
   lookup: Lookup;
   /** Any of them. */
   tests: Test[];
+  /** Set when nothing but members of an enum are asked for: bit n of `members` is number n, and no value has to be read. */
+  enumKey: EnumKey | null;
+  members: number;
 }
 
 /** `sight`: where attributes are found for conditions that are asked of the same items; null for those that stand alone. */
 export function compileConditions(map: ConditionMap, sight: Sight | null = null): Condition[] {
-  return Object.entries(map).map(([written, wanted]) => ({
-    lookup: new Lookup(written, sight),
-    tests: compileTests(wanted, ENUM_NAMES.get(written) ?? []),
-  }));
+  return Object.entries(map).map(([written, wanted]) => {
+    const tests = compileTests(wanted, ENUM_NAMES.get(written) ?? []);
+    const isEnum = written === 'span.kind' || written === 'status';
+    const members = isEnum ? membersOf(tests) : 0;
+    return { lookup: new Lookup(written, sight), tests, enumKey: isEnum && members !== 0 ? written : null, members };
+  });
+}
+
+/** The numbers that the tests name, as bits; 0 when one of them is of another kind. */
+function membersOf(tests: readonly Test[]): number {
+  let members = 0;
+  for (const test of tests) {
+    if (test.op !== 'is' || !(test.number >= 0 && test.number < 32) || !Number.isInteger(test.number)) return 0;
+    members |= 1 << test.number;
+  }
+  return members;
 }
 
 const value = emptyValue();
@@ -120,7 +138,12 @@ function is(scalar: string | number | boolean, names: readonly string[]): Test {
 /** Whether all conditions hold. */
 export function matchesAll(conditions: readonly Condition[], item: Item, envelope: Envelope, reader: Reader): boolean {
   for (let i = 0; i < conditions.length; i++) {
-    const { lookup, tests } = conditions[i]!;
+    const { lookup, tests, enumKey, members } = conditions[i]!;
+    if (enumKey !== null) {
+      const number = item.enumOf(enumKey);
+      if (number >>> 0 > 31 || ((members >>> number) & 1) === 0) return false;
+      continue;
+    }
     lookup.read(item, envelope, reader);
     if (!anyHolds(tests, reader.bytes)) return false;
   }

@@ -87,6 +87,11 @@ function isShortString(bytes: Uint8Array, at: number, end: number): boolean {
   return bytes[at] === 10 && bytes[at + 1]! < 0x80 && at + 2 + bytes[at + 1]! === end;
 }
 
+/** An AnyValue that is one integer below 16,384. */
+function isSmallInt(bytes: Uint8Array, at: number, end: number): boolean {
+  return bytes[end - 1]! < 0x80 && (end - at === 2 || (end - at === 3 && bytes[at + 1]! >= 0x80));
+}
+
 function note(table: AttributeTable, keyAt: number, keyLength: number, valueAt: number, valueEnd: number): void {
   if (table.count === MAX_NOTED) return;
   const row = table.count++ * STEP;
@@ -162,10 +167,22 @@ export function emptyValue(): Value {
   return { kind: 'none', at: 0, end: 0, number: 0 };
 }
 
-/** Reads a validated AnyValue into `value`; the last field set wins, as in a oneof. */
+/** Reads a validated AnyValue into `value`; the last field set wins, as in a oneof. Short strings and small ints take no call. */
 export function readValue(reader: Reader, at: number, end: number, value: Value): void {
+  const { bytes } = reader;
   value.kind = 'none';
   reader.pos = at;
+  if (at >= 0 && isShortString(bytes, at, end)) {
+    value.kind = 'string';
+    value.at = at + 2;
+    value.end = end;
+    return;
+  }
+  if (at >= 0 && bytes[at] === 24 && isSmallInt(bytes, at, end)) {
+    value.kind = 'int';
+    value.number = end - at === 2 ? bytes[at + 1]! : (bytes[at + 1]! & 0x7f) | (bytes[at + 2]! << 7);
+    return;
+  }
   while (at >= 0 && reader.pos < end) {
     const tag = readTag(reader, end);
     if (tag === 10 || tag === 58 || tag === 42 || tag === 50) {
