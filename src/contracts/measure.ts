@@ -7,7 +7,7 @@ import { emptyValue, readValue } from '../otlp/attributes.ts';
 import type { LogView } from '../otlp/logs.ts';
 import type { MetricView } from '../otlp/metrics.ts';
 import type { PointView } from '../otlp/points.ts';
-import { HASH_SEED, hashBytes, Reader } from '../otlp/protobuf.ts';
+import { HASH_SEED, hashBytes, hashName, Reader } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
 import type { SpanView } from '../otlp/traces.ts';
 import { adjustedCount, OtState, readOtState, readThreshold } from '../otlp/tracestate.ts';
@@ -219,7 +219,7 @@ export class ContractMeasure {
   }
 
   #operationOf(span: SpanView): number {
-    const hash = hashBytes(this.#reader.bytes, span.nameAt, span.nameLength, this.#versionHash);
+    const hash = hashName(this.#reader.bytes, span.nameAt, span.nameLength, this.#versionHash);
     return this.#cells.operation(hash, span.nameAt, span.nameLength, this.#versionAt, this.#versionLength);
   }
 

@@ -193,6 +193,20 @@ export function hashBytes(bytes: Uint8Array, at: number, length: number, seed: n
   return hash >>> 0;
 }
 
+/** Another hash of 32 bits, four bytes a step: a third of the time for names, for what never leaves the process. */
+export function hashName(bytes: Uint8Array, at: number, length: number, seed: number): number {
+  const end = at + length;
+  let hash = seed ^ length;
+  let i = at;
+  for (; i + 4 <= end; i += 4) {
+    const word = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
+    hash = Math.imul(hash ^ word, 0x9e37_79b1);
+    hash ^= hash >>> 15;
+  }
+  for (; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x0100_0193);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
+
 export const HASH_SEED = 0x811c_9dc5;
 
 /** Up to here copyWithin is cheaper; beyond, it goes byte by byte where source and target differ modulo 8, which they mostly do. */
