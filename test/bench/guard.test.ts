@@ -1,0 +1,56 @@
+/** The guard's decision: noise passes, a tenth more does not. What it measures is held by `npm run bench:guard -- --self-test`. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { addPairs, judgePairs, MOST_RATIO, type Pair } from '../../bench/guard/decide.ts';
+import { createRandom } from '../../bench/random.ts';
+
+const random = createRandom(11);
+
+/** Pairs as on a shared machine: 2 % of noise on each side, and now and then a neighbour that takes a third. */
+function pairsOf(ratio: number, count: number): Pair[] {
+  const cost = () => 100 * (1 + 0.02 * normal()) * (random.next() < 0.08 ? 1.33 : 1);
+  return Array.from({ length: count }, () => ({ base: cost(), head: cost() * ratio }));
+}
+
+function normal(): number {
+  return Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
+}
+
+/** As the guard does it: a few pairs raise a suspicion, fresh ones decide. */
+function isStopped(ratio: number): boolean {
+  return judgePairs(pairsOf(ratio, 4)).ratio > MOST_RATIO && judgePairs(pairsOf(ratio, 12)).isWorse;
+}
+
+function stopped(ratio: number, times: number): number {
+  return Array.from({ length: times }, () => isStopped(ratio)).filter(Boolean).length;
+}
+
+test('a run of the same code over 80 benches, ten times: nothing is stopped', () => {
+  assert.equal(stopped(1, 10 * 80), 0);
+});
+
+test('a tenth more is stopped, nearly always', () => {
+  const found = stopped(1.1, 200);
+  assert.ok(found >= 150, `${found} of 200`);
+});
+
+test('3 % more is not stopped: the bound is 5 %', () => {
+  const found = stopped(1.03, 200);
+  assert.ok(found <= 2, `${found} of 200`);
+});
+
+test('what only one side has is not compared', () => {
+  const pairs = new Map<string, Pair[]>();
+  addPairs(
+    pairs,
+    new Map([
+      ['a', 1],
+      ['old', 2],
+    ]),
+    new Map([
+      ['a', 3],
+      ['new', 4],
+    ]),
+  );
+  assert.deepEqual([...pairs], [['a', [{ base: 1, head: 3 }]]]);
+});
