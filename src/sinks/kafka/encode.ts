@@ -3,8 +3,8 @@
 import { type BlockPool, Field, FRAME_HEADER_BYTES, payloadLength, readU64, STREAMS } from '../../core/block.ts';
 import type { Encoder, Part } from '../../core/component.ts';
 import { Envelope } from '../../otlp/resource.ts';
+import { splitRequest, writeRope } from '../../otlp/split.ts';
 import type { KafkaConfig } from './index.ts';
-import { splitRequest, writeRope } from './split.ts';
 
 export function createEncoder(config: Pick<KafkaConfig, 'key' | 'max_message_bytes'>): Encoder {
   const most = config.max_message_bytes;

@@ -7,8 +7,8 @@
  *
  * A message is its fixed fields, which every piece repeats, and units: its entries in the repeated field, whole or cut themselves.
  */
-import type { Signal } from '../../core/block.ts';
-import { copyRange, Reader, readEnd, readTag, skipField, varintBytes, writeVarint } from '../../otlp/protobuf.ts';
+import type { Signal } from '../core/block.ts';
+import { copyRange, Reader, readEnd, readTag, skipField, varintBytes, writeVarint } from './protobuf.ts';
 
 /** Tags of the fields that lead down to the items, outermost first. */
 const DOWN: Record<Signal, readonly (readonly number[])[]> = {
