@@ -24,6 +24,8 @@ export interface Part {
   lastSequence: number;
   /** 0 when the frame is whole; 1, 2, ... when one frame was split, in an order that a retry repeats. */
   part: number;
+  /** Where a refused part was cut further: `.1`, `.2.1`, ..., in an order that a retry repeats. Missing otherwise. */
+  division?: string;
   items: number;
   /** Grouping key as the sink defines it (Kafka: the record's key), or null. */
   key: string | null;
@@ -66,8 +68,13 @@ export type WriteResult =
   | { kind: 'held' }
   /** Not now; the whole batch comes again. */
   | { kind: 'retry'; error: string; afterMs?: number }
-  /** These parts (by index) are refused for good, the others are delivered. */
-  | { kind: 'refused'; parts: number[]; reason: string };
+  /**
+   * These parts (by index) are refused for good, the others are delivered. `divide`: the parts are export requests, and fewer of them,
+   * or smaller ones, may be taken: they come again in halves, down to one item.
+   */
+  | { kind: 'refused'; parts: number[]; reason: string; divide?: boolean }
+  /** Delivered but for so many items, and the destination did not say which. */
+  | { kind: 'partial'; items: number; reason: string };
 
 /** The half of a sink that does I/O; lives on main (kafka puts its client on a thread of its own). */
 export interface Writer {

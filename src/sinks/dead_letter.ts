@@ -3,6 +3,7 @@ import { mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BlockPool, Field, frameRecord, readU64 } from '../core/block.ts';
 import type { Part, Row } from '../core/component.ts';
+import { sequenceText } from './parts.ts';
 
 export interface Grave {
   directory: string;
@@ -12,44 +13,75 @@ export interface Grave {
   row: Row;
 }
 
-interface Words {
+/** What the .json beside the bytes says. */
+export interface Letter extends Row {
+  agent: string;
+  sink: string;
+  /** As `plumbline.sequence`; FIRST-LAST where several frames are inside. */
   sequence: string;
   items: number;
+  /** Of them, how many were refused, where the destination took the rest and did not say which. */
+  rejected?: number;
+  key: string | null;
+  received_ms: number;
   reason: string;
 }
 
+type Words = Pick<Letter, 'sequence' | 'items' | 'reason' | 'rejected'> & { key?: string | null };
+
 /** Writes a refused part; of a part that is not the piece of a split frame, the frames it was made of. */
 export async function buryPart(grave: Grave, part: Part, frames: readonly number[], reason: string): Promise<void> {
-  const { pool } = grave;
-  if (part.part === 0) {
-    const inside = frames.filter((frame) => {
-      const sequence = readU64(pool, frame + Field.sequence);
-      return sequence >= part.sequence && sequence <= part.lastSequence;
-    });
-    const sequence = part.sequence === part.lastSequence ? `${part.sequence}` : `${part.sequence}-${part.lastSequence}`;
-    const records = inside.map((frame) => frameRecord(pool, frame));
-    return bury(grave, records, { sequence, items: part.items, reason });
-  }
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(part.length);
-  const records = [length, pool.bytes.subarray(part.at, part.at + part.length)];
-  return bury(grave, records, { sequence: `${part.sequence}/${part.part}`, items: part.items, reason });
+  const words = { sequence: rangeOf([part]), items: part.items, key: part.key, reason };
+  return bury(grave, frames, recordsOf(grave, part, frames), words);
+}
+
+/** Writes parts of which the destination took all but `rejected` items, and did not say which. */
+export async function buryPartial(
+  grave: Grave,
+  parts: readonly Part[],
+  frames: readonly number[],
+  rejected: number,
+  reason: string,
+): Promise<void> {
+  const records = parts.flatMap((part) => recordsOf(grave, part, frames));
+  const items = parts.reduce((sum, part) => sum + part.items, 0);
+  return bury(grave, frames, records, { sequence: rangeOf(parts), items, rejected, reason });
 }
 
 /** Writes a frame that cannot be encoded. */
 export async function buryFrame(grave: Grave, frame: number, reason: string): Promise<void> {
   const sequence = `${readU64(grave.pool, frame + Field.sequence)}`;
   const items = grave.pool.words[(frame + Field.items) >>> 2] as number;
-  return bury(grave, [frameRecord(grave.pool, frame)], { sequence, items, reason });
+  return bury(grave, [frame], [frameRecord(grave.pool, frame)], { sequence, items, reason });
 }
 
-async function bury(grave: Grave, records: Buffer[], words: Words): Promise<void> {
-  const { agent, sink, row } = grave;
+function rangeOf(parts: readonly Part[]): string {
+  const [first, last] = [parts[0] as Part, parts.at(-1) as Part];
+  if (parts.length === 1 && first.sequence === first.lastSequence) return sequenceText(first);
+  return `${sequenceText(first)}-${sequenceText({ ...last, sequence: last.lastSequence })}`;
+}
+
+function recordsOf({ pool }: Grave, part: Part, frames: readonly number[]): Buffer[] {
+  if (part.part === 0) {
+    const inside = frames.filter((frame) => {
+      const sequence = readU64(pool, frame + Field.sequence);
+      return sequence >= part.sequence && sequence <= part.lastSequence;
+    });
+    return inside.map((frame) => frameRecord(pool, frame));
+  }
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(part.length);
+  return [length, pool.bytes.subarray(part.at, part.at + part.length)];
+}
+
+async function bury(grave: Grave, frames: readonly number[], records: Buffer[], words: Words): Promise<void> {
+  const { agent, sink, row, pool } = grave;
   await mkdir(grave.directory, { recursive: true, mode: 0o750 });
   // A refusal that comes again after a crash overwrites itself.
-  const name = `${agent}_${row.stream}_${row.signal}_${words.sequence}`.replace(/[^A-Za-z0-9._-]/g, '.');
-  const said = { agent, sink, stream: row.stream, signal: row.signal, ...words };
-  await writeSafely(grave.directory, `${name}.json`, [Buffer.from(`${JSON.stringify(said)}\n`)]);
+  const name = `${agent}_${row.stream}_${row.signal}_${words.sequence}`.replace(/[^A-Za-z0-9._-]/g, '_');
+  const received_ms = readU64(pool, (frames[0] as number) + Field.receivedMs);
+  const letter: Letter = { agent, sink, stream: row.stream, signal: row.signal, key: null, received_ms, ...words };
+  await writeSafely(grave.directory, `${name}.json`, [Buffer.from(`${JSON.stringify(letter)}\n`)]);
   await writeSafely(grave.directory, `${name}.binpb`, records);
   await syncDirectory(grave.directory);
 }

@@ -1,10 +1,11 @@
-/** One batch on its way: made into parts once, written under a deadline, its refused parts buried. Leaves when to try again to row.ts. */
+/** One batch on its way: made into parts once, written under a deadline, what is refused cut down or buried. When to try again is row.ts's. */
 import type { Logger } from 'pino';
 import { type BlockPool, Field, readU64 } from '../core/block.ts';
-import type { Encoder, Part, Row, WriteResult, Writer } from '../core/component.ts';
+import type { Encoder, Output, Part, Row, WriteResult, Writer } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
 import { formatDuration } from '../core/units.ts';
-import { buryFrame, buryPart } from './dead_letter.ts';
+import { buryFrame, buryPart, buryPartial } from './dead_letter.ts';
+import { createOutput, divide } from './divide.ts';
 import type { Lease } from './lease.ts';
 import { type EncodeTask, makeParts, type Parts } from './parts.ts';
 
@@ -21,7 +22,11 @@ export interface JobSettings {
   log: Logger;
 }
 
-type Final = Exclude<WriteResult, { kind: 'retry' }>;
+/** Halves of one batch that are written before what is refused goes to the dead letters as it is: a destination may refuse everything. */
+const MOST_WRITES = 256;
+
+/** Something for the dead letters, and how many of its items count. */
+type Dead = { reason: string; items: number } & ({ frame: number } | { parts: Part[]; isPartial: boolean });
 
 export class Job {
   /** Items that went to the dead letters. */
@@ -33,8 +38,14 @@ export class Job {
   readonly #lease: Lease;
   readonly #count: (change: 1 | -1) => void;
   #parts: Parts | null = null;
-  /** What the destination answered; kept, so that a full disk below the dead letters does not send everything again. */
-  #answer: Final | null = null;
+  /** What is still to be written; each group is one write. Kept, so that a retry goes on where the last attempt stopped. */
+  #groups: Part[][] = [];
+  /** Kept, so that a full disk below the dead letters does not send anything again. */
+  #dead: Dead[] = [];
+  /** Memory of what is cut here. */
+  readonly #pieces: Output;
+  #writes = 0;
+  #isHeld = false;
 
   /** `count` is told of each write that begins and of each that was answered, in time or late. */
   constructor(
@@ -51,32 +62,58 @@ export class Job {
     this.#frames = frames;
     this.#lease = lease;
     this.#count = count;
+    this.#pieces = createOutput(settings.pool, (release) => lease.add(release));
   }
 
   /** Everything that is left to do. Never rejects: what fails, whoever threw it, is a retry. */
   async attempt(): Promise<WriteResult> {
-    const { pool, encoder, encode } = this.#settings;
     try {
-      if (this.#parts === null) {
-        const made = await makeParts(pool, encoder, encode, this.#frames, this.#row);
-        this.#parts = made;
-        this.#lease.add(() => made.release());
-      }
-      if (this.#answer === null) {
-        const answer = await this.#write(this.#parts.parts);
+      if (this.#parts === null) await this.#make();
+      for (let group = this.#groups[0]; group !== undefined; group = this.#groups[0]) {
+        const answer = await this.#write(group);
         if (answer.kind === 'retry') return answer;
-        this.#answer = answer;
+        const left = this.#follow(group, answer);
+        this.#groups.splice(0, 1, ...left);
       }
-      await this.#bury(this.#parts, this.#answer);
-      return this.#answer;
+      await this.#bury();
+      return { kind: this.#isHeld ? 'held' : 'delivered' };
     } catch (error) {
       return { kind: 'retry', error: messageOf(error) };
     }
   }
 
+  async #make(): Promise<void> {
+    const { pool, encoder, encode } = this.#settings;
+    const made = await makeParts(pool, encoder, encode, this.#frames, this.#row);
+    this.#parts = made;
+    this.#lease.add(() => made.release());
+    if (made.parts.length > 0) this.#groups.push(made.parts);
+    for (const { frame, reason } of made.refused) {
+      this.#dead.push({ frame, reason, items: pool.words[(frame + Field.items) >>> 2] as number });
+    }
+  }
+
+  /** Notes what the answer buries; returns the groups that come in the place of this one. */
+  #follow(group: Part[], answer: Exclude<WriteResult, { kind: 'retry' }>): Part[][] {
+    this.#writes++;
+    if (answer.kind === 'held') this.#isHeld = true;
+    if (answer.kind === 'partial') {
+      const items = Math.min(Math.max(0, answer.items), itemsOf(group));
+      if (items > 0) this.#dead.push({ parts: group, reason: answer.reason, items, isPartial: true });
+    }
+    if (answer.kind !== 'refused') return [];
+    const refused = answer.parts.map((i) => group[i] as Part);
+    const smaller =
+      answer.divide && this.#writes < MOST_WRITES ? divide(this.#pieces, this.#row.signal, refused) : null;
+    if (smaller !== null) return smaller;
+    for (const part of refused) {
+      this.#dead.push({ parts: [part], reason: answer.reason, items: part.items, isPartial: false });
+    }
+    return [];
+  }
+
   /** Writes under a deadline. A late answer changes nothing, but until it comes the memory stays, since it may be read. */
   async #write(parts: Part[]): Promise<WriteResult> {
-    if (parts.length === 0) return { kind: 'delivered' };
     const { pool, timeoutMs } = this.#settings;
     const receivedMs = readU64(pool, (this.#frames[0] as number) + Field.receivedMs);
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
@@ -103,21 +140,28 @@ export class Job {
     }
   }
 
-  async #bury(made: Parts, answer: Final): Promise<void> {
-    const refused = answer.kind === 'refused' ? answer.parts.map((i) => made.parts[i] as Part) : [];
-    if (refused.length === 0 && made.refused.length === 0) return;
+  async #bury(): Promise<void> {
+    if (this.#dead.length === 0) return;
     const { deadLetter, agent, name, pool, log } = this.#settings;
-    const words = answer.kind === 'refused' ? answer.reason : (made.refused[0]?.reason ?? '');
-    let items = 0;
-    for (const { frame } of made.refused) items += pool.words[(frame + Field.items) >>> 2] as number;
-    for (const part of refused) items += part.items;
     if (deadLetter !== null) {
       const grave = { directory: deadLetter, agent, sink: name, pool, row: this.#row };
-      for (const { frame, reason } of made.refused) await buryFrame(grave, frame, reason);
-      for (const part of refused) await buryPart(grave, part, this.#frames, words);
+      for (const dead of this.#dead) {
+        if ('frame' in dead) await buryFrame(grave, dead.frame, dead.reason);
+        else if (dead.isPartial) await buryPartial(grave, dead.parts, this.#frames, dead.items, dead.reason);
+        else for (const part of dead.parts) await buryPart(grave, part, this.#frames, dead.reason);
+      }
     }
-    this.deadLettered = items;
+    this.deadLettered = this.#dead.reduce((sum, { items }) => sum + items, 0);
     const { stream, signal } = this.#row;
-    log.error({ sink: name, stream, signal, items, reason: words, directory: deadLetter }, 'refused for good');
+    const { reason } = this.#dead[0] as Dead;
+    log.error(
+      { sink: name, stream, signal, items: this.deadLettered, reason, directory: deadLetter },
+      'refused for good',
+    );
+    this.#dead = [];
   }
+}
+
+function itemsOf(parts: readonly Part[]): number {
+  return parts.reduce((sum, { items }) => sum + items, 0);
 }

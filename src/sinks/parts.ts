@@ -12,6 +12,11 @@ export interface Encoded {
 /** Runs the sink's `encode` in a worker. Rejects with an AgentError; a retryable one means later, any other that these bytes never will. */
 export type EncodeTask = (frames: readonly number[], stream: Stream, signal: Signal) => Promise<Encoded>;
 
+/** What `plumbline.sequence` says of a part: `n`, `n/part`, or `n/part.division` where a refused one was cut further. */
+export function sequenceText({ sequence, part, division = '' }: Part): string {
+  return part === 0 ? `${sequence}` : `${sequence}/${part}${division}`;
+}
+
 export interface Parts extends Encoded {
   /** Frames that no attempt will encode. */
   refused: { frame: number; reason: string }[];

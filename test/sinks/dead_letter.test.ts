@@ -4,8 +4,9 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { AgentError } from '../../src/core/errors.ts';
+import { sequenceText } from '../../src/sinks/parts.ts';
 import { ended, fill, mockClock, namesOf, ROW, SECTION, started } from './delivery_bench.ts';
-import { createHarness, eventually, namesIn, temporaryFolder } from './harness.ts';
+import { createHarness, eventually, namesIn, spans, temporaryFolder } from './harness.ts';
 import { scriptedSink, wholeFrames } from './scripted.ts';
 
 test('what is refused for good goes to the dead letters and blocks nothing', async (t) => {
@@ -30,6 +31,8 @@ test('what is refused for good goes to the dead letters and blocks nothing', asy
     ...ROW,
     sequence: '1',
     items: 1,
+    key: null,
+    received_ms: said.received_ms,
     reason: 'schema 7 is unknown',
   });
   await ended(harness);
@@ -74,5 +77,95 @@ test('a frame that cannot be encoded is set aside alone', async (t) => {
   assert.deepEqual(namesOf(sink.calls), ['0', '1', '3']);
   assert.deepEqual([cursor.delivered, cursor.deadLettered], [3, 1]);
   assert.equal(readdirSync(deadLetter).length, 2);
+  await ended(harness);
+});
+
+test('what is refused is cut down to the one item at fault, and all others arrive once', async (t) => {
+  const sink = scriptedSink({ batchBytes: 1 << 20 });
+  const deadLetter = join(temporaryFolder(t), 'dead');
+  const taken: string[] = [];
+  const sequences = new Set<string>();
+  sink.script = ({ batch, payloads }) => {
+    const names = payloads.flatMap(namesIn);
+    if (names.includes('137')) {
+      return { kind: 'refused', parts: batch.parts.map((_, i) => i), reason: 'bad span', divide: true };
+    }
+    for (const part of batch.parts) {
+      assert.ok(!sequences.has(sequenceText(part)), `${sequenceText(part)} names two records`);
+      sequences.add(sequenceText(part));
+    }
+    taken.push(...names);
+    return { kind: 'delivered' };
+  };
+  const harness = createHarness(sink.definition, SECTION, { deadLetter });
+  for (let i = 0; i < 4; i++) harness.source.append('raw', 'traces', spans(i * 50, i * 50 + 50), 50);
+  harness.delivery.start();
+  const cursor = harness.cursor(ROW);
+  await eventually(() => cursor.next === 4);
+  assert.deepEqual([cursor.delivered, cursor.deadLettered], [199, 1]);
+  assert.deepEqual(
+    taken.sort((a, b) => Number(a) - Number(b)),
+    Array.from({ length: 200 }, (_, i) => `${i}`).filter((name) => name !== '137'),
+  );
+  const [file = '', said = ''] = readdirSync(deadLetter).sort();
+  assert.deepEqual(namesIn(readFileSync(join(deadLetter, file)).subarray(4)), ['137']);
+  const letter = JSON.parse(readFileSync(join(deadLetter, said), 'utf8'));
+  assert.match(letter.sequence, /^2\/\d(\.\d)+$/);
+  assert.equal(letter.items, 1);
+  await ended(harness);
+});
+
+test('a cut that met "not now" goes on where it stopped', async (t) => {
+  const tick = mockClock(t);
+  const sink = scriptedSink({ batchBytes: 1 << 20 });
+  const taken: string[] = [];
+  sink.script = ({ batch, payloads }, index) => {
+    if (index % 2 === 1) return { kind: 'retry', error: 'not now' };
+    const names = payloads.flatMap(namesIn);
+    if (names.includes('5'))
+      return { kind: 'refused', parts: batch.parts.map((_, i) => i), reason: 'bad', divide: true };
+    taken.push(...names);
+    return { kind: 'delivered' };
+  };
+  const harness = started(sink);
+  harness.source.append('raw', 'traces', spans(0, 20), 20);
+  const cursor = harness.cursor(ROW);
+  await eventually(
+    () => cursor.next === 1,
+    () => tick(30_000),
+  );
+  assert.deepEqual([cursor.delivered, cursor.deadLettered, taken.length, new Set(taken).size], [19, 1, 19, 19]);
+  await ended(harness);
+});
+
+test('a destination that refuses everything is not asked about each item for ever', async (t) => {
+  const sink = scriptedSink({ batchBytes: 1 << 20 });
+  const deadLetter = join(temporaryFolder(t), 'dead');
+  sink.script = ({ batch }) => ({ kind: 'refused', parts: batch.parts.map((_, i) => i), reason: 'no', divide: true });
+  const harness = createHarness(sink.definition, SECTION, { deadLetter });
+  harness.source.append('raw', 'traces', spans(0, 2000), 2000);
+  harness.delivery.start();
+  const cursor = harness.cursor(ROW);
+  await eventually(() => cursor.next === 1);
+  assert.deepEqual([cursor.delivered, cursor.deadLettered], [0, 2000]);
+  assert.ok(sink.calls.length <= 300, `${sink.calls.length} writes`);
+  const buried = readdirSync(deadLetter).filter((name) => name.endsWith('.binpb'));
+  const names = buried.flatMap((name) => namesIn(readFileSync(join(deadLetter, name)).subarray(4)));
+  assert.equal(new Set(names).size, 2000);
+  await ended(harness);
+});
+
+test('items that were refused without a word which are counted, and the request is kept with the reason', async (t) => {
+  const sink = scriptedSink({ batchBytes: 1 << 20 });
+  const deadLetter = join(temporaryFolder(t), 'dead');
+  sink.script = () => ({ kind: 'partial', items: 3, reason: 'attribute too long' });
+  const harness = createHarness(sink.definition, SECTION, { deadLetter });
+  for (let i = 0; i < 2; i++) harness.source.append('raw', 'traces', spans(i * 10, i * 10 + 10), 10);
+  harness.delivery.start();
+  const cursor = harness.cursor(ROW);
+  await eventually(() => cursor.next === 2);
+  assert.deepEqual([cursor.delivered, cursor.deadLettered], [17, 3]);
+  const said = JSON.parse(readFileSync(join(deadLetter, 'edge-1-0123abcd_raw_traces_0-1.json'), 'utf8'));
+  assert.deepEqual([said.items, said.rejected, said.reason], [20, 3, 'attribute too long']);
   await ended(harness);
 });
