@@ -25,6 +25,10 @@ export const FORMATS: Record<string, { valid: (text: string) => boolean; expects
   bytes: { valid: (text) => isNumber(parseBytes(text)), expects: 'a size such as 16KiB, 4MiB or 8GiB' },
   rate: { valid: (text) => isNumber(parseBytesPerSecond(text)), expects: 'a rate such as 20MiB/min' },
   share: { valid: (text) => isNumber(parseShare(text)), expects: 'a share from 0% to 100%' },
+  http_url: {
+    valid: (text) => /^https?:\/\/[^\s?#@]+$/i.test(text) && URL.canParse(text),
+    expects: 'a URL such as https://collector:4318, without user, query or fragment',
+  },
   host_port: { valid: (text) => parseEndpoint(text) !== undefined, expects: 'HOST:PORT such as 127.0.0.1:4318' },
 };
 

@@ -29,6 +29,7 @@ const EVENTS = { stream: 'events', signal: 'logs' } as const;
 const SECTIONS: Record<string, (t: TestContext) => object> = {
   console: () => ({ subscribe: ['events'] }),
   kafka: () => ({ brokers: ['127.0.0.1:1'], subscribe: { events: 'e' } }),
+  otlp: () => ({ endpoint: 'http://127.0.0.1:1', subscribe: ['events'] }),
   storage: (t) => ({ directory: temporaryFolder(t), subscribe: ['events'] }),
 };
 

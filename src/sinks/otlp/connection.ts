@@ -1,0 +1,129 @@
+/** One POST at a time over kept connections, with a deadline; the certificates are those that lie in their files now. */
+import { readFileSync, statSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import { AgentError, messageOf } from '../../core/errors.ts';
+import { formatDuration, parseDurationMs } from '../../core/units.ts';
+import type { Answer } from './answer.ts';
+import type { OtlpConfig } from './index.ts';
+
+/** A receiver may say as much; the rest is not read. */
+const MOST_BODY_BYTES = 4 << 20;
+
+export interface Connection {
+  /** Rejects when there was no answer, with words. */
+  post(url: URL, headers: Record<string, string>, body: Buffer, deadlineMs: number): Promise<Answer>;
+  close(): void;
+}
+
+export function createConnection(tls: OtlpConfig['tls'], now: () => number): Connection {
+  const plain = new http.Agent({ keepAlive: true });
+  const secure = createSecureAgents(tls, now);
+  return {
+    post: (url, headers, body, deadlineMs) =>
+      post(url, headers, body, deadlineMs, () => (url.protocol === 'https:' ? secure.current() : plain)),
+    close() {
+      plain.destroy();
+      secure.close();
+    },
+  };
+}
+
+function post(
+  url: URL,
+  headers: Record<string, string>,
+  body: Buffer,
+  deadlineMs: number,
+  agentOf: () => http.Agent,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const client = url.protocol === 'https:' ? https : http;
+    const request = client.request(url, {
+      method: 'POST',
+      agent: agentOf(),
+      headers: { ...headers, 'content-length': body.length },
+    });
+    const fail = (error: unknown) => {
+      clearTimeout(timer);
+      reject(new AgentError('SINK_RETRY', `${url.origin}: ${wordsOf(error)}`, { retryable: true, cause: error }));
+    };
+    const timer = setTimeout(
+      () => request.destroy(new Error(`no answer within ${formatDuration(deadlineMs)}`)),
+      deadlineMs,
+    );
+    request.on('error', fail);
+    request.on('response', (response) => {
+      const pieces: Buffer[] = [];
+      let bytes = 0;
+      const done = () => {
+        clearTimeout(timer);
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(pieces) });
+      };
+      response.on('data', (piece: Buffer) => {
+        bytes += piece.length;
+        if (bytes <= MOST_BODY_BYTES) pieces.push(piece);
+        else {
+          // The status counts; whoever sends so much is not listened to on this connection again.
+          done();
+          request.destroy();
+        }
+      });
+      response.on('end', done);
+      // Cut off: a 2xx whose body does not end may have taken nothing.
+      response.on('error', fail);
+    });
+    request.end(body);
+  });
+}
+
+/** Agents by the files' content: a new one when they changed, and what is in flight over the old one ends by itself. */
+function createSecureAgents(tls: OtlpConfig['tls'], now: () => number) {
+  const everyMs = parseDurationMs(tls.reload_interval) ?? 0;
+  const files = [tls.ca_file, tls.cert_file, tls.key_file].filter((file) => file !== '');
+  let agent: https.Agent | null = null;
+  let seen = '';
+  let lookedMs = 0;
+  return {
+    current(): https.Agent {
+      if (agent !== null && (files.length === 0 || now() - lookedMs < everyMs)) return agent;
+      lookedMs = now();
+      const stamp = files.map((file) => stampOf(file)).join();
+      if (agent === null || stamp !== seen) {
+        agent = new https.Agent({ keepAlive: true, ...readTls(tls) });
+        seen = stamp;
+      }
+      return agent;
+    },
+    close: () => agent?.destroy(),
+  };
+}
+
+/** A file that is missing has another stamp than one that is there; reading it says what is wrong. */
+function stampOf(file: string): string {
+  const found = statSync(file, { throwIfNoEntry: false });
+  return found === undefined ? '' : `${found.mtimeMs}/${found.ino}/${found.size}`;
+}
+
+function readTls(tls: OtlpConfig['tls']): https.AgentOptions {
+  const read = (key: 'ca_file' | 'cert_file' | 'key_file') => {
+    try {
+      return readFileSync(tls[key]);
+    } catch (cause) {
+      throw new AgentError('SINK_RETRY', `tls.${key}: ${messageOf(cause)}`, { retryable: true, cause });
+    }
+  };
+  return {
+    minVersion: 'TLSv1.2',
+    rejectUnauthorized: !tls.insecure_skip_verify,
+    ...(tls.ca_file === '' ? {} : { ca: read('ca_file') }),
+    ...(tls.cert_file === '' ? {} : { cert: read('cert_file') }),
+    ...(tls.key_file === '' ? {} : { key: read('key_file') }),
+    ...(tls.server_name === '' ? {} : { servername: tls.server_name }),
+  };
+}
+
+/** Where several addresses were tried the error has no message of its own. */
+function wordsOf(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return messageOf(error.errors[0]);
+  return messageOf(error);
+}
