@@ -45,6 +45,7 @@ function contractFor(service: string): ContractPlan {
     recover_after: '1m',
     no_data: 'freeze',
     late_after: '2m',
+    on_breach: { keep: '100%', look_back: '2m', budget: '20MiB/min' },
   };
   const { plan, faults } = planContract(source as ContractSource);
   if (faults.length > 0) throw new Error(JSON.stringify(faults));

@@ -9,7 +9,7 @@ import { createTelemetry } from './core/telemetry.ts';
 import { agentVersion } from './core/version.ts';
 import type { IngestServer } from './ingest/server.ts';
 import type { DetectObserver } from './processors/detect/observer.ts';
-import type { ContractValue } from './processors/processor.ts';
+import type { Breach, ContractValue } from './processors/processor.ts';
 import { traceTableFor } from './processors/sample/index.ts';
 import type { StatusServer } from './status/server.ts';
 import { serveStatus } from './status/wire.ts';
@@ -88,11 +88,13 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
     contracts: contracts.plans,
     traces,
     flagged: new Map<number, number>(),
+    breaches: new Map<number, Breach[]>(),
+    onBreach: () => undefined,
     contractValues: () => valuesOf(detect()),
     telemetry,
     log,
   };
-  const selection = await prepareSelection(ground, store, workers, sample);
+  const selection = await prepareSelection(ground, store, workers, sample, traces);
   const observers = await restoreObservers(ground, store, workers, context, policy);
   restored = observers;
   const intake = createIntake(ground, store, workers, observers);

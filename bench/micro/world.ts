@@ -14,7 +14,7 @@ import {
   writeU64,
 } from '../../src/core/block.ts';
 import { type SampleConfig, traceTableFor } from '../../src/processors/sample/index.ts';
-import { MARK_ROW_BYTES } from '../../src/processors/sample/mark.ts';
+import { MARK_HEADER_BYTES, MARK_ROW_BYTES } from '../../src/processors/sample/mark.ts';
 import { TraceTable } from '../../src/processors/sample/traceTable.ts';
 import { ItemChooser } from '../../src/worker/choose.ts';
 import { observe } from '../../src/worker/observe.ts';
@@ -31,7 +31,10 @@ const OWNER = 2;
 const SAMPLE: SampleConfig = {
   wait: '1s',
   base: '10%',
-  keep: { error: '100%', slow: '100%', anomalous: '100%' },
+  keep: { error: '100%', slow: '100%', anomalous: '100%', rare: '100%' },
+  rules: [],
+  budget: 'none',
+  on_breach_max: { keep: '100%', budget: '20MiB/min' },
   traces: 262_144,
 };
 const SINK = {
@@ -167,7 +170,7 @@ function commit(world: World, table: TraceTable): void {
   });
   const sample = world.sample;
   const section = measured?.sections.find(({ processor }) => processor === sample);
-  for (let row = section?.at ?? 0; row < (section?.end ?? 0); row += MARK_ROW_BYTES) {
+  for (let row = (section?.at ?? 0) + MARK_HEADER_BYTES; row < (section?.end ?? 0); row += MARK_ROW_BYTES) {
     const word = row >>> 2;
     table.mark(pool.words[word] as number, pool.words[word + 1] as number, NOW_MS, pool.words[word + 2] as number);
   }

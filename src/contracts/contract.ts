@@ -135,6 +135,26 @@ export const contractSchema = Type.Object(
           'A resource attribute, such as service.instance.id: each of its values is judged, the worst counts',
       }),
     ),
+    on_breach: Type.Object(
+      {
+        keep: Type.String({
+          format: 'share',
+          default: '100%',
+          description: 'Share of the traces through the service that is sampled while the contract is broken',
+        }),
+        look_back: duration('How much of what the service sent before the breach is sampled after all', '2m'),
+        budget: Type.String({
+          format: 'rate',
+          default: '20MiB/min',
+          description: 'Bytes that a look-back may forward for each of its minutes; it is thinned to that',
+        }),
+      },
+      {
+        additionalProperties: false,
+        default: {},
+        description: 'What is sampled of a service whose contract breaks, within what `sample` and `journal` allow',
+      },
+    ),
     upstream_sampling: Type.Optional(
       Type.String({
         format: 'share',

@@ -1,6 +1,6 @@
 /** From what is written in a contract to what measure.ts, points.ts and judge.ts work with: plain data, which travels as JSON. */
 import { suggest } from '../core/nearest.ts';
-import { parseDurationMs, parseShare } from '../core/units.ts';
+import { parseBytesPerSecond, parseDurationMs, parseShare } from '../core/units.ts';
 import type { Across, ConditionMap, ContractSource, NO_DATA, Take } from './contract.ts';
 import type { Example } from './example.ts';
 import { hashText } from './hash.ts';
@@ -58,6 +58,8 @@ export interface ContractPlan {
   per: string | null;
   /** How many a span without `th` stands for. */
   upstreamWeight: number;
+  /** What sampling is asked for when it breaks. */
+  onBreach: { keep: number; lookBackMs: number; bytesPerSecond: number };
 }
 
 /** Where a fault lies, as keys and indexes from the top, and what it is. */
@@ -102,6 +104,11 @@ export function planContract(source: ContractSource): {
     lateAfterMs: parseDurationMs(source.late_after) ?? 0,
     per: source.per ?? null,
     upstreamWeight: upstream === 0 ? 1 : 1 / upstream,
+    onBreach: {
+      keep: parseShare(source.on_breach.keep) ?? 1,
+      lookBackMs: parseDurationMs(source.on_breach.look_back) ?? 0,
+      bytesPerSecond: parseBytesPerSecond(source.on_breach.budget) ?? 0,
+    },
   };
   return { plan, examples, faults };
 }

@@ -100,6 +100,11 @@ export function createTelemetry() {
       help: 'Traces that left the trace table before they were decided',
       registers,
     }),
+    slotsOverBudget: new Counter({
+      name: 'plumbline_sample_slots_thinned_total',
+      help: 'Slots of 10 s in which the budget of sample kept less than the shares asked for',
+      registers,
+    }),
     summaryOverflow: new Counter({
       name: 'plumbline_summary_overflow_total',
       help: 'Items summarised under the overflow group, because the bound on groups was reached',

@@ -147,6 +147,16 @@ export function thresholdOf(probability: number, precision = 4): { text: string;
   return { text: hex.replace(/0+$/, '') || '0', bits };
 }
 
+/** What stands behind `th:` for a threshold: its 14 hex digits without trailing zeros; certainty is "0". */
+export function thresholdText({ high, low }: Bits56): string {
+  return hexOf({ high, low }).replace(/0+$/, '') || '0';
+}
+
+/** All 14 digits. */
+export function hexOf({ high, low }: Bits56): string {
+  return high.toString(16).padStart(7, '0') + low.toString(16).padStart(7, '0');
+}
+
 /** Whether the `ot` value stays within its bound when `th:` grows to `textBytes` digits. */
 export function fitsOt(state: OtState, textBytes: number): boolean {
   if (state.memberAt < 0) return true;

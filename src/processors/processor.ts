@@ -13,11 +13,22 @@ import type { Envelope } from '../otlp/resource.ts';
 import type { SpanView } from '../otlp/traces.ts';
 import type { Bits56 } from '../otlp/tracestate.ts';
 
-/** The trace table's shared memory (sample/traceTable.ts) and the times its entries are relative to. */
+/** The trace table's shared memory (sample/traceTable.ts), that of its slots (sample/slots.ts), and what their times are relative to. */
 export interface TraceTableHandle {
   memory: SharedArrayBuffer;
+  slots: SharedArrayBuffer;
   startMs: number;
   waitMs: number;
+  /** What a decision waits beyond `waitMs`: a slot with a budget, so that the slot of each trace is whole by then. */
+  lagMs: number;
+}
+
+/** A contract that is broken, or was. */
+export interface Breach {
+  plan: ContractPlan;
+  sinceMs: number;
+  /** Infinity while it is. */
+  untilMs: number;
 }
 
 /** What a worker's parts look at: one set a worker, refilled for every item. */
@@ -84,6 +95,8 @@ export interface Observer {
   tick(nowMs: number, final: boolean): Emission[];
   /** All it remembers, for the checkpoint; `open` gets it back. */
   save(): unknown;
+  /** Goes on under another configuration; without it an observer is made anew from what it saved. */
+  follow?(config: unknown, contracts: readonly ContractPlan[]): void;
 }
 
 /** What a contract's signal came to in its window. */
@@ -101,6 +114,10 @@ export interface ObserverContext {
   traces: TraceTableHandle | null;
   /** Services (by the hash of their name) whose traces are unusual until then, Unix milliseconds: `flag` writes it, `sample` reads it. */
   flagged: Map<number, number>;
+  /** Broken contracts by the hash of their service's name: `detect` writes it, `sample` reads it. */
+  breaches: Map<number, Breach[]>;
+  /** A contract broke at `timeMs`: what its service had sent before may be asked for. */
+  onBreach(plan: ContractPlan, timeMs: number): void;
   /** What contracts measure now, of signals that have enough items: `detect` knows, `flag` asks. */
   contractValues(): readonly ContractValue[];
   telemetry: Telemetry;
@@ -116,8 +133,6 @@ export const NO_OPINION = -4;
 export interface Addition {
   /** Attributes, as encoded KeyValue messages without tag and length. */
   attributes: readonly Buffer[];
-  /** Threshold that decided: hex digits ("0": certain) and halves of 28 bits. */
-  threshold: { text: string; bits: Bits56 };
 }
 
 /**
@@ -126,8 +141,12 @@ export interface Addition {
  */
 export interface Selector {
   readonly additions: readonly Addition[];
+  /** Of the item that was kept last: the threshold it was kept by; 0 is certainty. */
+  readonly threshold: Bits56;
+  /** Of the log record that was kept last: its randomness, when it was made from the record itself. */
+  readonly randomness: Bits56 | null;
   /** A frame begins. `hasTraceState`: some span of it carries a tracestate. */
-  begin(hasTraceState: boolean): void;
+  begin(hasTraceState: boolean, receivedMs: number): void;
   span(at: number, end: number, envelope: Envelope): number;
   log(at: number, end: number, envelope: Envelope): number;
 }

@@ -30,7 +30,7 @@ const LOOK_EVERY_MS = 500;
 /** Sections that are read once. Processors and contracts are not. */
 const FIXED = ['agent', 'admin', 'ingest', 'journal', 'sinks'] as const;
 /** Keys of `sample` that decide how the trace table and the selection are laid out. */
-const SAMPLE_FIXED = ['wait', 'traces'];
+const SAMPLE_FIXED = ['wait', 'traces', 'budget'];
 
 export class Reload {
   readonly state: ReloadState;

@@ -6,6 +6,7 @@ import type { KnownEnd } from '../journal/header.ts';
 import { Journal } from '../journal/journal.ts';
 import { Reserve } from '../journal/reserve.ts';
 import { waitMsOf } from '../processors/sample/index.ts';
+import { SLOT_MS } from '../processors/sample/slots.ts';
 import { bytesOf, type Ground, millisecondsOf, sampleOf } from './ground.ts';
 import { Memory } from './memory.ts';
 
@@ -64,7 +65,7 @@ export async function openStore(ground: Ground): Promise<Store> {
   const intake = await open('intake');
   const derived = await open('derived');
   const sample = sampleOf(config);
-  const waitMs = sample === undefined ? 0 : waitMsOf(sample);
+  const waitMs = sample === undefined ? 0 : waitMsOf(sample) + (sample.budget === 'none' ? 0 : SLOT_MS);
   const agent = `${root.identity.agent}-${root.identity.journal}`;
   const memory = new Memory({
     directory: path,

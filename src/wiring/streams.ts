@@ -3,8 +3,9 @@ import type { AgentConfig } from '../config.ts';
 import type { ContractPlan } from '../contracts/plan.ts';
 import { Field, frameRecord, readU64, SIGNALS } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
+import type { TraceTableHandle } from '../processors/processor.ts';
 import { processors } from '../processors/registry.ts';
-import { type SampleConfig, waitMsOf } from '../processors/sample/index.ts';
+import { type SampleConfig, settledMs, waitMsOf } from '../processors/sample/index.ts';
 import { deliveryOf } from '../sinks/sink.ts';
 import { type ConfiguredProcessor, Observers } from '../worker/observers.ts';
 import { type Policy, type PolicyHandle, publishPolicy } from '../worker/policy.ts';
@@ -22,6 +23,7 @@ export async function prepareSelection(
   store: Store,
   workers: WorkerPool,
   sample: SampleConfig | undefined,
+  traces: TraceTableHandle | null,
 ) {
   const { config, pool, log, now } = ground;
   const { intake, derived, memory } = store;
@@ -41,7 +43,8 @@ export async function prepareSelection(
   const selection = new Selection({
     blocks: pool,
     workers,
-    waitMs: sample === undefined ? 0 : waitMsOf(sample),
+    waitMs: sample === undefined ? 0 : waitMsOf(sample) + (traces?.lagMs ?? 0),
+    settledMs: () => (traces === null ? Infinity : settledMs(traces)),
     progress,
     read,
     moved: (from) => intake.moved(from),

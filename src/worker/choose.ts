@@ -1,77 +1,65 @@
-// HOT: once per span and log record. Bench: bench/micro/worker/choose.bench.ts
-/** Asks the selectors about an item and writes what the kept ones get: the threshold in the tracestate, the reason as attributes. */
+// HOT: once per item. Bench: bench/micro/worker/choose.bench.ts
+/** Asks the selectors about each item and adds to what is kept: the threshold in the tracestate, the reason as attributes. */
+import { readLogRecord } from '../otlp/logs.ts';
 import { copyRange, type Reader, varintBytes, writeVarint } from '../otlp/protobuf.ts';
 import { type Chooser, DROP } from '../otlp/reslice.ts';
 import type { Envelope } from '../otlp/resource.ts';
 import { readSpan } from '../otlp/traces.ts';
-import { atLeast, fitsOt, OtState, readOtState } from '../otlp/tracestate.ts';
-import { type Addition, FILTERED, NO_OPINION, type Selector, type Views } from '../processors/processor.ts';
+import { atLeast, type Bits56, fitsOt, OtState, readOtState, readRandomness } from '../otlp/tracestate.ts';
+import { FILTERED, NO_OPINION, type Selector, type Views } from '../processors/processor.ts';
+import { LogTail } from './logTail.ts';
+import { SPAN_TRACE_STATE, type Tail, Tails } from './tails.ts';
 
-const SPAN_TRACE_STATE = 26;
-const SPAN_ATTRIBUTES = 74;
-const LOG_ATTRIBUTES = 50;
+/** Longer tracestates stay as they are: W3C lets a vendor cut them at 512. */
+const MOST_STATE_BYTES = 900;
 
-/** An addition as the bytes it appends: to a span without a tracestate, to one that has one, to a log record. */
-interface Tail {
-  addition: Addition;
-  span: Buffer;
-  attributes: Buffer;
-  log: Buffer;
-}
-
-function field(tag: number, content: Buffer): Buffer {
-  const head = Buffer.alloc(6);
-  head[0] = tag;
-  return Buffer.concat([head.subarray(0, writeVarint(head, 1, content.length)), content]);
-}
-
-function keyValue(key: string, text: string): Buffer {
-  return Buffer.concat([field(10, Buffer.from(key)), field(18, field(10, Buffer.from(text)))]);
-}
-
-function tailOf(addition: Addition): Tail {
-  const { text } = addition.threshold;
-  const attributes = Buffer.concat(addition.attributes.map((content) => field(SPAN_ATTRIBUTES, content)));
-  // At 100 % nothing is added to the tracestate, as the specification says.
-  const state = text === '0' ? Buffer.alloc(0) : field(SPAN_TRACE_STATE, Buffer.from(`ot=th:${text}`));
-  const sampling = text === '0' ? [] : [keyValue('sampling.threshold', text)];
-  const log = Buffer.concat([...addition.attributes, ...sampling].map((content) => field(LOG_ATTRIBUTES, content)));
-  return { addition, span: Buffer.concat([state, attributes]), attributes, log };
-}
+/** Threshold and randomness of a log record, with tags, lengths and the growth of lengths around them. */
+const MOST_THRESHOLD_BYTES = 104;
 
 /** Chooses among one frame's items; counts what it drops. */
 export class ItemChooser implements Chooser {
   filtered = 0;
   sampledOut = 0;
+  /** Bytes that a kept item can grow by at most. */
+  readonly mostGain: number;
   readonly #views: Views;
   readonly #selectors: readonly Selector[];
-  readonly #tails: Tail[][];
+  readonly #tails: Tails;
+  readonly #logTail: LogTail;
   #isLogs = false;
   #hasTraceState = false;
   /** Tail of each kept item, in order; a count of its own, because setting the length would drop the array's memory. */
   readonly #chosen: (Tail | null)[] = [];
+  /** Of each kept log record whose randomness was made from it: high and low half, else -1. */
+  readonly #randomness: number[] = [];
   #chosenCount = 0;
   readonly #ot = new OtState();
+  readonly #random: Bits56 = { high: 0, low: 0 };
   readonly #state = Buffer.alloc(1024);
 
   constructor(views: Views, selectors: readonly Selector[]) {
     this.#views = views;
     this.#selectors = selectors;
-    this.#tails = selectors.map((selector) => selector.additions.map(tailOf));
+    this.#tails = new Tails(selectors);
+    this.#logTail = new LogTail(views.log, views.pool.bytes);
+    this.mostGain = MOST_THRESHOLD_BYTES + mostReasonBytes(selectors);
   }
 
-  begin(isLogs: boolean, hasTraceState: boolean): void {
+  begin(isLogs: boolean, hasTraceState: boolean, receivedMs: number): void {
     this.#isLogs = isLogs;
     this.#hasTraceState = hasTraceState;
     this.#chosenCount = 0;
-    for (const selector of this.#selectors) selector.begin(hasTraceState);
+    for (const selector of this.#selectors) selector.begin(hasTraceState, receivedMs);
   }
 
-  choose(_reader: Reader, at: number, end: number, envelope: Envelope): number {
+  choose(reader: Reader, at: number, end: number, envelope: Envelope): number {
     for (let s = 0; s < this.#selectors.length; s++) {
       const selector = this.#selectors[s]!;
       const verdict = this.#isLogs ? selector.log(at, end, envelope) : selector.span(at, end, envelope);
-      if (verdict >= 0) return this.#keep(this.#tails[s]![verdict]!, at, end);
+      if (verdict >= 0) {
+        const tail = this.#tails.of(s, verdict, selector.threshold);
+        return this.#isLogs ? this.#keepLog(selector, tail) : this.#keepSpan(tail, reader, at, end);
+      }
       if (verdict === NO_OPINION) continue;
       if (verdict === FILTERED) this.filtered++;
       else this.sampledOut++;
@@ -81,75 +69,121 @@ export class ItemChooser implements Chooser {
     return 0;
   }
 
-  #keep(tail: Tail, at: number, end: number): number {
+  /** The record has been read by its selector. */
+  #keepLog({ randomness }: Selector, tail: Tail): number {
+    const index = this.#chosenCount++;
+    this.#chosen[index] = tail;
+    this.#randomness[index * 2] = randomness === null ? -1 : randomness.high;
+    this.#randomness[index * 2 + 1] = randomness === null ? -1 : randomness.low;
+    return this.#logTail.growth(tail, randomness);
+  }
+
+  #keepSpan(tail: Tail, reader: Reader, at: number, end: number): number {
     this.#chosen[this.#chosenCount++] = tail;
-    if (this.#isLogs) return tail.log.length;
     if (!this.#hasTraceState) return tail.span.length;
-    const length = this.#newState(tail, at, end);
+    const length = this.#newState(tail, reader, at, end);
     if (length < 0) return tail.attributes.length;
     const { span } = this.#views;
     const old = span.traceStateTagAt < 0 ? 0 : span.traceStateEnd - span.traceStateTagAt;
-    return tail.attributes.length + 1 + varintBytes(length) + length - old;
+    return tail.attributes.length - old + (length === 0 ? 0 : 1 + varintBytes(length) + length);
   }
 
-  /** Writes the item's new tracestate to #state and returns its length; -1 when the old one stays: at 100 % nothing is written, th never falls, `ot` stays short. */
-  #newState(tail: Tail, at: number, end: number): number {
-    const { span, reader } = this.#views;
-    const { text, bits } = tail.addition.threshold;
-    if (text === '0') return -1;
+  /**
+   * Writes the item's new tracestate to #state and returns its length; -1 when the old one stays: at 100 % nothing is written, th never
+   * falls, `ot` stays short. A threshold that the item's randomness does not reach is a fault of somebody before, and is erased.
+   */
+  #newState(tail: Tail, reader: Reader, at: number, end: number): number {
+    const { span, pool } = this.#views;
+    const { text, bits } = tail;
     readSpan(reader, at, end, span);
     const from = span.traceStateAt;
     const to = span.traceStateTagAt < 0 ? from : span.traceStateEnd;
     const ot = this.#ot;
     readOtState(reader.bytes, from, to, ot);
-    if ((ot.hasThreshold && atLeast(ot.threshold, bits)) || !fitsOt(ot, text.length) || to - from > 900) return -1;
-    const out = this.#state;
-    const source = this.#views.pool.bytes;
-    let length = 0;
-    const copy = (start: number, stop: number) => {
-      for (let i = start; i < stop; i++) out[length++] = source[i]!;
-    };
-    const write = (words: string) => {
-      length += out.write(words, length, 'latin1');
-    };
+    const isFalse = ot.thresholdAt >= 0 && ot.hasThreshold && !this.#reaches();
+    if (to - from > MOST_STATE_BYTES) return -1;
+    if (text === '0') return isFalse ? this.#erase(from, to) : -1;
+    if ((ot.hasThreshold && !isFalse && atLeast(ot.threshold, bits)) || !fitsOt(ot, text.length)) return -1;
+    const source = pool.bytes;
+    const state = this.#state;
     if (ot.memberAt < 0) {
-      write(`ot=th:${text}`);
-      if (to > from) write(',');
-      copy(from, to);
-    } else if (ot.thresholdAt < 0) {
-      copy(from, ot.memberAt + 3);
-      write(ot.memberEnd > ot.memberAt + 3 ? `th:${text};` : `th:${text}`);
-      copy(ot.memberAt + 3, to);
-    } else {
-      copy(from, ot.thresholdAt);
-      write(`th:${text}`);
-      copy(ot.thresholdEnd, to);
+      let length = state.write(`ot=th:${text}`, 0, 'latin1');
+      if (to > from) length += state.write(',', length, 'latin1');
+      return length + source.copy(state, length, from, to);
     }
-    return length;
+    const replaced = ot.thresholdAt < 0 ? ot.memberAt + 3 : ot.thresholdAt;
+    const after = ot.thresholdAt < 0 ? replaced : ot.thresholdEnd;
+    let length = source.copy(state, 0, from, replaced);
+    length += state.write(`th:${text}`, length, 'latin1');
+    if (ot.thresholdAt < 0 && ot.memberEnd > replaced) length += state.write(';', length, 'latin1');
+    return length + source.copy(state, length, after, to);
+  }
+
+  /** Whether the randomness of the span read last is at least its own threshold. */
+  #reaches(): boolean {
+    const ot = this.#ot;
+    if (ot.hasRandomness) return atLeast(ot.randomness, ot.threshold);
+    readRandomness(this.#views.pool.bytes, this.#views.span.traceIdAt, this.#random);
+    return atLeast(this.#random, ot.threshold);
+  }
+
+  /** The tracestate without `th`; without `ot` when nothing else was in it. */
+  #erase(from: number, to: number): number {
+    const ot = this.#ot;
+    const source = this.#views.pool.bytes;
+    const isAll = ot.thresholdAt === ot.memberAt + 3 && ot.thresholdEnd === ot.memberEnd;
+    let start = isAll ? ot.memberAt : ot.thresholdAt;
+    let stop = isAll ? ot.memberEnd : ot.thresholdEnd;
+    // The separator goes along: the one behind, or, for what stands last, the one before.
+    if (stop < (isAll ? to : ot.memberEnd)) stop++;
+    else if (start > (isAll ? from : ot.memberAt + 3)) start--;
+    const length = source.copy(this.#state, 0, from, start);
+    return length + source.copy(this.#state, length, stop, to);
   }
 
   copy(bytes: Buffer, at: number, end: number, index: number, to: number): number {
     const tail = this.#chosen[index]!;
     if (tail === null) return copyRange(bytes, at, end, to);
-    if (this.#isLogs) return append(bytes, tail.log, copyRange(bytes, at, end, to));
+    if (this.#isLogs) return this.#copyLog(bytes, tail, at, end, index, to);
     if (!this.#hasTraceState) return append(bytes, tail.span, copyRange(bytes, at, end, to));
-    const length = this.#newState(tail, at, end);
+    const { span, reader } = this.#views;
+    const pos = reader.pos;
+    const length = this.#newState(tail, reader, at, end);
+    reader.pos = pos;
     if (length < 0) return append(bytes, tail.attributes, copyRange(bytes, at, end, to));
-    const { span } = this.#views;
     let out = to;
     if (span.traceStateTagAt < 0) out = copyRange(bytes, at, end, out);
     else {
       out = copyRange(bytes, at, span.traceStateTagAt, out);
       out = copyRange(bytes, span.traceStateEnd, end, out);
     }
-    bytes[out] = SPAN_TRACE_STATE;
-    out = writeVarint(bytes, out + 1, length);
-    out = append(bytes, this.#state.subarray(0, length), out);
+    if (length > 0) {
+      bytes[out] = SPAN_TRACE_STATE;
+      out = writeVarint(bytes, out + 1, length);
+      out = append(bytes, this.#state.subarray(0, length), out);
+    }
     return append(bytes, tail.attributes, out);
+  }
+
+  #copyLog(bytes: Buffer, tail: Tail, at: number, end: number, index: number, to: number): number {
+    const { log, reader } = this.#views;
+    const pos = reader.pos;
+    readLogRecord(reader, at, end, log);
+    reader.pos = pos;
+    this.#random.high = this.#randomness[index * 2]!;
+    this.#random.low = this.#randomness[index * 2 + 1]!;
+    return this.#logTail.write(bytes, tail, this.#random.high < 0 ? null : this.#random, to);
   }
 }
 
-function append(bytes: Buffer, tail: Buffer, to: number): number {
+function append(bytes: Buffer, tail: Uint8Array, to: number): number {
   for (let i = 0; i < tail.length; i++) bytes[to + i] = tail[i]!;
   return to + tail.length;
+}
+
+function mostReasonBytes(selectors: readonly Selector[]): number {
+  const sizes = selectors.flatMap(({ additions }) =>
+    additions.map(({ attributes }) => attributes.reduce((bytes, one) => bytes + one.length + 4, 0)),
+  );
+  return Math.max(0, ...sizes);
 }

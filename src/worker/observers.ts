@@ -94,24 +94,25 @@ export class Observers {
   }
 
   /**
-   * Goes on with other processors and contracts: each observer takes over what the one before it in its slot remembered. Those that
-   * remember nothing go on as they are. Returns the last words of those that are gone.
+   * Goes on with other processors and contracts: each observer takes over what the one before it in its slot remembered. Returns the last words of those that are gone.
    */
   follow(processors: readonly ConfiguredProcessor[], contracts: ObserverContext['contracts'], nowMs: number): Spoken[] {
-    const before = this.#placed;
+    const placedBefore = this.#placed;
     this.#context = { ...this.#context, contracts };
     this.slots = this.slotsOf(processors);
-    this.#placed = new Array<Placed | null>(Math.max(before.length, ...this.slots.map((slot) => slot + 1))).fill(null);
+    this.#placed = new Array<Placed | null>(Math.max(placedBefore.length, ...this.slots.map((slot) => slot + 1))).fill(
+      null,
+    );
     processors.forEach(({ definition, config }, i) => {
       const slot = this.slots[i] as number;
       if (definition.observer === undefined) return;
-      const placed = before[slot] ?? null;
-      const state: unknown = placed?.observer.save() ?? null;
-      const observer =
-        placed !== null && state === null ? placed.observer : definition.observer(config, this.#context, state);
+      const placed = placedBefore[slot] ?? null;
+      const before = placed?.observer.follow === undefined ? null : placed.observer;
+      before?.follow?.(config, contracts);
+      const observer = before ?? definition.observer(config, this.#context, placed?.observer.save() ?? null);
       this.#placed[slot] = { type: definition.type, observer, from: placed?.from ?? this.position };
     });
-    return before.flatMap((placed, processor) =>
+    return placedBefore.flatMap((placed, processor) =>
       placed === null || this.#placed[processor] !== null
         ? []
         : placed.observer.tick(nowMs, true).map((emission) => ({ emission, processor })),

@@ -12,7 +12,7 @@ const LOGS = SIGNALS.indexOf('logs');
 export function select(parts: Parts, chooser: ItemChooser, task: SelectTask): SelectResult {
   const filtered = [0, 0, 0];
   const sampledOut = [0, 0, 0];
-  const bound = outputBound(parts, task);
+  const bound = outputBound(parts, task, chooser.mostGain);
   let to = parts.output.allocate(Math.max(8, bound));
   const selected: Selected[] = [];
   for (let signal = 0; signal < SIGNALS.length; signal++) {
@@ -41,19 +41,16 @@ function isWanted(parts: Parts, at: number, signal: number, task: SelectTask): b
   return readU64(pool, at + Field.sequence) >= task.from[signal]!;
 }
 
-/** Nothing is kept that was not there, and what a kept item gains is less than MOST_GAIN. */
-function outputBound(parts: Parts, task: SelectTask): number {
+/** Nothing is kept that was not there, and what a kept item gains is bounded. */
+function outputBound(parts: Parts, task: SelectTask, mostGain: number): number {
   const { pool } = parts.views;
   let bytes = 0;
   for (let i = 0; i < task.frames.length; i++) {
     const at = task.frames[i]!;
-    bytes += payloadLength(pool, at) + pool.words[(at + Field.items) >>> 2]! * MOST_GAIN;
+    bytes += payloadLength(pool, at) + pool.words[(at + Field.items) >>> 2]! * mostGain;
   }
   return bytes;
 }
-
-/** Threshold, reason and partial mark, with tags, lengths and the growth of lengths around them. */
-const MOST_GAIN = 128;
 
 function cutFrame(
   parts: Parts,
@@ -66,7 +63,8 @@ function cutFrame(
   const { pool, reader, envelope } = parts.views;
   const from = at + FRAME_HEADER_BYTES;
   const end = from + payloadLength(pool, at);
-  chooser.begin(isLogs, (pool.bytes[at + Field.flags]! & Flag.traceState) !== 0);
+  const hasTraceState = (pool.bytes[at + Field.flags]! & Flag.traceState) !== 0;
+  chooser.begin(isLogs, hasTraceState, readU64(pool, at + Field.receivedMs));
   if (parts.reslicer.plan(reader, from, end, envelope, chooser) === 0) return to;
   result.items += parts.reslicer.kept;
   result.serviceKey = pool.words[(at + Field.serviceKey) >>> 2]!;

@@ -27,6 +27,8 @@ export interface SelectionOptions {
   blocks: BlockPool;
   workers: WorkerPool;
   waitMs: number;
+  /** What was received before this may be decided, as far as budgets are concerned. */
+  settledMs(): number;
   progress: SelectionProgress;
   /** `totals`: raw items by signal index that are known to lie before `from`. */
   read(from: number, maxBytes: number, totals: readonly number[]): Promise<FrameRun | null>;
@@ -43,6 +45,8 @@ const CUT_MS = 200;
 const RETRY_MS = 500;
 /** After waiting for an append: not at once, because a source that closes answers at once, too. */
 const SOON_MS = 1;
+/** How often it is looked whether a slot is settled. */
+const UNSETTLED_MS = 50;
 const MOST_IN_FLIGHT = 4;
 
 const NOTHING: SelectResult = { block: -1, selected: [], filtered: [0, 0, 0], sampledOut: [0, 0, 0], failed: null };
@@ -231,9 +235,12 @@ export class Selection {
     const { blocks, now } = this.#options;
     if (this.#waitMs < 0) return { count: run.frames.length, inMs: 0 };
     const until = Math.min(now(), this.#oldestInFlightMs());
+    const settledMs = this.#options.settledMs();
     let count = 0;
     for (const at of run.frames) {
-      const dueMs = readU64(blocks, at + Field.receivedMs) + this.#waitMs;
+      const receivedMs = readU64(blocks, at + Field.receivedMs);
+      const dueMs = receivedMs + this.#waitMs;
+      if (receivedMs >= settledMs) return { count, inMs: Math.max(UNSETTLED_MS, dueMs - now()) };
       if (dueMs >= until) return { count, inMs: Math.max(1, dueMs - now() + 1) };
       count++;
     }

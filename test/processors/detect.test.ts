@@ -54,6 +54,8 @@ function createDetect(plan: ContractPlan) {
     contracts: [plan],
     traces: null,
     flagged: new Map<number, number>(),
+    breaches: new Map(),
+    onBreach: () => undefined,
     contractValues: () => [],
     telemetry: createTelemetry(),
     log: pino({ level: 'silent' }),

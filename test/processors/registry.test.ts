@@ -14,6 +14,7 @@ import {
   NOW_MS,
   plainly,
   type Sent,
+  sampleConfig,
   span,
   traces,
 } from '../worker/world.ts';
@@ -24,10 +25,7 @@ const LEAST: Record<string, Plain> = {
   enrich: { resource: { node: 'n1' } },
   filter: { drop: [{ of: 'spans', where: { 'span.name': 'span 3' } }] },
 };
-const TABLE = traceTableFor(
-  { wait: '1s', base: '10%', keep: { error: '100%', slow: '100%', anomalous: '100%' }, traces: 1000 },
-  NOW_MS,
-);
+const TABLE = traceTableFor(sampleConfig({ wait: '1s', traces: 1000 }), NOW_MS);
 const full = plainly(
   traces(
     ...Array.from({ length: 3000 }, (_, i) => span(i, { attributes: [{ key: 'k', value: { stringValue: 'v' } }] })),

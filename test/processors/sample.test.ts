@@ -1,12 +1,13 @@
 /** Holds processors/sample: consistent probability, whole traces, marks before and after `wait`, and a th that never falls. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { BASE, ERROR, SLOW } from '../../src/processors/sample/classes.ts';
 import { traceTableFor } from '../../src/processors/sample/index.ts';
-import { BASE, ERROR, findTrace, isLate, SLOW, TraceTable } from '../../src/processors/sample/traceTable.ts';
+import { classOf, findTrace, isLate, TraceTable } from '../../src/processors/sample/traceTable.ts';
 import { decoded, itemsOf, type Plain, seeded } from '../otlp/generate.ts';
-import { createWorld, logs, NOW_MS, plainly, span, traces, type World } from '../worker/world.ts';
+import { createWorld, logs, NOW_MS, plainly, sampleConfig, span, traces, type World } from '../worker/world.ts';
 
-const CONFIG = { wait: '10s', base: '10%', keep: { error: '100%', slow: '100%', anomalous: '100%' }, traces: 1000 };
+const CONFIG = sampleConfig({ traces: 1000 });
 
 function keptOf(spans: Plain[], changes: Plain = {}, mark?: (table: TraceTable) => void): Plain[] {
   const table = traceTableFor(CONFIG, NOW_MS);
@@ -151,7 +152,7 @@ test('marks count until `wait` after the first item, later ones are late; the wo
   table.mark(3, 4, NOW_MS + 10_100, SLOW);
   table.mark(3, 4, NOW_MS + 10_100, BASE);
   const entry = find(3, 4);
-  assert.deepEqual([entry & 0xff, isLate(entry, SLOW), isLate(entry, ERROR)], [BASE, true, false]);
+  assert.deepEqual([classOf(entry), isLate(entry, SLOW), isLate(entry, ERROR)], [BASE, true, false]);
   assert.equal(table.evicted, 0);
 });
 

@@ -29,6 +29,8 @@ function createBench(options: Plain = {}, saved: unknown = null) {
     contracts: [],
     traces: null,
     flagged: new Map(),
+    breaches: new Map(),
+    onBreach: () => undefined,
     contractValues: () => [],
     telemetry,
     log: pino({ level: 'silent' }),

@@ -64,6 +64,7 @@ function world(signals: Signal[], changes: Partial<SelectionOptions> & { deadly?
     blocks,
     workers,
     waitMs: 0,
+    settledMs: () => Infinity,
     progress,
     async read(from, maxBytes) {
       const all = frames.slice(from - 1);

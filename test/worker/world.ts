@@ -21,6 +21,7 @@ import {
 import { requestType } from '../../src/otlp/schema.ts';
 import type { TraceTableHandle } from '../../src/processors/processor.ts';
 import { processors } from '../../src/processors/registry.ts';
+import type { SampleConfig } from '../../src/processors/sample/index.ts';
 import { ItemChooser } from '../../src/worker/choose.ts';
 import { observe } from '../../src/worker/observe.ts';
 import { createParts } from '../../src/worker/parts.ts';
@@ -44,6 +45,12 @@ export function configured(list: object[]): { type: string; config: unknown }[] 
   });
   if (config === null) throw new Error(faults.join('\n'));
   return config.processors.map((one) => ({ type: one.type, config: one }));
+}
+
+/** `sample` as it is configured, with its defaults. */
+export function sampleConfig(changes: object = {}): SampleConfig {
+  // Checked by its own schema.
+  return configured([{ type: 'sample', ...changes }])[0]?.config as SampleConfig;
 }
 
 export interface Sent {
@@ -119,12 +126,12 @@ export function createWorld({
   };
   const parts = createParts(setup, WORKER);
   const walk = new ItemWalk();
-  const layOut = (sent: readonly Sent[]) => {
+  const layOut = (sent: readonly Sent[], receivedMs = NOW_MS) => {
     const frames: number[] = [];
     const block = pool.allocate(sent.reduce((sum, { bytes }) => sum + frameSpan(bytes.length), 0));
     let at = block;
     for (const { signal, bytes, encoding } of sent) {
-      startFrame(pool, at, 'raw', signal, NOW_MS, bytes.length);
+      startFrame(pool, at, 'raw', signal, receivedMs, bytes.length);
       pool.words[(at + Uncommitted.encoding) >>> 2] = encoding ?? Encoding.protobuf;
       copyInto(pool.bytes, at + FRAME_HEADER_BYTES, bytes);
       frames.push(at);
@@ -138,9 +145,9 @@ export function createWorld({
     setup,
     walk,
     layOut,
-    observe: (sent: readonly Sent[], measureOnly = false) => {
-      const { frames, block } = layOut(sent);
-      const result = observe(parts, walk, { kind: 'observe', frames, receivedMs: NOW_MS, measureOnly });
+    observe: (sent: readonly Sent[], measureOnly = false, receivedMs = NOW_MS) => {
+      const { frames, block } = layOut(sent, receivedMs);
+      const result = observe(parts, walk, { kind: 'observe', frames, receivedMs, measureOnly });
       return { result, frames, block };
     },
     select: (frames: number[], from = [0, 0, 0]) => {

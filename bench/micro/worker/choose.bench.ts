@@ -1,7 +1,7 @@
 /** Choosing among the items of a frame, without writing what is kept. */
 import { FRAME_HEADER_BYTES, payloadLength } from '../../../src/core/block.ts';
 import type { Bench } from '../harness.ts';
-import { createWorld } from '../world.ts';
+import { createWorld, NOW_MS } from '../world.ts';
 
 export function benches(): Bench[] {
   const world = createWorld();
@@ -16,7 +16,7 @@ export function benches(): Bench[] {
       run() {
         for (let i = 0; i < frames.length; i++) {
           const from = frames[i]! + FRAME_HEADER_BYTES;
-          chooser.begin(false, false);
+          chooser.begin(false, false, NOW_MS);
           parts.reslicer.plan(reader, from, from + payloadLength(pool, frames[i]!), envelope, chooser);
         }
       },

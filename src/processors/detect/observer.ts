@@ -1,8 +1,9 @@
 /** `detect` on main: merges what the workers counted, judges every second, and says what changed. */
-import { STATES, worstState } from '../../contracts/judged.ts';
+import { STATES, type State, worstState } from '../../contracts/judged.ts';
 import { mergeMeasurements } from '../../contracts/merge.ts';
 import { readMeasurements } from '../../contracts/rows.ts';
 import { type EventRecord, serializeEvents, serializeMetrics } from '../../core/otel.ts';
+import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';
 import type { Emission, Observer, ObserverContext } from '../processor.ts';
 import { type ContractReport, describeChange, reportOf } from './describe.ts';
 import {
@@ -59,8 +60,35 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
       const change = judgeWatched(signal, second);
       if (change === null) continue;
       contract.state = worstState(contract.signals.map(({ state }) => state));
+      followBreach(contract, before, second * 1000);
       const event = describeChange({ contract, signal, change, before, second, agent: context.agent });
       if (event !== null) events.push(event);
+    }
+  }
+
+  /** What sampling follows. */
+  function followBreach({ plan, state }: WatchedContract, before: State, nowMs: number): void {
+    if ((state === 'breached') === (before === 'breached')) return;
+    const hash = hashOf(plan.service);
+    const known = context.breaches.get(hash) ?? [];
+    if (state === 'breached') {
+      context.breaches.set(hash, [
+        ...known.filter((one) => one.plan !== plan),
+        { plan, sinceMs: nowMs, untilMs: Infinity },
+      ]);
+      context.onBreach(plan, nowMs);
+    } else for (const breach of known) if (breach.plan === plan) breach.untilMs = nowMs;
+  }
+
+  /** Those that were broken before a restart or a reload are so still. */
+  function publishBreaches(): void {
+    context.breaches.clear();
+    for (const { plan, state, signals } of watched) {
+      if (state !== 'breached') continue;
+      const since = Math.min(...signals.map((one) => (one.state === 'breached' ? sinceOf(one) : Infinity)));
+      const hash = hashOf(plan.service);
+      const breach = { plan, sinceMs: since * 1000, untilMs: Infinity };
+      context.breaches.set(hash, [...(context.breaches.get(hash) ?? []), breach]);
     }
   }
 
@@ -118,6 +146,7 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
   // Contracts that a reload removed have no state any more.
   contractState.reset();
   showStates();
+  publishBreaches();
   return {
     merge(out, at, end, receivedMs) {
       const tables = readMeasurements(out, at, end);
@@ -154,6 +183,15 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
     save: () => ({ judgedSecond, sentMs, heardMs, watch: saveWatch(watched) }) satisfies Saved,
     report: () => watched.map((contract) => reportOf(contract)),
   };
+}
+
+function sinceOf(signal: WatchedSignal): number {
+  return worstInstance(signal)?.memory.judged.since ?? 0;
+}
+
+function hashOf(service: string): number {
+  const name = Buffer.from(service);
+  return hashBytes(name, 0, name.length, HASH_SEED);
 }
 
 function worstValue(signal: WatchedSignal): number {

@@ -44,6 +44,8 @@ function createSelector({ drop }: Config, views: Views): Selector {
   const { spanItem, logItem } = createItems(views.span, views.log, views.reader);
   return {
     additions: [],
+    threshold: { high: 0, low: 0 },
+    randomness: null,
     begin() {},
     span(at, end, envelope) {
       if (spanRules.length === 0) return NO_OPINION;

@@ -1,50 +1,144 @@
 // HOT: once per span. Bench: bench/micro/processors/sample/mark.bench.ts
 /**
- * `sample` before the journal: one row for each run of spans of one trace and service, with the worst class among them.
- * Rows: id low, id high, class, hash of the service's name (u32).
+ * `sample` before the journal: one row for each run of spans of one trace and service, with the worst class among them. With a budget also
+ * what was in the task: bytes, log records and envelopes.
+ *
+ *   | envelopes | their bytes | runs | pad | row | row | ...
+ *   row:  | id low | id high | class, 0x100 for a log record | hash of the service's name | bytes | operation new to this task, or 0 |
  */
-import { readFixed32 } from '../../otlp/protobuf.ts';
-import { STATUS_ERROR } from '../../otlp/traces.ts';
+import type { LogView } from '../../otlp/logs.ts';
+import { hashBytes, readFixed32 } from '../../otlp/protobuf.ts';
+import type { Envelope } from '../../otlp/resource.ts';
 import type { Measurer, Views } from '../processor.ts';
-import { BASE, ERROR, SLOW } from './traceTable.ts';
+import { BASE, ERROR } from './classes.ts';
+import type { SampleConfig } from './index.ts';
+import { ItemClass } from './itemClass.ts';
 
-const STEP = 4;
+const STEP = 6;
 export const MARK_ROW_BYTES = STEP * 4;
+export const MARK_HEADER_BYTES = 16;
+export const LOG_ROW = 0x100;
 
-export function createMarker(views: Views): Measurer {
+/** Tag and length of an item, and what being kept adds to it: reason and threshold. */
+const GROWTH_BYTES = 46;
+/** Tags and lengths of a resource and a scope, and the scope itself: about what SDKs write. */
+const ENVELOPE_BYTES = 48;
+/** Operations that a task can tell apart; a collision loses one, which the next task finds. */
+const OPERATIONS = 1024;
+
+export function createMarker(given: SampleConfig, views: Views): Measurer {
   const bytes = views.pool.bytes;
+  const itemClass = new ItemClass(given, views);
+  const hasBudget = given.budget !== 'none';
+  const wantsRare = given.keep.rare !== '0%';
+  const operations = new Uint32Array(OPERATIONS);
   let rows = new Uint32Array(STEP * 1024);
   let count = 0;
+  let envelopes = 0;
+  let envelopeBytes = 0;
+  let runs = 0;
+  /** A resource has begun, of which no item was seen yet: those of metrics are not counted. */
+  let isNew = false;
+
+  function enter(envelope: Envelope): void {
+    isNew = false;
+    envelopes++;
+    envelopeBytes += envelope.resourceEnd - envelope.resourceAt + ENVELOPE_BYTES;
+  }
+
+  function add(low: number, high: number, kind: number, service: number, size: number, operation: number): void {
+    const at = count * STEP;
+    if (at + STEP > rows.length) {
+      const grown = new Uint32Array(rows.length * 2);
+      grown.set(rows);
+      rows = grown;
+    }
+    rows[at] = low;
+    rows[at + 1] = high;
+    rows[at + 2] = kind;
+    rows[at + 3] = service;
+    rows[at + 4] = size;
+    rows[at + 5] = operation;
+    count++;
+  }
+
+  /** The operation's hash when this task sees it for the first time, else 0. */
+  function newOperation(hash: number): number {
+    const place = (hash ^ (hash >>> 16)) & (OPERATIONS - 1);
+    if (operations[place] === hash) return 0;
+    operations[place] = hash;
+    return hash;
+  }
+
   return {
     reset() {
       count = 0;
+      envelopes = 0;
+      envelopeBytes = 0;
+      runs = 0;
+      operations.fill(0);
+    },
+    enterResource() {
+      isNew = true;
     },
     span(span, envelope) {
       if (span.traceIdAt < 0) return;
+      if (isNew) enter(envelope);
       const low = readFixed32(bytes, span.traceIdAt + 8);
       const high = readFixed32(bytes, span.traceIdAt + 12);
-      const traceClass = span.status === STATUS_ERROR ? ERROR : span.slow ? SLOW : BASE;
-      const last = (count - 1) * STEP;
+      const traceClass = itemClass.ofSpan(span, envelope);
       const service = envelope.serviceHash;
+      const size = span.end - span.at + GROWTH_BYTES;
+      const operation = wantsRare ? newOperation(hashBytes(bytes, span.nameAt, span.nameLength, service) || 1) : 0;
+      const last = (count - 1) * STEP;
       if (count > 0 && rows[last] === low && rows[last + 1] === high && rows[last + 3] === service) {
         if (traceClass > rows[last + 2]!) rows[last + 2] = traceClass;
+        rows[last + 4] = rows[last + 4]! + size;
+        if (operation === 0 || rows[last + 5] === 0) {
+          rows[last + 5] = rows[last + 5]! | operation;
+          return;
+        }
+        add(low, high, traceClass, service, 0, operation);
         return;
       }
-      if ((count + 1) * STEP > rows.length) {
-        const grown = new Uint32Array(rows.length * 2);
-        grown.set(rows);
-        rows = grown;
-      }
-      rows[last + STEP] = low;
-      rows[last + STEP + 1] = high;
-      rows[last + STEP + 2] = traceClass;
-      rows[last + STEP + 3] = service;
-      count++;
+      runs++;
+      add(low, high, traceClass, service, size, operation);
     },
-    size: () => count * MARK_ROW_BYTES,
+    ...(hasBudget
+      ? {
+          log(log: LogView, envelope: Envelope) {
+            if (isNew) enter(envelope);
+            const traceClass = itemClass.ofLog(log, envelope);
+            const low = log.traceIdAt < 0 ? 0 : readFixed32(bytes, log.traceIdAt + 8);
+            const high = log.traceIdAt < 0 ? 0 : readFixed32(bytes, log.traceIdAt + 12);
+            const size = log.end - log.at + GROWTH_BYTES;
+            const last = (count - 1) * STEP;
+            const isAlone = traceClass === BASE || traceClass === ERROR;
+            runs++;
+            if (
+              isAlone &&
+              count > 0 &&
+              rows[last] === low &&
+              rows[last + 1] === high &&
+              rows[last + 2] === (LOG_ROW | traceClass)
+            )
+              rows[last + 4] = rows[last + 4]! + size;
+            else add(low, high, LOG_ROW | traceClass, envelope.serviceHash, size, 0);
+          },
+        }
+      : {}),
+    size: () => (count === 0 ? 0 : MARK_HEADER_BYTES + count * MARK_ROW_BYTES),
     write(out, at) {
-      new Uint32Array(out.buffer, out.byteOffset + at, count * STEP).set(rows.subarray(0, count * STEP));
-      return at + count * MARK_ROW_BYTES;
+      if (count === 0) return at;
+      const header = new Uint32Array(out.buffer, out.byteOffset + at, 4);
+      header[0] = envelopes;
+      header[1] = envelopeBytes;
+      header[2] = runs;
+      header[3] = 0;
+      new Uint32Array(out.buffer, out.byteOffset + at + MARK_HEADER_BYTES, count * STEP).set(
+        rows.subarray(0, count * STEP),
+      );
+      return at + MARK_HEADER_BYTES + count * MARK_ROW_BYTES;
     },
-  };
+  } satisfies Measurer;
 }

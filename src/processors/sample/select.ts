@@ -5,72 +5,112 @@
  * https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
  */
 import { ContractMeasure } from '../../contracts/measure.ts';
-import { readLogRecord, SEVERITY_ERROR } from '../../otlp/logs.ts';
-import { HASH_SEED, hashBytes, readFixed32 } from '../../otlp/protobuf.ts';
+import { readLogRecord } from '../../otlp/logs.ts';
+import { readFixed32 } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
-import { findTraceId, readSpan, STATUS_ERROR } from '../../otlp/traces.ts';
-import { atLeast, type Bits56, OtState, readOtState, readRandomness } from '../../otlp/tracestate.ts';
+import { findTraceId, readSpan } from '../../otlp/traces.ts';
+import { atLeast, type Bits56, OtState, readOtState, readRandomness, thresholdOf } from '../../otlp/tracestate.ts';
 import { type Addition, NO_OPINION, SAMPLED_OUT, type Selector, type Views } from '../processor.ts';
-import { ABSENT, BASE, CLASSES, ERROR, findTrace, isLate, SLOW } from './traceTable.ts';
+import { BASE, CLASS_COUNT, SLOW, type TraceClass } from './classes.ts';
+import type { SampleConfig } from './index.ts';
+import { ItemClass } from './itemClass.ts';
+import { recordRandomness } from './randomness.ts';
+import { readSlot, SLOT_MS } from './slots.ts';
+import { classOf, firstTick, isLate, placeOf, slotOfTicks } from './traceTable.ts';
 
 /** Index of the addition for a late item of a dropped trace: those stand behind the classes' own. */
-export const PARTIAL = CLASSES.length;
+export const PARTIAL = CLASS_COUNT;
 
-export function createSelector(additions: readonly Addition[], views: Views): Selector {
+export function createSelector(
+  given: SampleConfig,
+  classes: readonly (TraceClass | null)[],
+  additions: readonly Addition[],
+  views: Views,
+): Selector {
   const { reader, span, log } = views;
   const bytes = views.pool.bytes;
   const table = views.traces === null ? null : new Uint32Array(views.traces.memory);
+  const slots = views.traces === null || views.traces.lagMs === 0 ? null : new Uint32Array(views.traces.slots);
+  const startMs = views.traces?.startMs ?? 0;
   const contracts = new ContractMeasure(views.contracts, reader, span, log, views.point);
+  const itemClass = new ItemClass(given, views);
+  const configured: Bits56[] = classes.map((one) => thresholdOf(one?.share ?? 0).bits);
+  /** Nothing is ever kept at a share of zero: the largest threshold stands for it, but is no probability. */
+  const isPossible = classes.map((one) => one !== null && one.share > 0);
   const random: Bits56 = { high: 0, low: 0 };
+  const threshold: Bits56 = { high: 0, low: 0 };
   const ot = new OtState();
   let hasTraceState = false;
+  let frameSlot = 0;
+  let isOwn = false;
   // Signed, as the bit operations give them: a uint32 in a closure would be boxed for each new trace.
   let lastLow = 0;
   let lastHigh = 0;
-  let lastEntry = ABSENT;
+  /** Of the trace looked up last: its entry (0 when it is not in the table), class, and slot. */
+  let entry = 0;
+  let traceClass = BASE;
+  let slot = 0;
 
   /** Runs of one trace are looked up once. */
-  function entryOf(traceIdAt: number): number {
+  function lookUp(traceIdAt: number): void {
     const low = readFixed32(bytes, traceIdAt + 8) | 0;
     const high = readFixed32(bytes, traceIdAt + 12) | 0;
-    if (low === lastLow && high === lastHigh) return lastEntry;
+    if (low === lastLow && high === lastHigh) return;
     lastLow = low;
     lastHigh = high;
-    lastEntry = table === null ? ABSENT : findTrace(table, low >>> 0, high >>> 0);
-    return lastEntry;
+    const place = table === null ? -1 : placeOf(table, low >>> 0, high >>> 0);
+    entry = place < 0 ? 0 : table![place + 3]!;
+    slot = place < 0 ? frameSlot : slotOfTicks(firstTick(table!, place));
+    traceClass = known(classOf(entry));
+  }
+
+  /** What was marked before a reload may be configured no longer. */
+  function known(found: number): number {
+    return classes[found] === null || classes[found] === undefined ? BASE : found;
+  }
+
+  function decide(ofClass: number, inSlot: number): boolean {
+    if (!isPossible[ofClass]) return false;
+    if (slots === null || !readSlot(slots, inSlot, ofClass, threshold)) {
+      threshold.high = configured[ofClass]!.high;
+      threshold.low = configured[ofClass]!.low;
+    }
+    return atLeast(random, threshold);
   }
 
   /** What an item is by itself; read only when its trace was dropped and had late marks. */
-  function lateClass(at: number, end: number, envelope: Envelope, entry: number): number {
+  function lateClass(at: number, end: number, envelope: Envelope): number {
     readSpan(reader, at, end, span);
-    if (span.status === STATUS_ERROR) return ERROR;
-    if (!isLate(entry, SLOW)) return BASE;
-    envelope.load();
-    contracts.enterResource(envelope);
-    contracts.mark(span, envelope);
-    return span.slow ? SLOW : BASE;
-  }
-
-  function kept(traceClass: number): boolean {
-    return atLeast(random, additions[traceClass]!.threshold.bits);
+    if (isLate(entry, SLOW)) {
+      envelope.load();
+      contracts.enterResource(envelope);
+      contracts.mark(span, envelope);
+    }
+    return itemClass.ofSpan(span, envelope);
   }
 
   return {
     additions,
-    begin(withTraceState) {
+    threshold,
+    get randomness() {
+      return isOwn ? random : null;
+    },
+    begin(withTraceState, receivedMs) {
       // What it counts is not asked for: only whether a span is slow.
       contracts.reset();
       hasTraceState = withTraceState;
+      frameSlot = Math.floor((receivedMs - startMs) / SLOT_MS);
       // The table may have changed since the last frame.
       lastLow = 0;
       lastHigh = 0;
-      lastEntry = ABSENT;
+      entry = 0;
+      traceClass = BASE;
+      slot = frameSlot;
     },
     span(at, end, envelope) {
       const traceIdAt = findTraceId(reader, at, end);
       if (traceIdAt < 0) return NO_OPINION;
-      const entry = entryOf(traceIdAt);
-      const traceClass = entry === ABSENT ? BASE : entry & 0xff;
+      lookUp(traceIdAt);
       readRandomness(bytes, traceIdAt, random);
       if (hasTraceState) {
         readSpan(reader, at, end, span);
@@ -80,37 +120,24 @@ export function createSelector(additions: readonly Addition[], views: Views): Se
           random.low = ot.randomness.low;
         }
       }
-      if (kept(traceClass)) return traceClass;
-      if (entry === ABSENT || entry >>> 8 === 0) return SAMPLED_OUT;
-      const own = lateClass(at, end, envelope, entry);
-      return own > traceClass && kept(own) ? PARTIAL + own : SAMPLED_OUT;
+      if (decide(traceClass, slot)) return traceClass;
+      if (!isLate(entry, BASE)) return SAMPLED_OUT;
+      const own = lateClass(at, end, envelope);
+      return own >= SLOW && own > traceClass && decide(own, slot) ? PARTIAL + own : SAMPLED_OUT;
     },
-    log(at, end) {
+    log(at, end, envelope) {
       readLogRecord(reader, at, end, log);
-      let traceClass: number = log.severity >= SEVERITY_ERROR ? ERROR : BASE;
-      if (log.traceIdAt >= 0) {
-        readRandomness(bytes, log.traceIdAt, random);
-        const entry = entryOf(log.traceIdAt);
-        if (entry !== ABSENT) traceClass = Math.max(traceClass, entry & 0xff);
-      } else recordRandomness(at, end);
-      return kept(traceClass) ? traceClass : SAMPLED_OUT;
+      if (itemClass.hasLogRules) envelope.load();
+      const own = itemClass.ofLog(log, envelope);
+      isOwn = log.traceIdAt < 0;
+      if (isOwn) {
+        recordRandomness(bytes, log, random);
+        return decide(own, frameSlot) ? own : SAMPLED_OUT;
+      }
+      readRandomness(bytes, log.traceIdAt, random);
+      lookUp(log.traceIdAt);
+      const found = Math.max(own, traceClass);
+      return decide(found, slot) ? found : SAMPLED_OUT;
     },
   };
-
-  /** Unlinked records: R from time and body, so that a repeated record is decided alike. */
-  function recordRandomness(at: number, end: number): void {
-    const from = log.bodyAt < 0 ? at : log.bodyAt;
-    const length = (log.bodyAt < 0 ? end : log.bodyEnd) - from;
-    const first = mix(hashBytes(bytes, from, length, (HASH_SEED ^ log.timeLow) >>> 0) ^ log.timeHigh);
-    random.high = first >>> 4;
-    random.low = mix(first ^ log.timeLow) >>> 4;
-  }
-}
-
-/** MurmurHash3's finaliser: FNV alone leaves the high bits uneven. */
-function mix(value: number): number {
-  let hash = value;
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

@@ -2,37 +2,43 @@
 /**
  * The trace table: what is known of every trace that passed lately, in shared memory. Main is the only writer, workers read.
  *
- *   entry, 16 bytes:  | id low | id high | first seen, ticks since start | late classes << 8 | class |
+ *   entry, 16 bytes:  | id low | id high | first seen, ticks since start | bytes / 64 << 8 | late slow 0x80 | late error 0x40 | class |
  *
- * Open addressing over PROBES neighbouring slots; where all are taken the oldest trace goes, which is counted when it was not decided
+ * Open addressing over PROBES neighbouring places; where all are taken the oldest trace goes, which is counted when it was not decided
  * yet. Nothing is ever deleted otherwise, so readers need no lock: they see an entry before or after, and a half-written one matches
  * an id by a chance of 2^-32 alone.
  */
-
 import type { TraceTableHandle } from '../processor.ts';
+import type { SlotTotals } from './budget.ts';
+import { BASE, ERROR, SLOW } from './classes.ts';
+import { createSlots, SLOT_MS, type Slots } from './slots.ts';
 
-/** In the order in which one outdoes another. */
-export const CLASSES = ['base', 'anomalous', 'slow', 'error'] as const;
-export type TraceClass = (typeof CLASSES)[number];
-export const BASE = 0;
-export const ANOMALOUS = 1;
-export const SLOW = 2;
-export const ERROR = 3;
-/** `find` of a trace that is not in the table. */
+/** `findTrace` of a trace that is not in the table. */
 export const ABSENT = -1;
 
 const STEP = 4;
 const PROBES = 16;
 /** Times are kept in these: 32 bits of milliseconds would wrap after seven weeks, this does after two years. */
 const TICK_MS = 16;
+const TICKS_PER_SLOT = SLOT_MS / TICK_MS;
+const CLASS_BITS = 0x3f;
+const LATE_ERROR = 0x40;
+const LATE_SLOW = 0x80;
+const BYTES_SHIFT = 8;
+const BYTES_UNIT = 64;
+const MOST_UNITS = 0xff_ffff;
+/** Times before the start, of frames that are measured again, are told apart as far back. */
+const BEFORE_START_MS = 3600_000;
 
-/** `traces` is how many can be remembered at half load; 32 bytes each. */
-export function createTraceTable(traces: number, waitMs: number, startMs: number): TraceTableHandle {
-  const slots = 2 ** Math.ceil(Math.log2(Math.max(1024, traces * 2)));
-  return { memory: new SharedArrayBuffer(slots * STEP * 4), startMs, waitMs };
+/** `traces` is how many can be remembered at half load; 32 bytes each. `lagMs`: what a decision waits beyond `waitMs`. */
+export function createTraceTable(traces: number, waitMs: number, nowMs: number, lagMs = 0): TraceTableHandle {
+  const places = 2 ** Math.ceil(Math.log2(Math.max(1024, traces * 2)));
+  // On the border of a slot, so that after a restart every time falls into the tick and slot it fell into before.
+  const startMs = Math.max(0, Math.floor((nowMs - BEFORE_START_MS) / SLOT_MS) * SLOT_MS);
+  return { memory: new SharedArrayBuffer(places * STEP * 4), slots: createSlots(), startMs, waitMs, lagMs };
 }
 
-function slotOf(low: number, high: number, mask: number): number {
+function homeOf(low: number, high: number, mask: number): number {
   // MurmurHash3's finaliser: ids that differ in their high bits alone must not meet.
   let hash = low ^ Math.imul(high, 0x9e37_79b1);
   hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
@@ -47,28 +53,34 @@ export class TraceTable {
   readonly #words: Uint32Array;
   readonly #mask: number;
   readonly #handle: TraceTableHandle;
+  readonly #waitTicks: number;
+  /** Where bytes are added up; null without a budget. */
+  readonly #slots: Slots | null;
 
-  constructor(handle: TraceTableHandle) {
+  constructor(handle: TraceTableHandle, slots: Slots | null = null) {
     this.#handle = handle;
+    this.#slots = slots;
     this.#words = new Uint32Array(handle.memory);
     this.#mask = this.#words.length / STEP - 1;
+    this.#waitTicks = Math.floor(handle.waitMs / TICK_MS);
   }
 
-  /** Notes that an item of the trace came at `receivedMs` and is of this class. Marks count until `wait` after the first item. */
-  mark(low: number, high: number, receivedMs: number, traceClass: number): void {
+  ticksOf(receivedMs: number): number {
+    return Math.max(0, Math.floor((receivedMs - this.#handle.startMs) / TICK_MS));
+  }
+
+  /** Notes that items of the trace came at `receivedMs` and are of this class. Marks count until `wait` after the first item. */
+  mark(low: number, high: number, receivedMs: number, traceClass: number, bytes = 0): void {
     const words = this.#words;
-    const now = Math.max(0, Math.floor((receivedMs - this.#handle.startMs) / TICK_MS));
-    const wait = Math.floor(this.#handle.waitMs / TICK_MS);
+    const now = this.ticksOf(receivedMs);
     let place = -1;
     let oldest = Infinity;
-    const home = slotOf(low, high, this.#mask);
+    const home = homeOf(low, high, this.#mask);
     for (let i = 0; i < PROBES; i++) {
       const at = ((home + i) & this.#mask) * STEP;
       const first = words[at + 2]!;
       if (words[at] === low && words[at + 1] === high) {
-        const known = words[at + 3]!;
-        if (now <= first + wait) words[at + 3] = Math.max(known & 0xff, traceClass);
-        else words[at + 3] = known | (traceClass === BASE ? 0 : 0x100 << traceClass);
+        this.#markAgain(at, now, traceClass, bytes);
         return;
       }
       if (words[at] === 0 && words[at + 1] === 0) {
@@ -81,27 +93,94 @@ export class TraceTable {
         place = at;
       }
     }
-    if (now <= oldest + wait) this.evicted++;
+    if (now <= oldest + this.#waitTicks) this.evicted++;
     words[place] = low;
     words[place + 1] = high;
     words[place + 2] = now;
-    words[place + 3] = traceClass;
+    words[place + 3] = traceClass | (unitsOf(bytes) << BYTES_SHIFT);
+    if (this.#slots !== null) addBytes(this.#slots.of(slotOfTicks(now)), traceClass, bytes);
+  }
+
+  #markAgain(at: number, now: number, traceClass: number, bytes: number): void {
+    const words = this.#words;
+    const known = words[at + 3]!;
+    const first = words[at + 2]!;
+    if (now > first + this.#waitTicks) {
+      if (traceClass === ERROR) words[at + 3] = known | LATE_ERROR;
+      else if (traceClass === SLOW) words[at + 3] = known | LATE_SLOW;
+      return;
+    }
+    const before = known & CLASS_BITS;
+    const after = before > traceClass ? before : traceClass;
+    const units = Math.min(MOST_UNITS, (known >>> BYTES_SHIFT) + unitsOf(bytes));
+    words[at + 3] = after | ((units << BYTES_SHIFT) >>> 0);
+    if (this.#slots === null) return;
+    const totals = this.#slots.of(slotOfTicks(first));
+    if (after !== before) moveBytes(totals, before, after, (known >>> BYTES_SHIFT) * BYTES_UNIT);
+    addBytes(totals, after, bytes);
+  }
+
+  /** Log records add to the bytes of their trace, and make none. `traceClass`: their own. */
+  addLog(low: number, high: number, receivedMs: number, traceClass: number, bytes: number): void {
+    if (this.#slots === null) return;
+    const at = low === 0 && high === 0 ? ABSENT : placeOf(this.#words, low, high);
+    const slot = slotOfTicks(at < 0 ? this.ticksOf(receivedMs) : this.#words[at + 2]!);
+    const ofTrace = at < 0 ? BASE : this.#words[at + 3]! & CLASS_BITS;
+    addBytes(this.#slots.of(slot), Math.max(ofTrace, traceClass), bytes);
+    if (at < 0 || traceClass === ERROR) return;
+    // So that they move along when the trace turns out to be of another class.
+    const known = this.#words[at + 3]!;
+    const units = Math.min(MOST_UNITS, (known >>> BYTES_SHIFT) + unitsOf(bytes));
+    this.#words[at + 3] = (known & 0xff) | ((units << BYTES_SHIFT) >>> 0);
   }
 }
 
-/** A worker's side: `late << 8 | class` of the trace, or ABSENT. */
-export function findTrace(words: Uint32Array, low: number, high: number): number {
+function unitsOf(bytes: number): number {
+  return Math.min(MOST_UNITS, Math.round(bytes / BYTES_UNIT));
+}
+
+function addBytes(totals: SlotTotals | null, traceClass: number, bytes: number): void {
+  if (totals !== null) totals.bytes[traceClass] = totals.bytes[traceClass]! + bytes;
+}
+
+function moveBytes(totals: SlotTotals | null, from: number, to: number, bytes: number): void {
+  if (totals === null) return;
+  totals.bytes[from] = Math.max(0, totals.bytes[from]! - bytes);
+  totals.bytes[to] = totals.bytes[to]! + bytes;
+}
+
+export function slotOfTicks(ticks: number): number {
+  return Math.floor(ticks / TICKS_PER_SLOT);
+}
+
+/** A worker's side: where the trace's entry lies, or ABSENT. */
+export function placeOf(words: Uint32Array, low: number, high: number): number {
   const mask = words.length / STEP - 1;
-  const home = slotOf(low, high, mask);
+  const home = homeOf(low, high, mask);
   for (let i = 0; i < PROBES; i++) {
     const at = ((home + i) & mask) * STEP;
-    if (words[at] === low && words[at + 1] === high) return words[at + 3]!;
+    if (words[at] === low && words[at + 1] === high) return at;
     if (words[at] === 0 && words[at + 1] === 0) return ABSENT;
   }
   return ABSENT;
 }
 
-/** Whether the trace had items of this class after it was decided. */
+/** Class and late marks of the trace, or ABSENT. */
+export function findTrace(words: Uint32Array, low: number, high: number): number {
+  const at = placeOf(words, low, high);
+  return at < 0 ? ABSENT : words[at + 3]! & 0xff;
+}
+
+/** Of what `findTrace` says. */
+export function classOf(entry: number): number {
+  return entry & CLASS_BITS;
+}
+
+export function firstTick(words: Uint32Array, place: number): number {
+  return words[place + 2]!;
+}
+
+/** Whether the trace had items of this class, ERROR or SLOW, after it was decided; of 0 whether it had any. */
 export function isLate(entry: number, traceClass: number): boolean {
-  return (entry & (0x100 << traceClass)) !== 0;
+  return (entry & (traceClass === ERROR ? LATE_ERROR : traceClass === SLOW ? LATE_SLOW : LATE_ERROR | LATE_SLOW)) !== 0;
 }

@@ -30,6 +30,8 @@ function start(changes: Plain = {}, saved: unknown = null) {
       contracts: [],
       traces: null,
       flagged,
+      breaches: new Map(),
+      onBreach: () => undefined,
       contractValues: () => values,
       telemetry,
       log: pino({ level: 'silent' }),

@@ -1,7 +1,7 @@
 /** `sample` after the journal: the decision about each span, its trace looked up in a filled table. */
 import { itemsOf } from '../../frames.ts';
 import type { Bench } from '../../harness.ts';
-import { createWorld } from '../../world.ts';
+import { createWorld, NOW_MS } from '../../world.ts';
 
 export function benches(): Bench[] {
   const world = createWorld();
@@ -15,7 +15,7 @@ export function benches(): Bench[] {
       items: world.items,
       mostHeapBytes: 8,
       run() {
-        selector.begin(false);
+        selector.begin(false, NOW_MS);
         for (let i = 0; i < places.length; i += 2) selector.span(places[i]!, places[i + 1]!, views.envelope);
       },
     },

@@ -19,6 +19,8 @@ export function benches(): Bench[] {
       contracts: [],
       traces: null,
       flagged: new Map(),
+      breaches: new Map(),
+      onBreach: () => undefined,
       contractValues: () => [],
       telemetry: createTelemetry(),
       log: pino({ level: 'silent' }),

@@ -1,0 +1,107 @@
+/** `sample` on main: keeps the trace table and the slots. All of it is rebuilt from the journal after a restart, so nothing is saved. */
+import type { ContractPlan } from '../../contracts/plan.ts';
+import { parseShare } from '../../core/units.ts';
+import type { Observer, ObserverContext } from '../processor.ts';
+import { ANOMALOUS, BASE, breachClass, classesOf, RARE, slotBytes } from './classes.ts';
+import type { SampleConfig } from './index.ts';
+import { LOG_ROW, MARK_HEADER_BYTES, MARK_ROW_BYTES } from './mark.ts';
+import { SLOT_MS, Slots } from './slots.ts';
+import { slotOfTicks, TraceTable } from './traceTable.ts';
+
+const MINUTE_MS = 60_000;
+/** Operations of one minute that can be rare; beyond it they are not. */
+const MOST_OPERATIONS = 20_000;
+
+export function createObserver(config: SampleConfig, context: ObserverContext): Observer {
+  const { traces: handle, telemetry } = context;
+  if (handle === null) return { merge() {}, tick: () => [], save: () => null, follow() {} };
+  let given = config;
+  let contracts = context.contracts;
+  const hasBudget = handle.lagMs > 0;
+  const slots = new Slots(handle.slots);
+  const table = new TraceTable(handle, hasBudget ? slots : null);
+  let shares = sharesOf(given, contracts);
+  let grantsRare = (parseShare(given.keep.rare) ?? 1) > 0;
+  let told = 0;
+  let minute = -1;
+  const granted = new Set<number>();
+
+  /** One trace of each operation and minute. */
+  function isRare(operation: number, receivedMs: number): boolean {
+    if (!grantsRare || operation === 0) return false;
+    const now = Math.floor(receivedMs / MINUTE_MS);
+    if (now !== minute) {
+      minute = now;
+      granted.clear();
+    }
+    if (granted.has(operation) || granted.size >= MOST_OPERATIONS) return false;
+    granted.add(operation);
+    return true;
+  }
+
+  /** What the service of a trace is found to be in at that moment. */
+  function stateClass(service: number, receivedMs: number): number {
+    let found = receivedMs < (context.flagged.get(service) ?? 0) ? ANOMALOUS : BASE;
+    const breaches = context.breaches.get(service);
+    if (breaches === undefined) return found;
+    for (const { plan, sinceMs, untilMs } of breaches)
+      if (receivedMs >= sinceMs && receivedMs < untilMs) found = Math.max(found, breachClass(given, contracts, plan));
+    return found;
+  }
+
+  function mergeRow(out: DataView, row: number, receivedMs: number): void {
+    const word = (index: number) => out.getUint32(row + index * 4, true);
+    const low = word(0);
+    const high = word(1);
+    const kind = word(2);
+    const service = word(3);
+    if ((kind & LOG_ROW) !== 0) {
+      table.addLog(low, high, receivedMs, kind & 0xff, word(4));
+      return;
+    }
+    let traceClass = Math.max(kind, stateClass(service, receivedMs));
+    if (isRare(word(5), receivedMs)) traceClass = Math.max(traceClass, RARE);
+    table.mark(low, high, receivedMs, traceClass, word(4));
+  }
+
+  return {
+    merge(out, at, end, receivedMs) {
+      if (at === end) return;
+      if (hasBudget) {
+        const totals = slots.of(slotOfTicks(table.ticksOf(receivedMs)));
+        if (totals !== null) {
+          totals.envelopes += out.getUint32(at, true);
+          totals.envelopeBytes += out.getUint32(at + 4, true);
+          totals.runs += out.getUint32(at + 8, true);
+        }
+      }
+      for (let row = at + MARK_HEADER_BYTES; row < end; row += MARK_ROW_BYTES) mergeRow(out, row, receivedMs);
+    },
+    tick(nowMs, final) {
+      if (hasBudget) {
+        // Whoever stops waits for nothing any more.
+        const untilMs = final ? nowMs + SLOT_MS : nowMs - handle.waitMs;
+        telemetry.slotsOverBudget.inc(
+          slots.settle(slotOfTicks(table.ticksOf(untilMs)), shares, slotBytes(given, SLOT_MS)),
+        );
+      }
+      if (table.evicted > told) {
+        telemetry.tracesEvicted.inc(table.evicted - told);
+        told = table.evicted;
+      }
+      return [];
+    },
+    save: () => null,
+    follow(next, plans) {
+      // Of this type's own schema: the registry hands configurations out untyped.
+      given = next as SampleConfig;
+      contracts = plans;
+      shares = sharesOf(given, contracts);
+      grantsRare = (parseShare(given.keep.rare) ?? 1) > 0;
+    },
+  };
+}
+
+function sharesOf(given: SampleConfig, contracts: readonly ContractPlan[]): number[] {
+  return classesOf(given, contracts).map((one) => one?.share ?? 0);
+}

@@ -1,0 +1,117 @@
+// HOT: once per kept log record. Bench: bench/micro/worker/choose.bench.ts
+/**
+ * What sampling writes to a log record, which has no tracestate: `sampling.threshold`, and `sampling.randomness` where it was made from the
+ * record. A threshold that is there and higher stays; a lower one is replaced, so that the key never stands twice.
+ */
+import { type AttributeTable, emptyValue, readValue } from '../otlp/attributes.ts';
+import type { LogView } from '../otlp/logs.ts';
+import { copyRange, Reader, readEnd, readTag, skipField } from '../otlp/protobuf.ts';
+import { atLeast, type Bits56, hexOf, readThreshold } from '../otlp/tracestate.ts';
+import { logAttribute, type Tail } from './tails.ts';
+
+const THRESHOLD = Buffer.from('sampling.threshold');
+const RANDOMNESS = Buffer.from('sampling.randomness');
+const EMPTY_RANDOMNESS = logAttribute('sampling.randomness', '0'.repeat(14));
+const RANDOMNESS_DIGITS_AT = EMPTY_RANDOMNESS.length - 14;
+const LOG_ATTRIBUTES = 50;
+
+export class LogTail {
+  readonly #log: LogView;
+  readonly #reader: Reader;
+  readonly #value = emptyValue();
+  readonly #before: Bits56 = { high: 0, low: 0 };
+
+  constructor(log: LogView, bytes: Buffer) {
+    this.#log = log;
+    this.#reader = new Reader(bytes);
+  }
+
+  /** How much the record read last grows by. */
+  growth(tail: Tail, randomness: Bits56 | null): number {
+    const { attributes } = this.#log;
+    if (tail.text === '0') return tail.logReason.length;
+    const before = attributes.count === 0 ? -1 : attributes.find(this.#reader.bytes, THRESHOLD);
+    if (before >= 0 && this.#stays(attributes, before, tail)) return tail.logReason.length;
+    const removed = before < 0 ? 0 : this.#lengthOfThresholds();
+    return tail.log.length - removed + (this.#addsRandomness(randomness) ? EMPTY_RANDOMNESS.length : 0);
+  }
+
+  /** Writes the record read last with what `growth` counted. */
+  write(bytes: Buffer, tail: Tail, randomness: Bits56 | null, to: number): number {
+    const { at, end, attributes } = this.#log;
+    const isPlain = tail.text === '0';
+    const before = isPlain || attributes.count === 0 ? -1 : attributes.find(bytes, THRESHOLD);
+    if (isPlain || (before >= 0 && this.#stays(attributes, before, tail)))
+      return append(bytes, tail.logReason, copyRange(bytes, at, end, to));
+    const body = before < 0 ? copyRange(bytes, at, end, to) : this.#copyWithout(bytes, to);
+    const out = append(bytes, tail.log, body);
+    if (!this.#addsRandomness(randomness)) return out;
+    append(bytes, EMPTY_RANDOMNESS, out);
+    bytes.write(hexOf(randomness!), out + RANDOMNESS_DIGITS_AT, 'latin1');
+    return out + EMPTY_RANDOMNESS.length;
+  }
+
+  #addsRandomness(randomness: Bits56 | null): boolean {
+    return randomness !== null && this.#log.attributes.find(this.#reader.bytes, RANDOMNESS) < 0;
+  }
+
+  #stays(attributes: AttributeTable, index: number, tail: Tail): boolean {
+    if (attributes.valueAt(index) < 0) return false;
+    readValue(this.#reader, attributes.valueAt(index), attributes.valueEnd(index), this.#value);
+    const { kind, at, end } = this.#value;
+    return (
+      kind === 'string' && readThreshold(this.#reader.bytes, at, end, this.#before) && atLeast(this.#before, tail.bits)
+    );
+  }
+
+  #lengthOfThresholds(): number {
+    let bytes = 0;
+    this.#eachField((from, to, isThreshold) => {
+      if (isThreshold) bytes += to - from;
+    });
+    return bytes;
+  }
+
+  #copyWithout(bytes: Buffer, to: number): number {
+    let out = to;
+    this.#eachField((from, stop, isThreshold) => {
+      if (!isThreshold) out = copyRange(bytes, from, stop, out);
+    });
+    return out;
+  }
+
+  /** Rare: only for records that were sampled before, at a larger share. */
+  #eachField(visit: (from: number, to: number, isThreshold: boolean) => void): void {
+    const reader = this.#reader;
+    const { at, end, attributes } = this.#log;
+    reader.pos = at;
+    while (reader.pos < end) {
+      const from = reader.pos;
+      const tag = readTag(reader, end);
+      const start = reader.pos;
+      let isThreshold = false;
+      if (tag === LOG_ATTRIBUTES) {
+        const stop = readEnd(reader, end);
+        isThreshold = holdsKey(attributes, reader.bytes, start, stop);
+      }
+      reader.pos = start;
+      skipField(reader, tag, end);
+      visit(from, reader.pos, isThreshold);
+    }
+  }
+}
+
+/** Whether the KeyValue between the two addresses is the threshold. */
+function holdsKey(attributes: AttributeTable, bytes: Uint8Array, from: number, to: number): boolean {
+  for (let i = 0; i < attributes.count; i++) {
+    const at = attributes.keyAt(i);
+    if (at < from || at >= to || attributes.keyLength(i) !== THRESHOLD.length) continue;
+    return THRESHOLD.equals(bytes.subarray(at, at + THRESHOLD.length));
+  }
+  return false;
+}
+
+function append(bytes: Buffer, tail: Buffer, to: number): number {
+  for (let i = 0; i < tail.length; i++) bytes[to + i] = tail[i]!;
+  return to + tail.length;
+}

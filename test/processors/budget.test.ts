@@ -1,0 +1,142 @@
+/** Holds the budget of processors/sample: every slot within it, the slot of a tenfold step too, errors first, thresholds true. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { expectedBytes, fillBudget, type SlotTotals } from '../../src/processors/sample/budget.ts';
+import { BASE, CLASS_COUNT, ERROR, SLOW } from '../../src/processors/sample/classes.ts';
+import { SLOT_MS } from '../../src/processors/sample/slots.ts';
+import { type Plain, seeded } from '../otlp/generate.ts';
+import { NOW_MS, plainly, span, traces } from '../worker/world.ts';
+import { createSampling } from './sampling.ts';
+
+const SLOT_BYTES = 256 * 1024;
+const BUDGET = `${(SLOT_BYTES * 6) / 1024}KiB/min`;
+const MOST_OVER = 1.15;
+/** On the border of a slot. */
+const START_MS = Math.ceil(NOW_MS / SLOT_MS) * SLOT_MS;
+
+function totalsOf(bytes: Record<number, number>, more: Partial<SlotTotals> = {}): SlotTotals {
+  const all = new Float64Array(CLASS_COUNT);
+  for (const [c, of] of Object.entries(bytes)) all[Number(c)] = of;
+  return { bytes: all, runs: 0, envelopes: 0, envelopeBytes: 0, ...more };
+}
+
+test('the budget goes to the highest class first, and the one where it ends is thinned', () => {
+  const shares = new Array<number>(CLASS_COUNT).fill(1);
+  shares[BASE] = 0.1;
+  const fill = (bytes: Record<number, number>) => {
+    const totals = totalsOf(bytes);
+    const chances = fillBudget(totals, shares, 1000);
+    assert.ok(expectedBytes(totals, chances) <= 1000.001);
+    return [ERROR, SLOW, BASE].map((c) => chances[c] ?? 0);
+  };
+  const near = (found: number[], wanted: number[]) =>
+    found.forEach((chance, i) => {
+      assert.ok(Math.abs(chance - (wanted[i] ?? 0)) < 1e-6, `${found} for ${wanted}`);
+    });
+  near(fill({ [ERROR]: 100, [SLOW]: 100, [BASE]: 1000 }), [1, 1, 0.1]);
+  near(fill({ [ERROR]: 100, [SLOW]: 100, [BASE]: 16_000 }), [1, 1, 0.05]);
+  near(fill({ [ERROR]: 500, [SLOW]: 1000, [BASE]: 16_000 }), [1, 0.5, 0]);
+  near(fill({ [ERROR]: 4000, [SLOW]: 1000, [BASE]: 16_000 }), [0.25, 0, 0]);
+});
+
+test('envelopes are paid once for all that is kept in them', () => {
+  const shares = new Array<number>(CLASS_COUNT).fill(1);
+  const totals = totalsOf({ [BASE]: 10_000 }, { runs: 100, envelopes: 10, envelopeBytes: 10_000 });
+  const chances = fillBudget(totals, shares, 8000);
+  const chance = chances[BASE] ?? 0;
+  assert.ok(Math.abs(10_000 * chance + 10_000 * (1 - (1 - chance) ** 10) - 8000) < 1);
+});
+
+interface Load {
+  /** Traces a second in each slot. */
+  rates: number[];
+  errorShare: number;
+  /** Spans a request. */
+  batch: number;
+}
+
+/** Sends the load second by second, decides what falls due on the way; bytes by slot of receipt. */
+function run(t: { diagnostic(message: string): void }, { rates, errorShare, batch }: Load, changes: object = {}) {
+  const random = seeded(t, 140);
+  const sampling = createSampling({ wait: '4s', base: '100%', keep: { rare: '0%' }, budget: BUDGET, ...changes }, 256);
+  const bySlot = rates.map(() => 0);
+  const errors = { sent: 0, kept: 0 };
+  const estimates = rates.map(() => 0);
+  const sent = rates.map(() => 0);
+  const later: { second: number; spans: Plain[] }[] = [];
+  const take = (untilMs: number) => {
+    for (const { receivedMs, bytes, kept } of sampling.decide(untilMs)) {
+      const slot = Math.floor((receivedMs - START_MS) / SLOT_MS);
+      bySlot[slot] = (bySlot[slot] ?? 0) + bytes;
+      for (const item of kept.traces) {
+        if ((item.status as Plain | undefined)?.code === 2) errors.kept++;
+        estimates[slot] = (estimates[slot] ?? 0) + weightOf(item);
+      }
+    }
+  };
+  for (let second = 0; second < rates.length * 10; second++) {
+    const slot = Math.floor(second / 10);
+    const spans: Plain[] = later.filter((one) => one.second === second).flatMap((one) => one.spans);
+    for (let i = 0; i < (rates[slot] ?? 0); i++) {
+      const traceId = Buffer.from(Array.from({ length: 16 }, () => random.below(256)));
+      const make = (more: Plain) =>
+        span(random.below(1e9), {
+          traceId,
+          attributes: [{ key: 'k', value: { stringValue: 'v'.repeat(200 + random.below(200)) } }],
+          ...more,
+        });
+      spans.push(make({}), make({}));
+      if (random.below(1000) >= errorShare * 1000) continue;
+      // The error comes up to three seconds after the rest, in the next slot too.
+      later.push({
+        second: Math.min(rates.length * 10 - 1, second + 1 + random.below(3)),
+        spans: [make({ status: { code: 2 } })],
+      });
+    }
+    const nowMs = START_MS + second * 1000 + 500;
+    for (let from = 0; from < spans.length; from += batch)
+      sampling.send(nowMs, plainly(traces(...spans.slice(from, from + batch))));
+    errors.sent += spans.filter(({ status }) => status !== undefined).length;
+    sent[slot] = (sent[slot] ?? 0) + spans.length;
+    take(nowMs);
+  }
+  take(START_MS + rates.length * SLOT_MS + 60_000);
+  return { bySlot, errors, estimates, sent, sampling };
+}
+
+function weightOf({ traceState }: Plain): number {
+  const digits = /th:([0-9a-f]+)/.exec(String(traceState ?? ''))?.[1];
+  return digits === undefined ? 1 : 1 / (1 - Number.parseInt(digits.padEnd(14, '0'), 16) / 2 ** 56);
+}
+
+for (const [name, load] of Object.entries({
+  'a tenfold step in base traffic': { rates: [40, 40, 400, 400, 40], errorShare: 0.02, batch: 100 },
+  'a tenfold step of small requests': { rates: [40, 400, 40], errorShare: 0.02, batch: 2 },
+  'an incident in which most traces fail late': { rates: [100, 400, 100], errorShare: 0.6, batch: 50 },
+})) {
+  test(`no slot is over the budget by more than 15 %: ${name}`, (t) => {
+    const { bySlot, errors, estimates, sent, sampling } = run(t, load);
+    const shares = bySlot.map((bytes) => bytes / SLOT_BYTES);
+    t.diagnostic(`of the budget: ${shares.map((share) => share.toFixed(2)).join(' ')}`);
+    assert.ok(Math.max(...shares) <= MOST_OVER, 'a slot is over');
+    // What is over the budget is used to the brim.
+    assert.ok(Math.max(...shares) >= 0.85, 'the budget is not used');
+    const all = estimates.reduce((sum, one) => sum + one, 0);
+    const wanted = sent.reduce((sum, one) => sum + one, 0);
+    if (load.errorShare < 0.1) {
+      assert.equal(errors.kept, errors.sent, 'errors first: they fit, so all are kept');
+      assert.ok(Math.abs(all / wanted - 1) < 0.15, `${all} by the counting rule, ${wanted} sent`);
+    }
+    assert.ok(
+      Number(
+        (sampling.telemetry.slotsOverBudget as unknown as { hashMap: Record<string, { value: number }> }).hashMap['']
+          ?.value,
+      ) > 0,
+    );
+  });
+}
+
+test('two agents that see the same slot set the same thresholds, and a second run decides alike', (t) => {
+  const load = { rates: [100, 300], errorShare: 0.1, batch: 20 };
+  assert.deepEqual(run(t, load).bySlot, run(t, load).bySlot);
+});
