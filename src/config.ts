@@ -1,12 +1,13 @@
 /** agent.yaml to one validated object: composes the schemas that components export and says every fault with file, line and column. */
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { type TObject, type TSchema, Type } from 'typebox';
+import type { TObject, TSchema } from 'typebox';
 import { contractSchema } from './contracts/contract.ts';
 import { AgentError } from './core/errors.ts';
 import { suggest } from './core/nearest.ts';
 import { closed, compileSchema, isRecord, type SchemaCheck, type SchemaFault } from './core/schema.ts';
 import { SETTINGS, type Settings, settingFaults } from './core/settings.ts';
+import { Type } from './core/type.ts';
 import { type Path, plainScalar, readYaml, type YamlSource, type YamlValue } from './core/yaml.ts';
 
 /** What config needs to know of a component; the registries' definitions have it. */

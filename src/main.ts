@@ -1,6 +1,10 @@
 #!/usr/bin/env -S node --max-semi-space-size=16 --external-memory-accounted-in-global-limit
 /** The command line's door: runs one command and leaves with its exit status. */
-import { runCommand } from './cli/commands.ts';
-import { processContext } from './cli/context.ts';
+import { enableCompileCache } from 'node:module';
+import { fileURLToPath } from 'node:url';
 
+// Beside the code, so that it is trusted as the code is; where that cannot be written to, starts only take longer.
+enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/plumbline', import.meta.url)));
+const { runCommand } = await import('./cli/commands.ts');
+const { processContext } = await import('./cli/context.ts');
 process.exit(await runCommand(process.argv.slice(2), processContext()));

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { test } from 'node:test';
-import { Type } from 'typebox';
 import { type Configurable, inspectConfig, loadConfig, schemaOfAgent } from '../src/config.ts';
 import { AgentError } from '../src/core/errors.ts';
+import { Type } from '../src/core/type.ts';
 
 const processors: Configurable[] = [
   { type: 'redact', kind: 'editor', summary: 'Edits.', config: Type.Object({}) },

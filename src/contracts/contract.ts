@@ -1,5 +1,6 @@
 /** The contract language as it is written: its schema. plan.ts says what it means. */
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../core/type.ts';
 import { exampleSchema } from './example.ts';
 
 const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()]);

@@ -1,5 +1,6 @@
 /** Examples within a contract: telemetry in a few words, and the states it must lead to. Their schema; src/cli/check runs them. */
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../core/type.ts';
 
 const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()]);
 const Values = Type.Record(Type.String(), Scalar, {

@@ -1,17 +1,32 @@
 /** What the agent itself says in OTLP: metric and log data of the OpenTelemetry SDK's shapes, serialised by its own transformer. */
+import { createRequire } from 'node:module';
 import type { HrTime } from '@opentelemetry/api';
-import { ValueType } from '@opentelemetry/api';
-import { ProtobufLogsSerializer, ProtobufMetricsSerializer } from '@opentelemetry/otlp-transformer';
-import { resourceFromAttributes } from '@opentelemetry/resources';
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
-import {
-  AggregationTemporality,
-  type DataPoint,
-  DataPointType,
-  type MetricData,
-  type ResourceMetrics,
-} from '@opentelemetry/sdk-metrics';
+import type { DataPoint, MetricData, ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import { AgentError } from './errors.ts';
+
+const require = createRequire(import.meta.url);
+
+interface Sdk {
+  transformer: typeof import('@opentelemetry/otlp-transformer');
+  resources: typeof import('@opentelemetry/resources');
+  metrics: typeof import('@opentelemetry/sdk-metrics');
+}
+
+let loaded: Sdk | null = null;
+
+/** Loaded with the first word that is said: workers, and an agent that has nothing to say, do without its 17 MB. */
+function sdk(): Sdk {
+  loaded ??= {
+    transformer: require('@opentelemetry/otlp-transformer') as Sdk['transformer'],
+    resources: require('@opentelemetry/resources') as Sdk['resources'],
+    metrics: require('@opentelemetry/sdk-metrics') as Sdk['metrics'],
+  };
+  return loaded;
+}
+
+/** ValueType of the API: 0 are integers. */
+const ValueType = { INT: 0, DOUBLE: 1 } as const;
 
 const SCOPE = { name: 'plumbline' };
 
@@ -52,14 +67,15 @@ export function serializeMetrics(
 ): Uint8Array {
   const times = { startTime: hrTime(startMs), endTime: hrTime(endMs) };
   const data: ResourceMetrics[] = resources.map(({ attributes, metrics }) => ({
-    resource: resourceFromAttributes(attributes),
+    resource: sdk().resources.resourceFromAttributes(attributes),
     scopeMetrics: [{ scope: SCOPE, metrics: metrics.map((metric) => metricData(metric, times)) }],
   }));
   // The serialiser takes one resource; requests laid end to end are one request.
-  return Buffer.concat(data.map((one) => bytesOf(ProtobufMetricsSerializer.serializeRequest(one))));
+  return Buffer.concat(data.map((one) => bytesOf(sdk().transformer.ProtobufMetricsSerializer.serializeRequest(one))));
 }
 
 function metricData(metric: Metric, times: { startTime: HrTime; endTime: HrTime }): MetricData {
+  const { AggregationTemporality, DataPointType } = sdk().metrics;
   const descriptor = {
     name: metric.name,
     unit: metric.unit,
@@ -112,12 +128,12 @@ export function serializeEvents(events: EventRecord[]): Uint8Array {
     eventName: event.name,
     severityNumber: event.severity,
     body: event.body,
-    resource: resourceFromAttributes(event.resource),
+    resource: sdk().resources.resourceFromAttributes(event.resource),
     instrumentationScope: SCOPE,
     attributes: event.attributes,
     droppedAttributesCount: 0,
   }));
-  return bytesOf(ProtobufLogsSerializer.serializeRequest(records));
+  return bytesOf(sdk().transformer.ProtobufLogsSerializer.serializeRequest(records));
 }
 
 function bytesOf(serialized: Uint8Array | undefined): Uint8Array {

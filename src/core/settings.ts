@@ -1,7 +1,8 @@
 /** The sections of agent.yaml that belong to no processor or sink: keys, defaults and descriptions. src/config.ts reads them from a file. */
-import { type Static, type TProperties, Type } from 'typebox';
+import type { Static, TProperties } from 'typebox';
 import { isLoopback, parseEndpoint } from './endpoint.ts';
 import type { SchemaFault } from './schema.ts';
+import { Type } from './type.ts';
 import { parseBytes } from './units.ts';
 
 const SEGMENT_MARGIN_BYTES = 1 << 20;

@@ -1,7 +1,8 @@
 /** The keys that every sink takes beside its own and beside `type`, `name` and `optional`, which src/config.ts adds. */
-import { type Static, type TObject, Type } from 'typebox';
+import type { Static, TObject } from 'typebox';
 import { STREAMS } from '../core/block.ts';
 import type { SinkDefinition } from '../core/component.ts';
+import { Type } from '../core/type.ts';
 import { parseBytes, parseDurationMs } from '../core/units.ts';
 
 const Stream = Type.Union(STREAMS.map((stream) => Type.Literal(stream)));

@@ -1,7 +1,7 @@
 /** A world for commands under test: what they print is kept, signals are sent by hand, the agent is a fake. */
 import { EventEmitter } from 'node:events';
-import { Type } from 'typebox';
 import type { Context, RunningAgent, Signal } from '../../src/cli/context.ts';
+import { Type } from '../../src/core/type.ts';
 
 export interface FakeWorld {
   context: Context;

@@ -1,7 +1,8 @@
 /** A sink without a destination, for tests of delivery: it answers as the test says and remembers what it was given. */
-import { Type } from 'typebox';
+
 import { Field, FRAME_HEADER_BYTES, payloadLength, readU64 } from '../../src/core/block.ts';
 import type { Batch, Encoder, SinkContext, SinkDefinition, WriteResult, Writer } from '../../src/core/component.ts';
+import { Type } from '../../src/core/type.ts';
 
 export interface Call {
   batch: Batch;

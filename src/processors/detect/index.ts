@@ -1,6 +1,7 @@
 /** `detect`: holds what was measured against the contracts every second; a change of state becomes an event. */
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { ContractMeasure } from '../../contracts/measure.ts';
+import { Type } from '../../core/type.ts';
 import { parseDurationMs } from '../../core/units.ts';
 import type { Measurer, ProcessorDefinition, Views } from '../processor.ts';
 import { createObserver, type Saved } from './observer.ts';

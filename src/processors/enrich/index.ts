@@ -1,6 +1,7 @@
 // HOT: once per resource, when configured. Bench: bench/micro/otlp/edit.bench.ts
 /** `enrich`: adds resource attributes that are not there yet; never overwrites what the service said. */
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../../core/type.ts';
 import { AttributeTable, readAttributes } from '../../otlp/attributes.ts';
 import { Reader } from '../../otlp/protobuf.ts';
 import { messageType } from '../../otlp/schema.ts';

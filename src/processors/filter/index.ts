@@ -1,8 +1,9 @@
 /** `filter`: keeps items out of the sampled stream by conditions as contracts have them. */
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { Conditions } from '../../contracts/contract.ts';
 import { createItems } from '../../contracts/items.ts';
 import { type Condition, compileConditions, matchesAll } from '../../contracts/match.ts';
+import { Type } from '../../core/type.ts';
 import { readLogRecord } from '../../otlp/logs.ts';
 import { readSpan } from '../../otlp/traces.ts';
 import { FILTERED, NO_OPINION, type ProcessorDefinition, type Selector, type Views } from '../processor.ts';

@@ -1,5 +1,6 @@
 /** `flag`: says when a service does what it has not done before; a hint for people and for sampling, never a page. */
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../../core/type.ts';
 import { parseDurationMs, parseShare } from '../../core/units.ts';
 import type { ProcessorDefinition } from '../processor.ts';
 import { WARM_UP_POINTS } from './detector.ts';

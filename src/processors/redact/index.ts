@@ -1,7 +1,8 @@
 // HOT: once per attribute, when configured. Bench: bench/micro/otlp/edit.bench.ts
 /** `redact`: masks, hashes or removes attributes by key, wherever they stand, before anything is written or measured. */
 import { createHash } from 'node:crypto';
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../../core/type.ts';
 import type { AttributeEdit } from '../../otlp/edit.ts';
 import { sameBytes } from '../../otlp/protobuf.ts';
 import type { Editor, ProcessorDefinition } from '../processor.ts';

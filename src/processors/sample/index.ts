@@ -1,7 +1,8 @@
 /** `sample`: decides with hindsight which traces and log records are forwarded, and writes down why and with which probability. */
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { Conditions } from '../../contracts/contract.ts';
 import type { ContractPlan } from '../../contracts/plan.ts';
+import { Type } from '../../core/type.ts';
 import { parseDurationMs } from '../../core/units.ts';
 import { messageType } from '../../otlp/schema.ts';
 import type { Addition, ProcessorDefinition, TraceTableHandle } from '../processor.ts';

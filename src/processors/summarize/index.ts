@@ -1,5 +1,6 @@
 /** `summarize`: calls, errors and durations by service and operation, log records by severity; from every item, before any sampling. */
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../../core/type.ts';
 import { parseDurationMs } from '../../core/units.ts';
 import type { ProcessorDefinition } from '../processor.ts';
 import { createMeasurer } from './measure.ts';

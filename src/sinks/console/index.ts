@@ -1,6 +1,7 @@
 /** The console sink: contract states and events as lines for people, on stdout. */
-import { Type } from 'typebox';
+
 import type { SinkDefinition } from '../../core/component.ts';
+import { Type } from '../../core/type.ts';
 import { createEncoder } from './encode.ts';
 
 export const console: SinkDefinition = {

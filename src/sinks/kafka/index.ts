@@ -1,6 +1,7 @@
 /** The kafka sink: each record one export request, or a piece of one; the client runs on a thread of its own. */
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import type { SinkDefinition } from '../../core/component.ts';
+import { Type } from '../../core/type.ts';
 import { createEncoder } from './encode.ts';
 
 const text = (description: string) => Type.String({ minLength: 1, description });

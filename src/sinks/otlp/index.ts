@@ -1,6 +1,7 @@
 /** The otlp sink: export requests over HTTP to another agent, a Collector or a backend. */
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import type { SinkDefinition } from '../../core/component.ts';
+import { Type } from '../../core/type.ts';
 import { createEncoder } from './encode.ts';
 
 const file = (description: string) => Type.String({ default: '', description });

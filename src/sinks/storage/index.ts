@@ -1,6 +1,7 @@
 /** The storage sink: files of whole export requests in a directory, complete and synced once they have their final name. */
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import type { SinkDefinition } from '../../core/component.ts';
+import { Type } from '../../core/type.ts';
 import { parseBytes, parseDurationMs } from '../../core/units.ts';
 import { createEncoder } from './encode.ts';
 
