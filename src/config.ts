@@ -16,6 +16,8 @@ export interface Configurable {
   summary: string;
   /** Every key beside `type`; for a sink those that all sinks take, too. */
   config: TObject;
+  /** Of sinks alone: what is wrong between keys, or null. */
+  fault?(config: unknown): string | null;
   /** Of processors alone: their place in the list. */
   kind?: 'editor' | 'observer' | 'selector';
 }
@@ -175,7 +177,11 @@ function readComponents<Config extends ProcessorConfig>(
     } else if (kind === 'processors' || leadsSomewhere(inspection, item, index)) {
       // The check has just filled in and held what the component's schema promises.
       const sound = check(inspection, compileSchema(schemaOf(kind, component)), item, [kind, index]);
-      if (sound) placed.push({ index, config: item as Config });
+      const fault = sound ? (component.fault?.(item) ?? null) : null;
+      if (fault !== null) {
+        const message = `${kind}[${index}] (${item.type}): ${fault}`;
+        add(inspection, { path: [kind, index], part: 'value', message });
+      } else if (sound) placed.push({ index, config: item as Config });
     }
   }
   return placed;

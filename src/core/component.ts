@@ -97,6 +97,10 @@ export interface SinkContext {
   log: Logger;
   /** Everything of the row up to and including `lastSequence` is safe. */
   confirm(row: Row, lastSequence: number): void;
+  /** A folder of the sink's own below agent.data_dir, for what has to outlive the process; it may not exist yet. */
+  directory: string;
+  /** Held data cannot get to where it is safe now; the writer goes on trying, and `confirm` says when it got there. */
+  fail(row: Row, error: string): void;
   /** Held data was lost (disk full, rename failed): read the row again from its cursor. */
   rewind(row: Row, error: string): void;
   now(): number;
@@ -110,6 +114,8 @@ export interface SinkDefinition extends ComponentWords {
   /** Bytes of frames the deliverer should collect into one batch, at most. */
   batchBytes: number;
   encoder(config: unknown): Encoder;
+  /** What is wrong between keys that are sound each, in words, or null. */
+  fault?(config: unknown): string | null;
   /** Loads the I/O half; never called in a worker. Must not wait for the destination: that is `write`'s business. */
   open(config: unknown, context: SinkContext): Promise<Writer>;
 }

@@ -83,7 +83,6 @@ async function bury(grave: Grave, frames: readonly number[], records: Buffer[], 
   const letter: Letter = { agent, sink, stream: row.stream, signal: row.signal, key: null, received_ms, ...words };
   await writeSafely(grave.directory, `${name}.json`, [Buffer.from(`${JSON.stringify(letter)}\n`)]);
   await writeSafely(grave.directory, `${name}.binpb`, records);
-  await syncDirectory(grave.directory);
 }
 
 async function writeSafely(directory: string, name: string, content: Buffer[]): Promise<void> {
@@ -97,7 +96,8 @@ async function writeSafely(directory: string, name: string, content: Buffer[]): 
   await rename(join(directory, `${name}.tmp`), join(directory, name));
 }
 
-async function syncDirectory(directory: string): Promise<void> {
+/** Makes the names in it safe, once for all letters of a batch. */
+export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r');
   try {
     await handle.sync();

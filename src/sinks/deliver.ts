@@ -37,6 +37,8 @@ export interface DeliveryOptions {
   timeoutMs: number;
   /** Batches of one row in flight; default: the definition's. */
   concurrency?: number;
+  /** The sink's own folder below agent.data_dir. */
+  directory: string;
   /** Directory of what the destination refuses for good; null drops it, counted. */
   deadLetter: string | null;
   telemetry: Telemetry;
@@ -78,7 +80,9 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     name: options.name,
     agent: options.agent,
     pool: options.pool,
+    directory: options.directory,
     log: options.log,
+    fail: (row, error) => find(row)?.fail(error),
     confirm: (row, lastSequence) => find(row)?.confirm(lastSequence),
     rewind: (row, error) => find(row)?.rewind(error),
     now: options.now,

@@ -4,7 +4,7 @@ import { type BlockPool, Field, readU64 } from '../core/block.ts';
 import type { Encoder, Output, Part, Row, WriteResult, Writer } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
 import { formatDuration } from '../core/units.ts';
-import { buryFrame, buryPart, buryPartial } from './dead_letter.ts';
+import { buryFrame, buryPart, buryPartial, syncDirectory } from './dead_letter.ts';
 import { createOutput, divide } from './divide.ts';
 import type { Lease } from './lease.ts';
 import { type EncodeTask, makeParts, type Parts } from './parts.ts';
@@ -23,7 +23,7 @@ export interface JobSettings {
 }
 
 /** Halves of one batch that are written before what is refused goes to the dead letters as it is: a destination may refuse everything. */
-const MOST_WRITES = 256;
+const MOST_WRITES = 128;
 
 /** Something for the dead letters, and how many of its items count. */
 type Dead = { reason: string; items: number } & ({ frame: number } | { parts: Part[]; isPartial: boolean });
@@ -150,6 +150,7 @@ export class Job {
         else if (dead.isPartial) await buryPartial(grave, dead.parts, this.#frames, dead.items, dead.reason);
         else for (const part of dead.parts) await buryPart(grave, part, this.#frames, dead.reason);
       }
+      await syncDirectory(deadLetter);
     }
     this.deadLettered = this.#dead.reduce((sum, { items }) => sum + items, 0);
     const { stream, signal } = this.#row;

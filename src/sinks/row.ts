@@ -122,6 +122,11 @@ export class DeliveryRow {
     this.#progress.confirm(lastSequence);
   }
 
+  /** What is held cannot get to where it is safe now. */
+  fail(error: string): void {
+    this.#failRow(error);
+  }
+
   rewind(error: string): void {
     this.#pauseMs = backoffMs(this.#settings.retry, this.#rewinds++);
     this.#failRow(error);

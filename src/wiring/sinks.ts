@@ -29,6 +29,7 @@ export function createDeliveries(ground: Ground, store: Store, workers: WorkerPo
     const delivery = createDelivery({
       ...settings,
       definition,
+      directory: `${config.agent.data_dir}/sinks/${sink.name}`,
       name: sink.name,
       agent: store.agent,
       config: sink,

@@ -67,6 +67,7 @@ export function createHarness(definition: SinkDefinition, section: object, chang
   const make = () =>
     createDelivery({
       definition,
+      directory: '/nowhere',
       name: definition.type,
       agent: AGENT,
       config,

@@ -1,5 +1,5 @@
 /** Names and disk operations of the storage sink: where a file goes, how it gets its final name safely, what may be deleted. */
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import type { Row } from '../../core/component.ts';
 
@@ -52,6 +52,16 @@ export async function list(directory: string): Promise<string[]> {
 
 export async function remove(path: string): Promise<void> {
   await rm(path, { force: true });
+}
+
+/** Removes a directory that holds nothing any more. */
+export async function removeIfEmpty(directory: string): Promise<void> {
+  try {
+    await rmdir(directory);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && (error.code === 'ENOTEMPTY' || error.code === 'EEXIST')))
+      throw error;
+  }
 }
 
 export interface FinishedFile {

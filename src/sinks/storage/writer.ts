@@ -5,9 +5,12 @@ import { messageOf } from '../../core/errors.ts';
 import { hourPath, list, publish, remove, rowDirectory, safeName } from './files.ts';
 import { type Compression, createOutput, type OutputFile } from './output.ts';
 import { Retention } from './retention.ts';
+import type { Uploads } from './uploads.ts';
 
 /** Bounds what the deliverer must remember of a file that is not finished. */
 const MOST_PIECES = 16_384;
+/** Finished files that may wait for a bucket that does not answer; the rest waits in the journal. */
+const MOST_WAITING = 4;
 
 export interface StorageSettings {
   directory: string;
@@ -20,21 +23,27 @@ export interface StorageSettings {
   retainMs: number;
 }
 
-export function createStorageWriter(settings: StorageSettings, context: SinkContext): Writer {
+/** `uploads`: where finished files go from `directory`, or null when they stay. */
+export function createStorageWriter(
+  settings: StorageSettings,
+  context: SinkContext,
+  uploads: Uploads | null = null,
+): Writer {
   const agent = safeName(context.agent);
   const retention = new Retention(settings.directory, settings, (name) => parseName(agent, name) !== null);
   const rows = new Map<string, RowFile>();
   const find = (row: Row) => {
     const key = `${row.stream}/${row.signal}`;
-    const found = rows.get(key) ?? new RowFile(row, agent, settings, context, retention);
+    const found = rows.get(key) ?? new RowFile(row, agent, settings, context, retention, uploads);
     rows.set(key, found);
     return found;
   };
   return {
     write: (batch) => find(batch.row).write(batch),
     resume: (row, firstSequence, receivedMs) => find(row).resume(firstSequence, receivedMs),
-    async close() {
+    async close(deadlineMs) {
       await Promise.all([...rows.values()].map((file) => file.close()));
+      await uploads?.close(deadlineMs - context.now());
     },
   };
 }
@@ -63,6 +72,7 @@ class RowFile {
   readonly #settings: StorageSettings;
   readonly #context: SinkContext;
   readonly #retention: Retention;
+  readonly #uploads: Uploads | null;
   readonly #directory: string;
   #open: OpenFile | null = null;
   #isSwept = false;
@@ -71,12 +81,20 @@ class RowFile {
   #generation = 0;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(row: Row, agent: string, settings: StorageSettings, context: SinkContext, retention: Retention) {
+  constructor(
+    row: Row,
+    agent: string,
+    settings: StorageSettings,
+    context: SinkContext,
+    retention: Retention,
+    uploads: Uploads | null,
+  ) {
     this.#row = row;
     this.#agent = agent;
     this.#settings = settings;
     this.#context = context;
     this.#retention = retention;
+    this.#uploads = uploads;
     this.#directory = rowDirectory(settings.directory, row);
   }
 
@@ -96,9 +114,12 @@ class RowFile {
   resume(firstSequence: number, receivedMs: number): Promise<number | null> {
     return this.#inTurn(async () => {
       await this.#sweep();
-      for (const name of await list(join(this.#directory, hourPath(receivedMs)))) {
+      const hour = join(this.#directory, hourPath(receivedMs));
+      for (const name of await list(hour)) {
         const found = parseName(this.#agent, name);
-        if (found?.first === firstSequence) return found.last;
+        if (found?.first !== firstSequence) continue;
+        await this.#uploads?.add(this.#row, join(hour, name));
+        return found.last;
       }
       return null;
     });
@@ -113,6 +134,9 @@ class RowFile {
     const last = batch.parts.at(-1) as Part;
     // Sent again because the answer came late: it is in the file.
     if (this.#open !== null && first.sequence <= this.#open.last) return { kind: 'held' };
+    if (this.#uploads !== null && this.#uploads.waiting(this.#row) >= MOST_WAITING) {
+      return { kind: 'retry', error: this.#uploads.error };
+    }
     const hour = hourPath(batch.receivedMs);
     if (this.#open !== null && this.#open.hour !== hour) await this.#finish(this.#open);
     this.#open ??= await this.#create(first.sequence, hour, batch.bytes);
@@ -122,7 +146,8 @@ class RowFile {
     file.pieces++;
     if (file.output.bytes < this.#settings.rotateBytes && file.pieces < MOST_PIECES) return { kind: 'held' };
     await this.#finish(file);
-    return { kind: 'delivered' };
+    // Confirmed by now, or when it was uploaded.
+    return { kind: 'held' };
   }
 
   async #create(first: number, hour: string, firstBytes: number): Promise<OpenFile> {
@@ -144,8 +169,14 @@ class RowFile {
     await publish(file.path, path, this.#syncedHour === file.hour ? join(path, '..') : this.#settings.directory);
     this.#syncedHour = file.hour;
     this.#open = null;
-    this.#context.confirm(this.#row, file.last);
-    await this.#retain(path, file.output.bytes);
+    const confirm = () => this.#context.confirm(this.#row, file.last);
+    if (this.#uploads === null) {
+      confirm();
+      await this.#retain(path, file.output.bytes);
+    } else {
+      // Given up only by a close: the cursor stands before the file, and the next start finds it.
+      this.#uploads.add(this.#row, path).then(confirm, () => {});
+    }
   }
 
   /** The file is safe whatever becomes of older ones. */

@@ -1,0 +1,117 @@
+/**
+ * Brings finished local files to a bucket, those of a row one after the other, without end. A file that was uploaded is emptied and stays
+ * for a while: after a crash its name says what needs no second upload. One that was not is found by its name, too, and uploaded then.
+ */
+import { stat, truncate } from 'node:fs/promises';
+import { dirname, relative, sep } from 'node:path';
+import type { Row } from '../../core/component.ts';
+import { AgentError, messageOf } from '../../core/errors.ts';
+import { backoffMs, type Retry, sleep } from '../retry.ts';
+import { findFinished, remove, removeIfEmpty, rowDirectory } from './files.ts';
+import type { Bucket } from './s3.ts';
+
+/** Names that stay, a row: cursors are saved every second, so that far fewer are ever asked for. */
+const MOST_NAMES = 64;
+
+interface RowUploads {
+  /** By path. */
+  waiting: Map<string, Promise<void>>;
+  last: Promise<void>;
+  /** Paths of emptied files, oldest first; null until the folder was read. */
+  names: string[] | null;
+}
+
+export class Uploads {
+  readonly #bucket: Bucket;
+  readonly #root: string;
+  readonly #prefix: string;
+  readonly #retry: Retry;
+  readonly #failed: (row: Row, error: string) => void;
+  readonly #rows = new Map<string, RowUploads>();
+  readonly #stop = new AbortController();
+  #error = 'earlier files wait for their upload';
+
+  /** `root`: what keys are relative to. `failed` is told of each attempt that failed. */
+  constructor(bucket: Bucket, root: string, prefix: string, retry: Retry, failed: (row: Row, error: string) => void) {
+    this.#bucket = bucket;
+    this.#root = root;
+    this.#prefix = prefix.replace(/^\/+|\/+$/g, '');
+    this.#retry = retry;
+    this.#failed = failed;
+  }
+
+  /** Files of the row that wait; `error` says why. */
+  waiting(row: Row): number {
+    return this.#find(row).waiting.size;
+  }
+
+  get error(): string {
+    return this.#error;
+  }
+
+  /** Resolves when the file lies in the bucket; at once when it is known to. Rejects when that was given up: the file is still there. */
+  add(row: Row, path: string): Promise<void> {
+    const of = this.#find(row);
+    const known = of.waiting.get(path);
+    if (known !== undefined) return known;
+    const uploaded = of.last.then(() => this.#upload(row, of, path)).finally(() => of.waiting.delete(path));
+    of.waiting.set(path, uploaded);
+    // Whoever comes next waits for the end, not for success.
+    of.last = uploaded.catch(() => {});
+    return uploaded;
+  }
+
+  /** Waits until all are uploaded, at most `withinMs`. */
+  async close(withinMs: number): Promise<void> {
+    const timer = setTimeout(() => this.#stop.abort(), Math.max(0, withinMs));
+    await Promise.all([...this.#rows.values()].map(({ last }) => last));
+    clearTimeout(timer);
+    this.#stop.abort();
+    this.#bucket.close();
+  }
+
+  #find({ stream, signal }: Row): RowUploads {
+    const key = `${stream}/${signal}`;
+    const found = this.#rows.get(key) ?? { waiting: new Map(), last: Promise.resolve(), names: null };
+    this.#rows.set(key, found);
+    return found;
+  }
+
+  async #upload(row: Row, of: RowUploads, path: string): Promise<void> {
+    const { signal } = this.#stop;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        if ((await stat(path)).size > 0) {
+          await this.#bucket.put(path, this.#keyOf(path), signal);
+          await truncate(path);
+        }
+        await this.#forgetOld(row, of, path);
+        return;
+      } catch (error) {
+        if (signal.aborted) break;
+        this.#error = messageOf(error);
+        this.#failed(row, this.#error);
+        await sleep(backoffMs(this.#retry, attempt), signal);
+      }
+    }
+    throw new AgentError('SINK_RETRY', 'stopped before its upload: the next start uploads it', { retryable: true });
+  }
+
+  #keyOf(path: string): string {
+    const name = relative(this.#root, path).replaceAll(sep, '/');
+    return this.#prefix === '' ? name : `${this.#prefix}/${name}`;
+  }
+
+  async #forgetOld(row: Row, of: RowUploads, path: string): Promise<void> {
+    if (of.names === null) {
+      // What earlier lives have left; this file is among it.
+      const found = await findFinished(rowDirectory(this.#root, row), (name) => /_\d+-\d+\./.test(name));
+      of.names = found.filter(({ bytes }) => bytes === 0).map((file) => file.path);
+    } else of.names.push(path);
+    while (of.names.length > MOST_NAMES) {
+      const oldest = of.names.shift() as string;
+      await remove(oldest);
+      await removeIfEmpty(dirname(oldest));
+    }
+  }
+}
