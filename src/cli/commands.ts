@@ -36,6 +36,11 @@ const COMMANDS: Record<string, Command> = {
     summary: 'hold recorded telemetry, or that of a command, against contracts; run their examples',
     load: async () => (await import('./check.ts')).check,
   },
+  redeliver: {
+    usage: 'redeliver [--config FILE] [--set a.b=c]... [--sink NAME] [--within 1m] [--partial]',
+    summary: 'send dead letters again; --partial also those of which a part was taken, which then comes twice',
+    load: async () => (await import('./redeliver.ts')).redeliver,
+  },
   schema: {
     usage: 'schema [--contract] [--output FILE]',
     summary: 'print the JSON Schema of agent.yaml, or of a contract',

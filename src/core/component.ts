@@ -114,6 +114,8 @@ export interface SinkDefinition extends ComponentWords {
   /** Bytes of frames the deliverer should collect into one batch, at most. */
   batchBytes: number;
   encoder(config: unknown): Encoder;
+  /** It writes files named after the agent, and takes those it finds for its own: two writers must not have one name. */
+  namesFiles?: boolean;
   /** What is wrong between keys that are sound each, in words, or null. */
   fault?(config: unknown): string | null;
   /** Loads the I/O half; never called in a worker. Must not wait for the destination: that is `write`'s business. */

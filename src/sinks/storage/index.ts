@@ -83,6 +83,7 @@ export const storage: SinkDefinition = {
   summary: 'Writes files of OTLP requests to a directory or an S3 bucket.',
   config: Config,
   subscribe: 'list',
+  namesFiles: true,
   concurrency: 1,
   // Each batch waits for the one before it, so at full load they have to be large.
   batchBytes: 4 << 20,

@@ -1,0 +1,150 @@
+/** Sends the dead letters of one sink again, each as what it was: same row, same sequence. What arrives is removed, what does not stays. */
+import { pino } from 'pino';
+import type { BlockPool } from '../core/block.ts';
+import type { Encoder, Part, Row, SinkContext, SinkDefinition, WriteResult, Writer } from '../core/component.ts';
+import { messageOf } from '../core/errors.ts';
+import { createOutput } from './divide.ts';
+import { Job, type JobSettings } from './job.ts';
+import { Lease } from './lease.ts';
+import { type BuriedLetter, loadFrames, readLetters, removeLetter, versionOf } from './letters.ts';
+import { backoffMs, type Retry, sleep } from './retry.ts';
+
+export interface RedeliverOptions {
+  definition: SinkDefinition;
+  name: string;
+  /** The sink's validated section of agent.yaml. */
+  config: unknown;
+  pool: BlockPool;
+  /** Of the dead letters, and the sink's own folder. */
+  deadLetter: string;
+  directory: string;
+  retry: Retry;
+  timeoutMs: number;
+  /** Until when (Unix milliseconds) a destination that does not take them is asked again. */
+  deadlineMs: number;
+  /** Also requests of which the destination took a part: that part arrives twice. */
+  partial: boolean;
+  now(): number;
+}
+
+export interface Redelivered {
+  letters: number;
+  items: number;
+  /** Letters that stay because most of them was taken the first time. */
+  partial: number;
+  /** `FILE: why`, one for each letter that stays. */
+  left: string[];
+}
+
+export async function redeliver(options: RedeliverOptions): Promise<Redelivered> {
+  const { letters, faults } = await readLetters(options.deadLetter);
+  const result: Redelivered = { letters: 0, items: 0, partial: 0, left: faults };
+  for (const [agent, own] of Map.groupBy(letters, ({ said }) => said.agent)) {
+    const wanted = own.filter(({ said }) => options.partial || said.rejected === undefined);
+    result.partial += own.length - wanted.length;
+    if (wanted.length > 0) await sendAll(options, agent, wanted, result);
+  }
+  return result;
+}
+
+async function sendAll(options: RedeliverOptions, agent: string, letters: BuriedLetter[], result: Redelivered) {
+  const { definition, config, now } = options;
+  const arrived = (letter: BuriedLetter) => {
+    result.letters++;
+    result.items += letter.said.items;
+    return removeLetter(letter);
+  };
+  let lost: string | null = null;
+  const context: SinkContext = {
+    ...options,
+    // A sink that holds files takes those of its name for its own, and a running agent has some of them open.
+    agent: definition.namesFiles ? `${agent}.redelivered` : agent,
+    log: pino({ level: 'silent' }),
+    confirm: () => {},
+    fail: () => {},
+    rewind: (_row, error) => {
+      lost = error;
+    },
+  };
+  const writer = await definition.open(config, context);
+  const held: BuriedLetter[] = [];
+  for (const letter of letters) {
+    try {
+      const before = await versionOf(letter);
+      const answer = await send(options, agent, writer, letter);
+      if (answer.kind === 'retry') result.left.push(`${letter.path}: ${answer.error}`);
+      else if ((await versionOf(letter)) !== before) result.left.push(`${letter.path}: refused again`);
+      else if (answer.kind === 'held') held.push(letter);
+      else await arrived(letter);
+    } catch (error) {
+      result.left.push(`${letter.path}: ${messageOf(error)}`);
+    }
+  }
+  await writer.close(Math.max(options.deadlineMs, now() + options.timeoutMs));
+  for (const letter of held) {
+    if (lost === null) await arrived(letter);
+    else result.left.push(`${letter.path}: ${lost}`);
+  }
+}
+
+async function send(
+  options: RedeliverOptions,
+  agent: string,
+  writer: Writer,
+  letter: BuriedLetter,
+): Promise<WriteResult> {
+  const { pool, retry, now } = options;
+  const { block, frames } = await loadFrames(pool, letter);
+  const lease = new Lease(() => pool.release(block));
+  const row: Row = { stream: letter.said.stream, signal: letter.said.signal };
+  const job = new Job(jobSettings(options, agent, letter), writer, row, frames, lease, () => {});
+  try {
+    for (let attempt = 0; ; attempt++) {
+      const answer = await job.attempt();
+      const waitMs = answer.kind === 'retry' ? Math.max(answer.afterMs ?? 0, backoffMs(retry, attempt)) : 0;
+      if (answer.kind !== 'retry' || now() + waitMs > options.deadlineMs) return answer;
+      await sleep(waitMs, new AbortController().signal);
+    }
+  } finally {
+    lease.done();
+  }
+}
+
+function jobSettings(options: RedeliverOptions, agent: string, letter: BuriedLetter): JobSettings {
+  const encoder = options.definition.encoder(options.config);
+  const named: Encoder = {
+    direct(pool, frame) {
+      const part = encoder.direct(pool, frame);
+      return part === null ? null : nameOf(letter, part, null);
+    },
+    encode: (...args) => {
+      const parts = encoder.encode(...args);
+      return parts.map((part, i) => nameOf(letter, part, parts.length > 1 ? i + 1 : null));
+    },
+  };
+  return {
+    ...options,
+    agent,
+    encoder: named,
+    encode: async (frames, stream, signal) => {
+      const releases: (() => void)[] = [];
+      const release = () => {
+        for (const one of releases) one();
+      };
+      try {
+        const out = createOutput(options.pool, (one) => releases.push(one));
+        return { parts: named.encode(options.pool, frames, stream, signal, out), release };
+      } catch (error) {
+        release();
+        throw error;
+      }
+    },
+    log: pino({ level: 'silent' }),
+  };
+}
+
+/** A piece keeps its number; cut again, it gets others below it. */
+function nameOf({ part, division, said }: BuriedLetter, made: Part, index: number | null): Part {
+  if (part === 0) return made;
+  return { ...made, part, division: division + (index === null ? '' : `.${index}`), key: said.key ?? made.key };
+}
