@@ -1,7 +1,7 @@
 /** Reads dead letters back: what each says of itself, and its requests as frames. dead_letter.ts writes them, redeliver.ts sends them. */
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import {
   type BlockPool,
   copyInto,
@@ -15,6 +15,7 @@ import {
 } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { compileSchema } from '../core/schema.ts';
+import { Type } from '../core/type.ts';
 import { splitRequest } from '../otlp/split.ts';
 
 const Said = Type.Object(
