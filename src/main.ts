@@ -7,4 +7,6 @@ import { fileURLToPath } from 'node:url';
 enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/plumbline', import.meta.url)));
 const { runCommand } = await import('./cli/commands.ts');
 const { processContext } = await import('./cli/context.ts');
-process.exit(await runCommand(process.argv.slice(2), processContext()));
+const status = await runCommand(process.argv.slice(2), processContext());
+// Not before what was said is written: into a pipe that takes a while.
+process.stdout.write('', () => process.exit(status));

@@ -6,6 +6,7 @@ import type { Type as TypeBox } from 'typebox';
 
 type Builder = Pick<
   typeof TypeBox,
+  | 'Null'
   | 'String'
   | 'Number'
   | 'Integer'
@@ -26,6 +27,7 @@ type Options = Schema | undefined;
 const optional = new WeakSet<Schema>();
 
 const made = {
+  Null: (options: Options) => ({ type: 'null', ...options }),
   String: (options: Options) => ({ type: 'string', ...options }),
   Number: (options: Options) => ({ type: 'number', ...options }),
   Integer: (options: Options) => ({ type: 'integer', ...options }),

@@ -17,6 +17,7 @@ function sample(type: typeof Type) {
     later: type.Optional(name),
     all: type.Optional(type.Object({ on: type.Optional(type.Boolean()) })),
     none: type.Object({}),
+    nothing: type.Null(),
     list: type.Array(inner, { maxItems: 3 }),
     kind: type.Union(
       [type.Literal('a'), type.Literal('b', { description: 'b' }), type.Literal(3), type.Literal(true)],
