@@ -1,6 +1,7 @@
 /** The composition root: builds every part from the configuration, starts them in order, stops them in reverse. The only place that wires. */
 import type { Logger } from 'pino';
 import type { AgentConfig } from './config.ts';
+import type { ContractPlan } from './contracts/plan.ts';
 import { type ContractCache, readContracts } from './contracts/read.ts';
 import { BlockPool } from './core/block.ts';
 import { AgentError } from './core/errors.ts';
@@ -15,6 +16,7 @@ import type { StatusServer } from './status/server.ts';
 import { serveStatus } from './status/wire.ts';
 import { type Ground, millisecondsOf, sampleOf } from './wiring/ground.ts';
 import { serveIngest } from './wiring/ingest.ts';
+import { LookBacks } from './wiring/lookBacks.ts';
 import { type ConfigFile, Reload } from './wiring/reload.ts';
 import { Retention } from './wiring/retention.ts';
 import { createDeliveries, type Running } from './wiring/sinks.ts';
@@ -82,6 +84,7 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
   let restored: Observers | null = null;
   // The registry's type says nothing of what one observer can tell beyond the others.
   const detect = () => (restored?.byType('detect') ?? null) as DetectObserver | null;
+  const lookBacks = new LookBacks(ground, store, traces);
   const context = {
     pool: ground.pool,
     agent: store.agent,
@@ -89,12 +92,14 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
     traces,
     flagged: new Map<number, number>(),
     breaches: new Map<number, Breach[]>(),
-    onBreach: () => undefined,
+    onBreach: (plan: ContractPlan, breachMs: number) => {
+      if (selection !== null) lookBacks.ask(plan, breachMs);
+    },
     contractValues: () => valuesOf(detect()),
     telemetry,
     log,
   };
-  const selection = await prepareSelection(ground, store, workers, sample, traces);
+  const selection = await prepareSelection(ground, store, workers, sample, traces, lookBacks);
   const observers = await restoreObservers(ground, store, workers, context, policy);
   restored = observers;
   const intake = createIntake(ground, store, workers, observers);
@@ -108,6 +113,7 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
     () => retention.enforce(),
   );
   selection?.selection.start(() => intake.oldestInFlightMs);
+  if (selection !== null) lookBacks.start((wanted) => selection.selection.recall(wanted));
   for (const { delivery } of deliveries) delivery.start();
   const reload = new Reload(ground, source, cache, (next, plans) => {
     const placed = configuredProcessors(next);

@@ -112,7 +112,7 @@ export function createWorld(options: WorldOptions = {}): World {
   const walk = new ItemWalk();
   const chooser = new ItemChooser(parts.views, parts.selectors);
   const observeTask: ObserveTask = { kind: 'observe', frames, receivedMs: NOW_MS, measureOnly: false };
-  const selectTask: SelectTask = { kind: 'select', frames, from: [0, 0, 0] };
+  const selectTask: SelectTask = { kind: 'select', frames, from: [0, 0, 0], decided: [] };
   const world: World = {
     pool,
     parts,

@@ -11,6 +11,9 @@ interface Wanted {
   text: Buffer;
 }
 
+/** How a contract names the resources it is about. */
+export type Whose = Pick<ContractPlan, 'service' | 'namespace' | 'environment' | 'serviceVersion'>;
+
 interface Entry<Of> {
   name: Buffer;
   wanted: Wanted[];
@@ -29,7 +32,7 @@ export class ServiceTable<Of> {
     this.#reader = reader;
   }
 
-  add(plan: ContractPlan, contract: Of): void {
+  add(plan: Whose, contract: Of): void {
     const name = Buffer.from(plan.service);
     const hash = hashBytes(name, 0, name.length, HASH_SEED);
     const sharing = this.#byName.get(hash) ?? [];
@@ -66,7 +69,7 @@ export class ServiceTable<Of> {
   }
 }
 
-function wantedBy({ namespace, environment, serviceVersion }: ContractPlan): Wanted[] {
+function wantedBy({ namespace, environment, serviceVersion }: Whose): Wanted[] {
   const pairs: [string[], string | null][] = [
     [['service.namespace'], namespace],
     [ENVIRONMENT, environment],

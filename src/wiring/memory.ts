@@ -8,18 +8,21 @@
 import type { Logger } from 'pino';
 import type { BlockPool, Signal } from '../core/block.ts';
 import type { CursorRow, Row } from '../core/component.ts';
-import { AgentError, messageOf } from '../core/errors.ts';
+import { messageOf } from '../core/errors.ts';
 import { saveCheckpoint } from '../journal/checkpoint.ts';
 import type { CursorTable } from '../journal/cursors.ts';
 import type { Hold } from '../journal/holds.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { Reserve } from '../journal/reserve.ts';
+import type { Emission } from '../processors/processor.ts';
 import type { Observers, Spoken } from '../worker/observers.ts';
 import type { SelectionProgress } from '../worker/selection.ts';
 import { CHECKPOINT, type SavedCheckpoint } from './checkpoint.ts';
 import { freshCursor, freshProgress } from './fresh.ts';
 import { type Loss, lossEmission } from './loss.ts';
+import { Moments } from './moments.ts';
 import { Unsaid } from './unsaid.ts';
+import { withReserve } from './withReserve.ts';
 
 const TICK_MS = 100;
 const TICKS_PER_SAVE = 10;
@@ -30,8 +33,8 @@ const BYTES_PER_CHECKPOINT = 128 << 20;
 const TRACE_MEMORY_MS = 60_000;
 /** Nor are they worth more than a second or two of a start. */
 const MOST_REBUILD_BYTES = 256 << 20;
-/** Seconds for which it is known where the journal stood. */
-const MOST_MOMENTS = 4096;
+/** A look-back begins some seconds after the breach. */
+const LOOK_BACK_MARGIN_MS = 15_000;
 /** Beyond this share of the intake journal's quota only what somebody still has to read is kept. */
 const PRESSED_SHARE = 0.5;
 
@@ -65,7 +68,8 @@ export class Memory {
   #oldestInFlightMs: () => number = () => Infinity;
   /** Below these, the last checkpoint needs nothing. */
   #checkpointed: { intake: number; derived: number };
-  #moments: { ms: number; sequence: number }[] = [];
+  readonly #moments = new Moments();
+  #isOwed = false;
   #pressed = false;
   #ticks = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -80,9 +84,11 @@ export class Memory {
     const saved = table.value('rejected') as Record<Signal, number> | undefined;
     this.rejected = saved ?? { traces: 0, metrics: 0, logs: 0 };
     this.#checkpointed = { intake: intake.first, derived: derived.first };
-    this.#keep('look_back', () =>
-      this.#isPressed() ? intake.head : this.sequenceAt(options.now() - options.lookBackMs),
-    );
+    const backMs = options.lookBackMs === 0 ? 0 : options.lookBackMs + LOOK_BACK_MARGIN_MS;
+    this.#keep('look_back', () => (this.#isPressed() ? intake.head : this.sequenceAt(options.now() - backMs)));
+    // What was kept of that time: a look-back must not add it again.
+    const ofDerived = () => (this.#isPressed() ? derived.head : this.since(options.now() - backMs).derived);
+    this.#keep('look_back', ofDerived, derived);
     this.#keep('checkpoint', () => this.#checkpointed.intake);
     this.#keep('checkpoint', () => this.#checkpointed.derived, derived);
   }
@@ -130,9 +136,8 @@ export class Memory {
 
   /** Removes rows of sinks that are configured no longer; returns them. */
   forgetOthers(keys: ReadonlySet<string>): [string, CursorRow][] {
-    const { table } = this.#options;
-    const gone = [...table.rows()].filter(([key]) => !keys.has(key));
-    for (const [key] of gone) table.delete(key);
+    const gone = [...this.#options.table.rows()].filter(([key]) => !keys.has(key));
+    for (const [key] of gone) this.#options.table.delete(key);
     return gone;
   }
 
@@ -146,7 +151,7 @@ export class Memory {
     const { agent, now, log } = this.#options;
     if (loss.items === 0) return;
     log.error({ ...loss }, 'items lost');
-    this.unsaid.add({ emission: lossEmission(loss, agent, now()), covers: 0, processor: -1 });
+    this.tell(lossEmission(loss, agent, now()));
   }
 
   /** `enforce` is called every second, before the cursors are saved. */
@@ -170,8 +175,7 @@ export class Memory {
     const { now, intake } = this.#options;
     this.#ticks++;
     if (this.#ticks % TICKS_PER_SAVE === 0) {
-      this.#moments.push({ ms: now(), sequence: intake.head });
-      if (this.#moments.length > MOST_MOMENTS) this.#moments.shift();
+      this.#moments.add({ ms: now(), sequence: intake.head, derived: this.#options.derived.head });
     }
     if (this.#observers !== null) this.speak(this.#observers, Math.min(now(), this.#oldestInFlightMs()), false);
     // Its own number: by the time its turn comes the next tick may have been.
@@ -207,12 +211,19 @@ export class Memory {
   async checkpoint(): Promise<void> {
     const { directory, derived } = this.#options;
     if (this.#observers === null) return;
+    // What a breach has asked for is remembered no later than the breach.
+    while (this.#isOwed) {
+      this.#isOwed = false;
+      await withReserve(this.#options.reserve, () => this.#options.table.save());
+    }
     const saved: SavedCheckpoint = {
       observers: this.#observers.save(),
       unsaid: this.unsaid.save(),
       derivedHead: derived.head,
     };
-    await this.#withReserve(() => saveCheckpoint(directory, CHECKPOINT, Buffer.from(JSON.stringify(saved))));
+    await withReserve(this.#options.reserve, () =>
+      saveCheckpoint(directory, CHECKPOINT, Buffer.from(JSON.stringify(saved))),
+    );
     this.#checkpointed = { intake: saved.observers.position, derived: saved.derivedHead };
   }
 
@@ -226,25 +237,40 @@ export class Memory {
     if (this.#progress !== null) table.setValue('selection', structuredClone(this.#progress));
     // Asked before the save: what moves meanwhile is not durable.
     const positions = this.#holds.map(({ position }) => position());
-    await this.#withReserve(() => table.save());
+    await withReserve(this.#options.reserve, () => table.save());
     for (const [i, { hold }] of this.#holds.entries()) hold.advance(positions[i] as number);
   }
 
-  /** On a full disk the reserve makes room once. */
-  async #withReserve(save: () => Promise<void>): Promise<void> {
-    try {
-      await save();
-    } catch (error) {
-      if (!isFull(error) || !(await this.#options.reserve.giveUp())) throw error;
-      await save();
-    }
+  /**
+   * Sequences at which the journals stood then or before; `coveredMs`: from when on both still hold everything, which is later when
+   * something of it has been recycled.
+   */
+  since(ms: number): { intake: number; derived: number; coveredMs: number } {
+    const { intake, derived } = this.#options;
+    const moment = this.#moments.before(ms);
+    // Below the first sequence of all nothing was recycled.
+    const covered = ({ first, oldestMs }: Journal, from: number) => (first <= Math.max(1, from) ? ms : oldestMs);
+    return {
+      intake: Math.max(moment?.sequence ?? 0, intake.first),
+      derived: Math.max(moment?.derived ?? 0, derived.first),
+      coveredMs: Math.max(ms, covered(intake, moment?.sequence ?? 0), covered(derived, moment?.derived ?? 0)),
+    };
+  }
+
+  /** A value of the table has to be safe before the next checkpoint is. */
+  owe(name: string, value: unknown): void {
+    this.#options.table.setValue(name, value);
+    this.#isOwed = true;
+  }
+
+  /** An event of the agent's own. */
+  tell(emission: Emission): void {
+    this.unsaid.add({ emission, covers: 0, processor: -1 });
   }
 
   /** The intake sequence at which the journal stood then; its first when that is not known. */
   sequenceAt(ms: number): number {
-    const later = this.#moments.findIndex((moment) => moment.ms > ms);
-    const before = later < 0 ? this.#moments.at(-1) : this.#moments[later - 1];
-    return before?.sequence ?? this.#options.intake.first;
+    return this.#moments.before(ms)?.sequence ?? this.#options.intake.first;
   }
 
   #rebuildFrom(): number {
@@ -253,7 +279,7 @@ export class Memory {
     if (this.#progress === null) return intake.head;
     const next = Math.min(...this.#progress.next);
     if (this.#isPressed()) return next;
-    const moment = this.#moments.findLast(({ sequence }) => sequence <= next);
+    const moment = this.#moments.at(next);
     if (moment === undefined) return Math.min(this.savedRebuildFrom, next);
     const wanted = this.sequenceAt(moment.ms - waitMs - TRACE_MEMORY_MS);
     if (intake.bytesFrom(wanted) <= MOST_REBUILD_BYTES) return wanted;
@@ -271,9 +297,4 @@ export class Memory {
     const { error } = await this.unsaid.say();
     if (error !== null) this.#options.log.warn(`left for the next start: ${messageOf(error)}`);
   }
-}
-
-function isFull(error: unknown): boolean {
-  if (error instanceof AgentError) return error.code === 'JOURNAL_FULL';
-  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
 }

@@ -14,6 +14,7 @@ import { findTold, measureAgain, restoreProgress } from '../worker/restore.ts';
 import { Selection, type SelectionProgress } from '../worker/selection.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import type { Ground } from './ground.ts';
+import type { LookBacks } from './lookBacks.ts';
 import type { Store } from './store.ts';
 import { newerFlushes } from './unsaid.ts';
 
@@ -24,6 +25,7 @@ export async function prepareSelection(
   workers: WorkerPool,
   sample: SampleConfig | undefined,
   traces: TraceTableHandle | null,
+  lookBacks: LookBacks,
 ) {
   const { config, pool, log, now } = ground;
   const { intake, derived, memory } = store;
@@ -50,6 +52,7 @@ export async function prepareSelection(
     moved: (from) => intake.moved(from),
     append: (region) => derived.append(region),
     now,
+    lookBacks: lookBacks.options,
     onError: (message) => log.warn(`selection waits: ${message}`),
     onLoss(signal, items, poison) {
       memory.lose({ cause: poison === null ? 'damaged' : 'poison', sink: null, stream: 'sampled', signal, items });

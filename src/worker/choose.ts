@@ -16,6 +16,11 @@ const MOST_STATE_BYTES = 900;
 /** Threshold and randomness of a log record, with tags, lengths and the growth of lengths around them. */
 const MOST_THRESHOLD_BYTES = 104;
 
+interface Decided {
+  begin(): void;
+  has(envelope: Envelope): boolean;
+}
+
 /** Chooses among one frame's items; counts what it drops. */
 export class ItemChooser implements Chooser {
   filtered = 0;
@@ -28,6 +33,7 @@ export class ItemChooser implements Chooser {
   readonly #logTail: LogTail;
   #isLogs = false;
   #hasTraceState = false;
+  #decided: Decided | null = null;
   /** Tail of each kept item, in order; a count of its own, because setting the length would drop the array's memory. */
   readonly #chosen: (Tail | null)[] = [];
   /** Of each kept log record whose randomness was made from it: high and low half, else -1. */
@@ -45,7 +51,10 @@ export class ItemChooser implements Chooser {
     this.mostGain = MOST_THRESHOLD_BYTES + mostReasonBytes(selectors);
   }
 
-  begin(isLogs: boolean, hasTraceState: boolean, receivedMs: number): void {
+  /** `decided`: services of which a look-back has decided this frame already. */
+  begin(isLogs: boolean, hasTraceState: boolean, receivedMs: number, decided: Decided | null = null): void {
+    this.#decided = decided;
+    decided?.begin();
     this.#isLogs = isLogs;
     this.#hasTraceState = hasTraceState;
     this.#chosenCount = 0;
@@ -53,24 +62,33 @@ export class ItemChooser implements Chooser {
   }
 
   choose(reader: Reader, at: number, end: number, envelope: Envelope): number {
+    let isAsked = false;
     for (let s = 0; s < this.#selectors.length; s++) {
       const selector = this.#selectors[s]!;
       const verdict = this.#isLogs ? selector.log(at, end, envelope) : selector.span(at, end, envelope);
-      if (verdict >= 0) {
-        const tail = this.#tails.of(s, verdict, selector.threshold);
-        return this.#isLogs ? this.#keepLog(selector, tail) : this.#keepSpan(tail, reader, at, end);
-      }
       if (verdict === NO_OPINION) continue;
-      if (verdict === FILTERED) this.filtered++;
-      else this.sampledOut++;
-      return DROP;
+      if (verdict === FILTERED) {
+        this.filtered++;
+        return DROP;
+      }
+      isAsked = true;
+      if (verdict < 0 || this.#decided?.has(envelope) === true) break;
+      return this.keep(this.#tails.of(s, verdict, selector.threshold), selector.randomness, reader, at, end);
     }
-    this.#chosen[this.#chosenCount++] = null;
-    return 0;
+    if (!isAsked) {
+      this.#chosen[this.#chosenCount++] = null;
+      return 0;
+    }
+    this.sampledOut++;
+    return DROP;
   }
 
-  /** The record has been read by its selector. */
-  #keepLog({ randomness }: Selector, tail: Tail): number {
+  /** Notes what the item between `at` and `end` gets; returns what it grows by. A log record has been read by then. */
+  keep(tail: Tail, randomness: Bits56 | null, reader: Reader, at: number, end: number): number {
+    return this.#isLogs ? this.#keepLog(tail, randomness) : this.#keepSpan(tail, reader, at, end);
+  }
+
+  #keepLog(tail: Tail, randomness: Bits56 | null): number {
     const index = this.#chosenCount++;
     this.#chosen[index] = tail;
     this.#randomness[index * 2] = randomness === null ? -1 : randomness.high;

@@ -39,10 +39,10 @@ export class Pending {
     this.bytes = 0;
   }
 
-  /** Appends one frame for each signal; then, and only then, `progress` moves to `covers` and everything here is forgotten. */
+  /** Appends one frame for each signal; then, and only then, `progress` moves to `covers` (by signal index) and everything here is forgotten. */
   async flush(
     progress: SelectionProgress,
-    covers: number,
+    covers: readonly number[],
     nowMs: number,
     append: (region: { first: number; end: number }) => Promise<void>,
   ): Promise<void> {
@@ -55,7 +55,7 @@ export class Pending {
     const frames = kept.filter((parts) => parts.length > 0);
     if (frames.length > 0) await this.#append(frames, covers, filtered, nowMs, append);
     for (let i = 0; i < SIGNALS.length; i++) {
-      progress.next[i] = covers;
+      progress.next[i] = covers[i] as number;
       progress.filtered[i] = filtered[i] as number;
       progress.sampledOut[i] = sampledOut[i] as number;
       progress.damaged[i] = damaged[i] as number;
@@ -70,7 +70,7 @@ export class Pending {
 
   async #append(
     frames: Selected[][],
-    covers: number,
+    covers: readonly number[],
     filtered: readonly number[],
     nowMs: number,
     append: (region: { first: number; end: number }) => Promise<void>,
@@ -93,7 +93,7 @@ export class Pending {
   #writeFrame(
     at: number,
     parts: readonly Selected[],
-    covers: number,
+    covers: readonly number[],
     filtered: readonly number[],
     nowMs: number,
   ): number {
@@ -108,8 +108,9 @@ export class Pending {
     };
     set(Field.items, itemsOf(parts));
     set(Field.serviceKey, parts.every((part) => part.serviceKey === first.serviceKey) ? first.serviceKey : 0);
-    writeU64(blocks, at + Field.covers, covers);
-    writeU64(blocks, at + Field.filtered, filtered[SIGNALS.indexOf(first.signal)] as number);
+    const signal = SIGNALS.indexOf(first.signal);
+    writeU64(blocks, at + Field.covers, covers[signal] as number);
+    writeU64(blocks, at + Field.filtered, filtered[signal] as number);
     sealPayload(blocks, at);
     return at + frameSpan(bytes);
   }

@@ -208,3 +208,8 @@ export class WorkerPool {
     await this.#piscina.destroy();
   }
 }
+
+/** A worker died on a task or threw: what it was given may be the reason. */
+export function isDeadly(error: unknown): boolean {
+  return error instanceof AgentError && error.code === 'WORKER_DIED';
+}

@@ -112,7 +112,12 @@ export async function restoreProgress(
   derived: { covers: number[]; filtered: number[]; total: number[] },
 ): Promise<SelectionProgress> {
   const progress = structuredClone(saved);
-  const behind = SIGNALS.map((_, i) => (derived.covers[i] as number) > (saved.next[i] as number));
+  // A look-back adds frames without moving on.
+  const behind = SIGNALS.map(
+    (_, i) =>
+      (derived.covers[i] as number) > (saved.next[i] as number) ||
+      (derived.total[i] as number) > (saved.kept[i] as number),
+  );
   if (!behind.includes(true)) return progress;
   const seen = SIGNALS.map(() => 0);
   const lost = SIGNALS.map(() => 0);
@@ -131,10 +136,10 @@ export async function restoreProgress(
   SIGNALS.forEach((_, i) => {
     if (!behind[i]) return;
     const kept = (derived.total[i] as number) - (saved.kept[i] as number);
-    const filtered = (derived.filtered[i] as number) - (saved.filtered[i] as number);
-    progress.next[i] = derived.covers[i] as number;
+    const filtered = Math.max(0, (derived.filtered[i] as number) - (saved.filtered[i] as number));
+    progress.next[i] = Math.max(saved.next[i] as number, derived.covers[i] as number);
     progress.kept[i] = derived.total[i] as number;
-    progress.filtered[i] = derived.filtered[i] as number;
+    progress.filtered[i] = (saved.filtered[i] as number) + filtered;
     progress.damaged[i] = (saved.damaged[i] as number) + (lost[i] as number);
     progress.sampledOut[i] = (saved.sampledOut[i] as number) + (seen[i] as number) - kept - filtered;
   });

@@ -4,10 +4,10 @@ import { Field, Flag, FRAME_HEADER_BYTES, payloadLength, readU64, SIGNALS } from
 import { copyRange } from '../otlp/protobuf.ts';
 import type { ItemChooser } from './choose.ts';
 import type { Parts } from './parts.ts';
+import { decidedAt } from './serviceItems.ts';
 import type { Selected, SelectResult, SelectTask } from './tasks.ts';
 
 const METRICS = SIGNALS.indexOf('metrics');
-const LOGS = SIGNALS.indexOf('logs');
 
 export function select(parts: Parts, chooser: ItemChooser, task: SelectTask): SelectResult {
   const filtered = [0, 0, 0];
@@ -22,10 +22,7 @@ export function select(parts: Parts, chooser: ItemChooser, task: SelectTask): Se
     for (let i = 0; i < task.frames.length; i++) {
       const at = task.frames[i]!;
       if (!isWanted(parts, at, signal, task)) continue;
-      to =
-        signal === METRICS
-          ? passFrame(parts, at, to, result)
-          : cutFrame(parts, chooser, at, to, result, signal === LOGS);
+      to = signal === METRICS ? passFrame(parts, at, to, result) : cutFrame(parts, chooser, at, to, result, task);
     }
     filtered[signal] = chooser.filtered;
     sampledOut[signal] = chooser.sampledOut;
@@ -58,13 +55,14 @@ function cutFrame(
   at: number,
   to: number,
   result: Selected,
-  isLogs: boolean,
+  task: SelectTask,
 ): number {
   const { pool, reader, envelope } = parts.views;
   const from = at + FRAME_HEADER_BYTES;
   const end = from + payloadLength(pool, at);
   const hasTraceState = (pool.bytes[at + Field.flags]! & Flag.traceState) !== 0;
-  chooser.begin(isLogs, hasTraceState, readU64(pool, at + Field.receivedMs));
+  const receivedMs = readU64(pool, at + Field.receivedMs);
+  chooser.begin(result.signal === 'logs', hasTraceState, receivedMs, decidedAt(pool, task, at));
   if (parts.reslicer.plan(reader, from, end, envelope, chooser) === 0) return to;
   result.items += parts.reslicer.kept;
   result.serviceKey = pool.words[(at + Field.serviceKey) >>> 2]!;

@@ -5,8 +5,10 @@
 import { type BlockPool, Field, readU64, SIGNALS, type Signal, UNIT_BYTES } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
+import type { LookBack } from './lookBack.ts';
 import { type Decided, Pending } from './pending.ts';
-import type { WorkerPool } from './pool.ts';
+import { isDeadly, type WorkerPool } from './pool.ts';
+import { type LookBackOptions, Recalls } from './recalls.ts';
 import type { SelectResult } from './tasks.ts';
 
 /** By signal index; all of them move together but for the moment of a crash. */
@@ -35,6 +37,7 @@ export interface SelectionOptions {
   moved(from: number): Promise<void>;
   append(region: { first: number; end: number }): Promise<void>;
   now(): number;
+  lookBacks: LookBackOptions;
   onError(message: string): void;
   /** Items were lost: `cause` is damage of the journal or a frame, at this address, that no worker survives. */
   onLoss(signal: Signal, items: number, poison: { frame: number; message: string } | null): void;
@@ -62,6 +65,7 @@ export class Selection {
   /** Runs of frames that workers are deciding, oldest first: while one is decided the next is read. */
   readonly #flights: { decided: Promise<Decided>; next: number }[] = [];
   readonly #expiring: { next: number; totals: readonly number[]; resolve(items: number[]): void }[] = [];
+  readonly #recalls: Recalls;
   /** Where reading stands, and up to where decisions are pending; `progress.next` follows when they are safe. */
   #position: number;
   #decided: number;
@@ -71,6 +75,7 @@ export class Selection {
   constructor(options: SelectionOptions) {
     this.#options = options;
     this.#pending = new Pending(options.blocks);
+    this.#recalls = new Recalls(options.lookBacks, options.onError);
     this.#waitMs = options.waitMs;
     this.#position = Math.min(...options.progress.next);
     this.#decided = this.#position;
@@ -87,7 +92,8 @@ export class Selection {
     const { now, progress } = this.#options;
     this.#waitMs = Number.NEGATIVE_INFINITY;
     this.#wake();
-    while (Math.min(...progress.next) < head && now() < deadlineMs) await this.#sleep(20);
+    const isBehind = () => Math.min(...progress.next) < head || this.#recalls.isWaiting;
+    while (isBehind() && now() < deadlineMs) await this.#sleep(20);
     this.#stopped = true;
     this.#wake();
     await this.#running;
@@ -105,10 +111,17 @@ export class Selection {
     });
   }
 
+  /** Goes back for a service before anything else is decided. */
+  recall(wanted: LookBack): void {
+    this.#recalls.add(wanted);
+    this.#wake();
+  }
+
   async #loop(): Promise<void> {
     while (!this.#stopped) {
       try {
         if (this.#expiring.length > 0) await this.#giveUp();
+        if (this.#recalls.isWaiting) await this.#recall();
         await this.#step();
       } catch (error) {
         // The journal is full or a worker died: nothing was marked as decided, so the same frames come again.
@@ -138,17 +151,32 @@ export class Selection {
     this.#rewind();
   }
 
+  async #recall(): Promise<void> {
+    const { blocks, workers, progress, read, append, now } = this.#options;
+    await this.#reset();
+    const readIntake = (from: number, maxBytes: number) => read(from, maxBytes, []);
+    await this.#recalls.run({ blocks, workers, progress, append, now, readIntake });
+    this.#recalls.pass(Math.min(...progress.next));
+  }
+
   async #step(): Promise<void> {
-    const { now, progress, append } = this.#options;
+    const { now } = this.#options;
     const pending = this.#pending;
     const late = !pending.isEmpty && now() - pending.sinceMs >= CUT_MS;
-    if (late || pending.bytes >= CUT_BYTES) await pending.flush(progress, this.#decided, now(), append);
+    if (late || pending.bytes >= CUT_BYTES) await this.#flush();
     const waitMs = this.#flights.length < MOST_IN_FLIGHT ? await this.#launch() : 0;
     if (waitMs === 0) {
       if (this.#flights.length >= MOST_IN_FLIGHT) await this.#land();
     } else if (this.#flights.length > 0) await this.#land();
     else if (!pending.isEmpty) await this.#sleep(Math.min(waitMs, CUT_MS - (now() - pending.sinceMs)));
     else await this.#sleep(waitMs);
+  }
+
+  async #flush(): Promise<void> {
+    const { now, progress, append } = this.#options;
+    const covers = progress.next.map((next) => Math.max(next, this.#decided));
+    await this.#pending.flush(progress, covers, now(), append);
+    this.#recalls.pass(Math.min(...progress.next));
   }
 
   /** Hands the next frames that are due to a worker; returns 0, or how long there is nothing to hand out. */
@@ -184,7 +212,12 @@ export class Selection {
     const damaged = [...run.damaged];
     try {
       if (frames.length === 0) return { result: NOTHING, damaged };
-      const result = await workers.run({ kind: 'select', frames, from: progress.next });
+      const result = await workers.run({
+        kind: 'select',
+        frames,
+        from: progress.next,
+        decided: this.#recalls.decided,
+      });
       if (result.failed === null) return { result, damaged };
       throw new AgentError(result.failed.code, result.failed.message, { retryable: true });
     } catch (error) {
@@ -263,9 +296,4 @@ export function passedOf({ filtered, sampledOut, damaged, expired, kept }: Selec
   return SIGNALS.map((_, i) =>
     [filtered, sampledOut, damaged, expired, kept].reduce((sum, of) => sum + (of[i] as number), 0),
   );
-}
-
-/** The worker died on it or threw: the frames may be the reason. */
-function isDeadly(error: unknown): boolean {
-  return error instanceof AgentError && error.code === 'WORKER_DIED';
 }

@@ -1,7 +1,9 @@
 /** What main and the workers tell each other: addresses in the pool and a few numbers, never bytes. */
+import type { Whose } from '../contracts/service.ts';
 import type { PoolHandle, Signal, Stream } from '../core/block.ts';
 import type { Part } from '../core/component.ts';
 import type { ErrorCode } from '../core/errors.ts';
+import type { Bits56 } from '../otlp/tracestate.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
 import type { PolicyHandle } from './policy.ts';
 
@@ -53,6 +55,38 @@ export interface SelectTask {
   frames: readonly number[];
   /** By signal index: frames below this sequence were decided before a crash. */
   from: readonly number[];
+  decided: readonly DecidedBefore[];
+}
+
+/** A look-back remembers what frames of the stream `sampled` hold. */
+export interface NoteTask {
+  kind: 'note';
+  frames: readonly number[];
+  seen: SharedArrayBuffer;
+}
+
+/** A look-back asks what of a service's items may still be added. */
+export interface RecallTask {
+  kind: 'recall';
+  frames: readonly number[];
+  whose: Whose;
+  fromMs: number;
+  toMs: number;
+  /** The selection has decided what lies below. */
+  undecidedFrom: number;
+  /** Least randomness of what is added, and that of the base share. */
+  threshold: Bits56;
+  base: Bits56;
+  seen: SharedArrayBuffer | null;
+  /** Bytes are added up, nothing is cut out. */
+  weighs: boolean;
+}
+
+/** Frames from `from` to before `to`, as far as they are of the service, were decided by a look-back. */
+export interface DecidedBefore {
+  whose: Whose;
+  from: number;
+  to: number;
 }
 
 /** One signal's kept items as one export request. */
@@ -87,7 +121,7 @@ export interface EncodeResult {
   failed: { code: ErrorCode; message: string } | null;
 }
 
-export type Task = ObserveTask | SelectTask | EncodeTask;
+export type Task = ObserveTask | SelectTask | NoteTask | RecallTask | EncodeTask;
 
 /** What a thread is sent: a task, and where it notes that it has begun (a new thread first loads its modules, which is no task). */
 export interface TaskMessage {
@@ -104,7 +138,7 @@ export interface ThreadData {
 
 export type Result<T extends Task> = T extends ObserveTask
   ? ObserveResult
-  : T extends SelectTask
+  : T extends SelectTask | NoteTask | RecallTask
     ? SelectResult
     : EncodeResult;
 

@@ -6,6 +6,7 @@ import { ItemChooser } from './choose.ts';
 import { encode } from './encode.ts';
 import { observe } from './observe.ts';
 import { createParts, followPolicy } from './parts.ts';
+import { note, recall } from './recall.ts';
 import { select } from './select.ts';
 import { ownerOf, type Result, type Task, type TaskMessage, type ThreadData } from './tasks.ts';
 import { ItemWalk } from './walk.ts';
@@ -31,6 +32,11 @@ export default function run({ task, ticket }: TaskMessage): Result<Task> {
           chooserEpoch = parts.epoch;
         }
         return select(parts, chooser, task);
+      case 'note':
+        return note(parts, task);
+      case 'recall':
+        followPolicy(parts);
+        return recall(parts, task);
       case 'encode':
         return encode(parts, task);
     }
@@ -49,6 +55,8 @@ function failure(task: Task, error: unknown): Result<Task> {
     case 'observe':
       return { moved: [], refused: [], measured: null, failed };
     case 'select':
+    case 'note':
+    case 'recall':
       return { block: -1, selected: [], filtered: [], sampledOut: [], failed };
     case 'encode':
       return { parts: [], blocks: [], failed };

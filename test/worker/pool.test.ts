@@ -59,7 +59,7 @@ it('observe work goes first, and other work gets at least every second turn', as
   });
   const frames = (task(blocks, 100) as ObserveTask).frames;
   const others = Array.from({ length: 3 }, () =>
-    workers.run({ kind: 'select', frames, from: [0, 0, 0] }).then(() => note('select')),
+    workers.run({ kind: 'select', frames, from: [0, 0, 0], decided: [] }).then(() => note('select')),
   );
   await Promise.all([...others, done.promise]);
   assert.equal(order[0], 'observe');

@@ -65,6 +65,13 @@ function world(signals: Signal[], changes: Partial<SelectionOptions> & { deadly?
     workers,
     waitMs: 0,
     settledMs: () => Infinity,
+    lookBacks: {
+      readDerived: async () => null,
+      since: () => ({ intake: 0, derived: 0, coveredMs: 0 }),
+      begins: async () => {},
+      told() {},
+      passed() {},
+    },
     progress,
     async read(from, maxBytes) {
       const all = frames.slice(from - 1);

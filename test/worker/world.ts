@@ -27,7 +27,7 @@ import { observe } from '../../src/worker/observe.ts';
 import { createParts } from '../../src/worker/parts.ts';
 import { createPolicy } from '../../src/worker/policy.ts';
 import { select } from '../../src/worker/select.ts';
-import type { ObserveResult, WorkerSetup } from '../../src/worker/tasks.ts';
+import type { DecidedBefore, ObserveResult, WorkerSetup } from '../../src/worker/tasks.ts';
 import { ItemWalk } from '../../src/worker/walk.ts';
 import { decoded, type Plain } from '../otlp/generate.ts';
 
@@ -150,11 +150,11 @@ export function createWorld({
       const result = observe(parts, walk, { kind: 'observe', frames, receivedMs, measureOnly });
       return { result, frames, block };
     },
-    select: (frames: number[], from = [0, 0, 0]) => {
+    select: (frames: number[], from = [0, 0, 0], decided: DecidedBefore[] = []) => {
       frames.forEach((at, i) => {
         writeU64(pool, at + Field.sequence, i);
       });
-      return select(parts, new ItemChooser(parts.views, parts.selectors), { kind: 'select', frames, from });
+      return select(parts, new ItemChooser(parts.views, parts.selectors), { kind: 'select', frames, from, decided });
     },
   };
 }

@@ -7,6 +7,7 @@
 import { ContractMeasure } from '../../contracts/measure.ts';
 import { readLogRecord } from '../../otlp/logs.ts';
 import { readFixed32 } from '../../otlp/protobuf.ts';
+import { recordRandomness } from '../../otlp/randomness.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import { findTraceId, readSpan } from '../../otlp/traces.ts';
 import { atLeast, type Bits56, OtState, readOtState, readRandomness, thresholdOf } from '../../otlp/tracestate.ts';
@@ -14,7 +15,6 @@ import { type Addition, NO_OPINION, SAMPLED_OUT, type Selector, type Views } fro
 import { BASE, CLASS_COUNT, SLOW, type TraceClass } from './classes.ts';
 import type { SampleConfig } from './index.ts';
 import { ItemClass } from './itemClass.ts';
-import { recordRandomness } from './randomness.ts';
 import { readSlot, SLOT_MS } from './slots.ts';
 import { classOf, firstTick, isLate, placeOf, slotOfTicks } from './traceTable.ts';
 

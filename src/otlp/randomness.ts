@@ -1,8 +1,8 @@
 // HOT: once per log record without a trace. Bench: bench/micro/processors/sample/select.bench.ts
 /** R of a log record that belongs to no trace: from its time and body, so that a repeated record is decided alike. */
-import type { LogView } from '../../otlp/logs.ts';
-import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';
-import type { Bits56 } from '../../otlp/tracestate.ts';
+import type { LogView } from './logs.ts';
+import { HASH_SEED, hashBytes } from './protobuf.ts';
+import type { Bits56 } from './tracestate.ts';
 
 export function recordRandomness(bytes: Uint8Array, log: LogView, into: Bits56): void {
   const from = log.bodyAt < 0 ? log.at : log.bodyAt;

@@ -1,0 +1,151 @@
+/** Look-backs: from a contract that breaks to what the selection is asked for, remembered until it is past it, and told as an event. */
+import type { ContractPlan } from '../contracts/plan.ts';
+import { serializeEvents } from '../core/otel.ts';
+import { parseBytesPerSecond, parseShare } from '../core/units.ts';
+import { type Bits56, thresholdOf } from '../otlp/tracestate.ts';
+import type { TraceTableHandle } from '../processors/processor.ts';
+import { BASE } from '../processors/sample/classes.ts';
+import type { SampleConfig } from '../processors/sample/index.ts';
+import { readSlot, settledSlot } from '../processors/sample/slots.ts';
+import type { LookBack, LookedBack } from '../worker/lookBack.ts';
+import type { LookBackOptions } from '../worker/recalls.ts';
+import { type Ground, millisecondsOf, sampleOf } from './ground.ts';
+import type { Store } from './store.ts';
+
+const KEY = 'look_backs';
+/** A breach that is judged again after a crash is the same for so long. */
+const REMEMBERED_MS = 15 * 60_000;
+const SEVERITY_INFO = 9;
+
+interface Remembered {
+  wanted: LookBack;
+  state: 'wanted' | 'told' | 'passed';
+}
+
+export class LookBacks {
+  readonly #ground: Ground;
+  readonly #store: Store;
+  readonly #traces: TraceTableHandle | null;
+  #all: Remembered[];
+  #recall: ((wanted: LookBack) => void) | null = null;
+
+  constructor(ground: Ground, store: Store, traces: TraceTableHandle | null) {
+    this.#ground = ground;
+    this.#store = store;
+    this.#traces = traces;
+    // Written here before.
+    this.#all = (store.table.value(KEY) ?? []) as Remembered[];
+  }
+
+  /** For the selection. */
+  readonly options: LookBackOptions = {
+    readDerived: (from, maxBytes) => this.#store.derived.readAll(from, maxBytes),
+    since: (ms) => this.#store.memory.since(ms),
+    begins: () => this.#save(),
+    told: (wanted, came) => this.#tell(wanted, came),
+    passed: (wanted) => this.#mark(wanted, 'passed'),
+  };
+
+  /** Those that a crash interrupted, and whatever comes. */
+  start(recall: (wanted: LookBack) => void): void {
+    this.#recall = recall;
+    for (const { wanted, state } of this.#all) if (state !== 'passed') recall(wanted);
+  }
+
+  /** A contract broke at `breachMs`. */
+  ask(plan: ContractPlan, breachMs: number): void {
+    const { config, now } = this.#ground;
+    const sample = sampleOf(config);
+    if (sample === undefined) return;
+    const { keep, lookBackMs, bytesPerSecond } = plan.onBreach;
+    const spanMs = Math.min(lookBackMs, millisecondsOf(config.journal.look_back));
+    const share = Math.min(keep, parseShare(sample.on_breach_max.keep) ?? 1);
+    if (spanMs === 0 || share === 0) return;
+    const { service, namespace, environment, serviceVersion } = plan;
+    const whose = { service, namespace, environment, serviceVersion };
+    this.#all = this.#all.filter((one) => one.state !== 'passed' || one.wanted.breachMs > now() - REMEMBERED_MS);
+    // A breach is judged again when the agent was killed after it.
+    if (this.#all.some(({ wanted }) => isSame(wanted, { whose, breachMs }))) return;
+    const perSecond = Math.min(bytesPerSecond, parseBytesPerSecond(sample.on_breach_max.budget) ?? Infinity);
+    const wanted: LookBack = {
+      whose,
+      breachMs,
+      fromMs: breachMs - spanMs,
+      // What came until it was noticed is not marked as of a broken contract.
+      toMs: Math.max(breachMs, now()),
+      keep: share,
+      mostBytes: Number.isFinite(perSecond) ? (perSecond * spanMs) / 1000 : null,
+      undecidedFrom: null,
+      base: this.#base(sample),
+    };
+    this.#all.push({ wanted, state: 'wanted' });
+    this.#store.memory.owe(KEY, this.#all);
+    this.#recall?.(wanted);
+  }
+
+  /** The base share's threshold of the last slot: what is not decided yet has none of its own. */
+  #base({ base }: SampleConfig): Bits56 {
+    const bits = thresholdOf(parseShare(base) ?? 1).bits;
+    if (this.#traces === null || this.#traces.lagMs === 0) return bits;
+    const slots = new Uint32Array(this.#traces.slots);
+    readSlot(slots, settledSlot(slots) - 1, BASE, bits);
+    return bits;
+  }
+
+  #mark(wanted: LookBack, state: Remembered['state']): void {
+    const found = this.#all.find((one) => isSame(one.wanted, wanted));
+    if (found === undefined) return;
+    found.state = state;
+    this.#store.table.setValue(KEY, this.#all);
+  }
+
+  async #save(): Promise<void> {
+    this.#store.table.setValue(KEY, this.#all);
+    await this.#store.table.save();
+  }
+
+  #tell(wanted: LookBack, { coveredMs, items, bytes, share }: LookedBack): void {
+    const found = this.#all.find((one) => isSame(one.wanted, wanted));
+    const { now, log } = this.#ground;
+    const { agent, memory } = this.#store;
+    const { service, namespace, environment, serviceVersion } = wanted.whose;
+    log.info({ service, items, bytes }, 'looked back after a breach');
+    // Once: a look-back that is done again after a crash adds only what was missing.
+    if (found === undefined || found.state !== 'wanted') return;
+    this.#mark(wanted, 'told');
+    const from = new Date(coveredMs).toISOString();
+    const event = {
+      name: 'plumbline.look_back',
+      timeMs: now(),
+      severity: SEVERITY_INFO,
+      body: `${service}: ${items} items from before the breach are sampled after all, from ${from} on`,
+      resource: {
+        'service.name': service,
+        ...(namespace === null ? {} : { 'service.namespace': namespace }),
+        ...(environment === null ? {} : { 'deployment.environment.name': environment }),
+        ...(serviceVersion === null ? {} : { 'service.version': serviceVersion }),
+      },
+      attributes: {
+        'contract.service': service,
+        'look_back.from': from,
+        'look_back.until': new Date(wanted.toMs).toISOString(),
+        'look_back.complete': coveredMs <= wanted.fromMs,
+        'look_back.share': share,
+        items,
+        'plumbline.agent': agent,
+      },
+    };
+    memory.tell({
+      stream: 'events',
+      signal: 'logs',
+      bytes: serializeEvents([event]),
+      items: 1,
+      timeMs: event.timeMs,
+      ends: false,
+    });
+  }
+}
+
+function isSame(one: Pick<LookBack, 'whose' | 'breachMs'>, other: Pick<LookBack, 'whose' | 'breachMs'>): boolean {
+  return one.breachMs === other.breachMs && JSON.stringify(one.whose) === JSON.stringify(other.whose);
+}

@@ -1,0 +1,171 @@
+/**
+ * A look-back, on main: goes over the intake journal again for one service and appends what the selection had dropped of it.
+ *
+ *   note       what of that time the derived journal has: nothing is added twice, whatever crashed in between
+ *   weigh      what the service sent, so that the budget becomes a threshold before anything is added
+ *   recall     cut out what is missing and append it
+ */
+import type { Whose } from '../contracts/service.ts';
+import { type BlockPool, Field, readU64, STREAMS, UNIT_BYTES } from '../core/block.ts';
+import type { FrameRun } from '../core/component.ts';
+import { AgentError } from '../core/errors.ts';
+import { adjustedCount, type Bits56, thresholdOf } from '../otlp/tracestate.ts';
+import { Pending } from './pending.ts';
+import type { WorkerPool } from './pool.ts';
+import { createSeen } from './seen.ts';
+import type { SelectionProgress } from './selection.ts';
+import type { NoteTask, RecallTask, SelectResult } from './tasks.ts';
+
+/** Plain data: it is saved with the cursors. */
+export interface LookBack {
+  whose: Whose;
+  /** When the contract broke, Unix ms; with the service it says which look-back this is. */
+  breachMs: number;
+  /** What was received from then to before then. */
+  fromMs: number;
+  toMs: number;
+  /** Most of it that is wanted, and most bytes; Infinity is none, which JSON has not. */
+  keep: number;
+  mostBytes: number | null;
+  /** Where the selection stood when it began; null before. */
+  undecidedFrom: number | null;
+  /** The base share's threshold for what it had not decided. */
+  base: Bits56;
+}
+
+/** What came of it. */
+export interface LookedBack {
+  /** What is still there begins here. */
+  coveredMs: number;
+  items: number;
+  bytes: number;
+  /** Share of the service's items that are kept by it. */
+  share: number;
+  /** First sequence of the intake journal that it has not read. */
+  end: number;
+}
+
+export interface LookBackSources {
+  blocks: BlockPool;
+  workers: WorkerPool;
+  progress: SelectionProgress;
+  readIntake(from: number, maxBytes: number): Promise<FrameRun | null>;
+  readDerived(from: number, maxBytes: number): Promise<FrameRun | null>;
+  /** Sequences at which the journals stood then or earlier, and from when on both still hold everything. */
+  since(ms: number): { intake: number; derived: number; coveredMs: number };
+  append(region: { first: number; end: number }): Promise<void>;
+  now(): number;
+}
+
+const SAMPLED = STREAMS.indexOf('sampled');
+const CUT_BYTES = 512 << 10;
+/** What resources, scopes and the mark add to what was weighed, about. */
+const OVERHEAD = 1.1;
+
+export async function lookBack(sources: LookBackSources, wanted: LookBack): Promise<LookedBack> {
+  const { fromMs, toMs, whose, base } = wanted;
+  const since = sources.since(fromMs);
+  const seen = await noteDerived(sources, since.derived);
+  const task = {
+    kind: 'recall' as const,
+    whose,
+    fromMs: Math.max(fromMs, since.coveredMs),
+    toMs,
+    undecidedFrom: wanted.undecidedFrom ?? 0,
+    base,
+    seen,
+  };
+  const share = await shareOf(sources, wanted, since.intake, task);
+  const threshold = thresholdOf(share).bits;
+  const added = { items: 0, bytes: 0 };
+  const pending = new Pending(sources.blocks);
+  const { progress, now, append } = sources;
+  try {
+    const end = await eachRun(sources, since.intake, toMs, async (frames) => {
+      const result = await run(sources, { ...task, frames, threshold, weighs: false });
+      for (const { items, length } of result.selected) {
+        added.items += items;
+        added.bytes += length;
+      }
+      pending.add({ result, damaged: [0, 0, 0] }, now());
+      if (pending.bytes >= CUT_BYTES) await pending.flush(progress, [...progress.next], now(), append);
+    });
+    if (!pending.isEmpty) await pending.flush(progress, [...progress.next], now(), append);
+    return { coveredMs: task.fromMs, ...added, share, end };
+  } finally {
+    pending.drop();
+  }
+}
+
+async function noteDerived(sources: LookBackSources, from: number): Promise<SharedArrayBuffer> {
+  const { blocks } = sources;
+  const isSampled = (at: number) => blocks.bytes[at + Field.stream] === SAMPLED;
+  let items = 0;
+  await eachFrames(sources.readDerived, from, async (frames) => {
+    for (const at of frames) if (isSampled(at)) items += blocks.words[(at + Field.items) >>> 2] as number;
+    return true;
+  });
+  // What is appended meanwhile is this look-back's own: the selection waits for it.
+  const seen = createSeen(items);
+  await eachFrames(sources.readDerived, from, async (all) => {
+    const frames = all.filter(isSampled);
+    if (frames.length > 0) await run(sources, { kind: 'note', frames, seen });
+    return true;
+  });
+  return seen;
+}
+
+/** The share that the budget has room for; of all that the service sent, so that it is the same after a crash. */
+async function shareOf(
+  sources: LookBackSources,
+  { keep, mostBytes, toMs, base }: LookBack,
+  from: number,
+  task: Omit<RecallTask, 'frames' | 'threshold' | 'weighs'>,
+): Promise<number> {
+  if (mostBytes === null) return keep;
+  let weight = 0;
+  const threshold = { high: 0, low: 0 };
+  await eachRun(sources, from, toMs, async (frames) => {
+    const result = await run(sources, { ...task, frames, threshold, seen: null, weighs: true });
+    weight += result.sampledOut[0] as number;
+  });
+  // The base share has been kept without it.
+  return weight === 0 ? keep : Math.min(keep, 1 / adjustedCount(base) + mostBytes / (weight * OVERHEAD));
+}
+
+/** Runs of the intake journal, up to the first frame that came at `toMs` or later; returns where that is. */
+function eachRun(
+  { blocks, readIntake }: LookBackSources,
+  from: number,
+  toMs: number,
+  visit: (frames: readonly number[]) => Promise<void>,
+): Promise<number> {
+  return eachFrames(readIntake, from, async (frames) => {
+    if (frames.length > 0) await visit(frames);
+    const last = frames.at(-1);
+    return last === undefined || readU64(blocks, last + Field.receivedMs) < toMs;
+  });
+}
+
+async function eachFrames(
+  read: (from: number, maxBytes: number) => Promise<FrameRun | null>,
+  from: number,
+  visit: (frames: readonly number[]) => Promise<boolean>,
+): Promise<number> {
+  for (let next = from; ; ) {
+    const found = await read(next, UNIT_BYTES);
+    if (found === null) return next;
+    try {
+      next = found.next;
+      if (!(await visit(found.frames))) return next;
+    } finally {
+      found.release();
+    }
+  }
+}
+
+async function run({ workers }: LookBackSources, task: NoteTask | RecallTask): Promise<SelectResult> {
+  const result = await workers.run(task);
+  if (result.failed === null) return result;
+  throw new AgentError(result.failed.code, result.failed.message, { retryable: true });
+}
