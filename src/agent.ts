@@ -14,6 +14,7 @@ import type { Breach, ContractValue } from './processors/processor.ts';
 import { traceTableFor } from './processors/sample/index.ts';
 import type { StatusServer } from './status/server.ts';
 import { serveStatus } from './status/wire.ts';
+import { explainTrace } from './wiring/explain.ts';
 import { type Ground, millisecondsOf, sampleOf } from './wiring/ground.ts';
 import { serveIngest } from './wiring/ingest.ts';
 import { LookBacks } from './wiring/lookBacks.ts';
@@ -115,12 +116,15 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
   selection?.selection.start(() => intake.oldestInFlightMs);
   if (selection !== null) lookBacks.start((wanted) => selection.selection.recall(wanted));
   for (const { delivery } of deliveries) delivery.start();
+  let plansInForce = contracts.plans;
   const reload = new Reload(ground, source, cache, (next, plans) => {
     const placed = configuredProcessors(next);
     // The policy first: it is what may refuse. What workers measured by the one before still finds its slot.
     publishPolicy(policy, policyOf(next, plans, observers.slotsOf(placed)));
     store.memory.say(observers.follow(placed, plans, ground.now()), observers.position);
+    plansInForce = plans;
   });
+  const contractPlans = () => plansInForce;
   ground.undo.push(() => reload.stop());
   let ingest: IngestServer | null = null;
   const status = await serveStatus({
@@ -134,6 +138,8 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
     workers,
     configuration: reload.state,
     contracts: () => detect()?.report() ?? [],
+    trace: (id) =>
+      explainTrace({ ground, store, traces, contractPlans, contracts: () => detect()?.report() ?? [] }, id),
     bytesInFlight: () => ingest?.admission.used ?? 0,
   });
   ground.undo.push(() => status.stop());

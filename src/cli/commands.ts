@@ -41,6 +41,11 @@ const COMMANDS: Record<string, Command> = {
     summary: 'send dead letters again; --partial also those of which a part was taken, which then comes twice',
     load: async () => (await import('./redeliver.ts')).redeliver,
   },
+  why: {
+    usage: 'why TRACE_ID [--admin URL | --config FILE] [--json]',
+    summary: 'ask the running agent whether a trace was kept, and why; exit status 1 when it knows nothing of it',
+    load: async () => (await import('./why.ts')).why,
+  },
   schema: {
     usage: 'schema [--contract] [--output FILE]',
     summary: 'print the JSON Schema of agent.yaml, or of a contract',

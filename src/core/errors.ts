@@ -16,6 +16,7 @@ export const ERROR_CODES = {
   OVERLOADED: 'The byte budget of admission is used up.',
   DRAINING: 'The agent is shutting down.',
   WORKER_DIED: 'A worker thread died on this request twice.',
+  AGENT_UNREACHABLE: 'No agent answers on the admin port that a command asks.',
   SINK_RETRY: 'A sink could not take a batch now.',
   SINK_REFUSED: 'A sink refuses a batch for good.',
 } as const;

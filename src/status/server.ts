@@ -1,6 +1,6 @@
 /** The port for operators: health, /metrics, /status and /contracts over HTTP. What it shows is handed in; it knows no other part. */
 import fastify, { type FastifyInstance } from 'fastify';
-import { formatEndpoint, parseEndpoint } from '../core/endpoint.ts';
+import { formatEndpoint, isLoopback, parseEndpoint } from '../core/endpoint.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 
@@ -31,6 +31,8 @@ export interface StatusSources {
   readiness(): Readiness;
   liveness(): Liveness;
   contracts(): ContractView[];
+  /** What became of a trace, by its id in lowercase hex. */
+  trace(id: string): Promise<object>;
 }
 
 export interface StatusServer {
@@ -39,7 +41,15 @@ export interface StatusServer {
   stop(): Promise<void>;
 }
 
-const PATHS = ['/metrics', '/health/live', '/health/ready', '/status', '/contracts', '/contracts/{service}'];
+const PATHS = [
+  '/metrics',
+  '/health/live',
+  '/health/ready',
+  '/status',
+  '/contracts',
+  '/contracts/{service}',
+  '/traces/{id}',
+];
 
 /** Listens on `endpoint`; throws ADDRESS_IN_USE when the port is taken. */
 export async function startStatus(sources: StatusSources): Promise<StatusServer> {
@@ -51,6 +61,7 @@ export async function startStatus(sources: StatusSources): Promise<StatusServer>
   server.get('/', () => ({ paths: PATHS }));
   addOperation(server, sources);
   addContracts(server, sources.contracts);
+  addTraces(server, sources.trace);
   try {
     await server.listen(endpoint);
   } catch (error) {
@@ -88,6 +99,18 @@ function addContracts(server: FastifyInstance, contracts: () => ContractView[]):
     if (found.length > 1) return reply.code(300).send(found);
     const error = `no contract is for the service "${service}": /contracts lists those there are`;
     return reply.code(404).send({ error });
+  });
+}
+
+function addTraces(server: FastifyInstance, trace: StatusSources['trace']): void {
+  server.get<{ Params: { id: string } }>('/traces/:id', async (request, reply) => {
+    // It shows telemetry: whoever is on this host may see it.
+    if (!isLoopback(request.socket.remoteAddress ?? ''))
+      return reply.code(403).send({ error: 'traces are shown on loopback alone: ask from the host the agent runs on' });
+    const id = request.params.id.toLowerCase();
+    if (!/^[0-9a-f]{32}$/.test(id))
+      return reply.code(400).send({ error: `"${request.params.id}" is no trace id: 32 hex digits` });
+    return reply.send(await trace(id));
   });
 }
 

@@ -40,6 +40,7 @@ export interface StatusParts {
   workers: { size: number; busy: number; restarts: number };
   configuration: { loadedAt: Date; error: string | null; restartNeeded: readonly string[] };
   contracts(): ContractView[];
+  trace(id: string): Promise<object>;
   /** Bytes of requests admitted and not yet answered. */
   bytesInFlight(): number;
   /** Why no data can be taken; empty when it can. */
@@ -63,6 +64,7 @@ export function serveStatus(parts: StatusParts): Promise<StatusServer> {
     // That this answers at all says that the event loop turns.
     liveness: () => ({ live: true, reasons: [] }),
     contracts: () => parts.contracts(),
+    trace: (id) => parts.trace(id),
   });
 }
 

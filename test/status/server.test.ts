@@ -14,6 +14,7 @@ async function start(context: TestContext, changes: Partial<StatusSources> = {})
     readiness: () => ({ ready: true, reasons: [] }),
     liveness: () => ({ live: true, reasons: [] }),
     contracts: () => [],
+    trace: async () => ({}),
     ...changes,
   });
   context.after(() => server.stop());
@@ -85,6 +86,7 @@ test('a stop does not wait for idle connections, and frees the port', async () =
     readiness: () => ({ ready: true, reasons: [] }),
     liveness: () => ({ live: true, reasons: [] }),
     contracts: () => [],
+    trace: async () => ({}),
   };
   const server = await startStatus(sources);
   // fetch keeps its connection alive.

@@ -180,6 +180,11 @@ export function firstTick(words: Uint32Array, place: number): number {
   return words[place + 2]!;
 }
 
+/** When the trace's first item came, Unix milliseconds. */
+export function firstMs({ startMs }: TraceTableHandle, words: Uint32Array, place: number): number {
+  return startMs + words[place + 2]! * TICK_MS;
+}
+
 /** Whether the trace had items of this class, ERROR or SLOW, after it was decided; of 0 whether it had any. */
 export function isLate(entry: number, traceClass: number): boolean {
   return (entry & (traceClass === ERROR ? LATE_ERROR : traceClass === SLOW ? LATE_SLOW : LATE_ERROR | LATE_SLOW)) !== 0;
