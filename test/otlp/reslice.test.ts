@@ -6,6 +6,9 @@ import { type Chooser, DROP, Reslicer } from '../../src/otlp/reslice.ts';
 import { Envelope } from '../../src/otlp/resource.ts';
 import { decoded, encodeRequest, list, type Plain, placed, request, SEED, seeded } from './generate.ts';
 
+/** 100,000 takes some minutes. */
+const CASES = Number(process.env.PLUMBLINE_CASES ?? 2400);
+
 const NAMES = {
   traces: ['resourceSpans', 'scopeSpans', 'spans'],
   logs: ['resourceLogs', 'scopeLogs', 'logRecords'],
@@ -55,7 +58,7 @@ test('the chosen items are left with their envelopes, empty envelopes are gone, 
   const random = seeded(t, 20);
   let kept = 0;
   const reslicer = new Reslicer();
-  for (let i = 0; i < 2400; i++) {
+  for (let i = 0; i < CASES; i++) {
     const signal = i % 2 === 0 ? 'traces' : 'logs';
     const bytes = encodeRequest(signal, request(random, signal, 5), random);
     const share = random.pick([0, 0.2, 0.5, 0.9, 1]);
@@ -69,7 +72,7 @@ test('the chosen items are left with their envelopes, empty envelopes are gone, 
     );
     kept += reslicer.kept;
   }
-  assert.ok(kept > 2000, `only ${kept} items were kept`);
+  assert.ok(kept > CASES * 0.8, `only ${kept} items were kept`);
 });
 
 test('unknown fields beside the items stay, byte for byte and in their place', () => {
