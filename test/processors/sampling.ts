@@ -15,9 +15,10 @@ export interface Outcome {
   sampledOut: number[];
 }
 
-export function createSampling(changes: object = {}, units = 64) {
+/** `startMs`: when its process started. */
+export function createSampling(changes: object = {}, units = 64, startMs = NOW_MS) {
   const given = sampleConfig(changes);
-  const handle = traceTableFor(given, NOW_MS);
+  const handle = traceTableFor(given, startMs);
   const world = createWorld({ processors: [{ type: 'sample', ...changes }], table: handle, units });
   const breaches = new Map<number, Breach[]>();
   const flagged = new Map<number, number>();
@@ -82,6 +83,10 @@ export function createSampling(changes: object = {}, units = 64) {
       if (result.measured !== null) world.pool.discard(result.measured.block);
       waiting.push({ sent, flags: frames.map((at) => world.pool.bytes[at + Field.flags] ?? 0), receivedMs });
       world.pool.discard(block);
+    },
+    /** The first tasks were decided before a restart. */
+    skip(tasks: number) {
+      waiting.splice(0, tasks);
     },
     /** What is due before that moment. */
     decide,
