@@ -22,8 +22,8 @@ export interface JobSettings {
   log: Logger;
 }
 
-/** Halves of one batch that are written before what is refused goes to the dead letters as it is: a destination may refuse everything. */
-const MOST_WRITES = 128;
+/** Halves that are refused one after the other before what is refused goes to the dead letters as it is: a destination may refuse everything. */
+const MOST_REFUSALS = 128;
 
 /** Something for the dead letters, and how many of its items count. */
 type Dead = { reason: string; items: number } & ({ frame: number } | { parts: Part[]; isPartial: boolean });
@@ -44,7 +44,8 @@ export class Job {
   #dead: Dead[] = [];
   /** Memory of what is cut here. */
   readonly #pieces: Output;
-  #writes = 0;
+  /** Since the last write that was taken. */
+  #refusals = 0;
   #isHeld = false;
 
   /** `count` is told of each write that begins and of each that was answered, in time or late. */
@@ -95,7 +96,7 @@ export class Job {
 
   /** Notes what the answer buries; returns the groups that come in the place of this one. */
   #follow(group: Part[], answer: Exclude<WriteResult, { kind: 'retry' }>): Part[][] {
-    this.#writes++;
+    this.#refusals = answer.kind === 'refused' ? this.#refusals + 1 : 0;
     if (answer.kind === 'held') this.#isHeld = true;
     if (answer.kind === 'partial') {
       const items = Math.min(Math.max(0, answer.items), itemsOf(group));
@@ -104,7 +105,7 @@ export class Job {
     if (answer.kind !== 'refused') return [];
     const refused = answer.parts.map((i) => group[i] as Part);
     const smaller =
-      answer.divide && this.#writes < MOST_WRITES ? divide(this.#pieces, this.#row.signal, refused) : null;
+      answer.divide && this.#refusals < MOST_REFUSALS ? divide(this.#pieces, this.#row.signal, refused) : null;
     if (smaller !== null) return smaller;
     for (const part of refused) {
       this.#dead.push({ parts: [part], reason: answer.reason, items: part.items, isPartial: false });
