@@ -14,11 +14,13 @@ export class Client {
   #stopped = false;
   readonly #done: Promise<void>;
   readonly #padding: number;
+  readonly #pauseMs: number;
 
-  /** `padding`: bytes that make each request larger. */
-  constructor(url: string, sent: Set<string>, { padding = 0 } = {}) {
+  /** `padding`: bytes that make each request larger. `pauseMs`: between an answer and the next request. */
+  constructor(url: string, sent: Set<string>, { padding = 0, pauseMs = 0 } = {}) {
     this.sent = sent;
     this.#padding = padding;
+    this.#pauseMs = pauseMs;
     this.#done = this.#run(url);
   }
 
@@ -43,6 +45,7 @@ export class Client {
         if (!(error instanceof TypeError)) throw error;
         return;
       }
+      if (this.#pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#pauseMs));
     }
   }
 

@@ -1,20 +1,28 @@
 /** One connected producer of kafkajs with its sockets in hand, so that it can be thrown away whole. */
-import { readFileSync } from 'node:fs';
 import { connect, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
-import type { KafkaConfig as ClientConfig, Message, SASLOptions } from 'kafkajs';
+import type { KafkaConfig as ClientConfig, Kafka, Message } from 'kafkajs';
+import { parseDurationMs } from '../../core/units.ts';
 import type { KafkaConfig } from './index.ts';
 import { loadKafkajs } from './kafkajs.ts';
+import { createPartitioner } from './partitioner.ts';
+import { fingerprint, saslOf, sslOf } from './security.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_MS = 60_000;
 const ACKS = { all: -1, 1: 1, 0: 0 } as const;
+const UNKNOWN_TOPIC = 'UNKNOWN_TOPIC_OR_PARTITION';
+/** Answers about one topic with which kafkajs fails the metadata of every topic it has seen. */
+const SPOILING = new Set([UNKNOWN_TOPIC, 'TOPIC_AUTHORIZATION_FAILED', 'INVALID_TOPIC_EXCEPTION']);
 
 export interface Connection {
   /** Rejects when no broker could be reached or it let us not in; then the connection is of no use. */
   readonly ready: Promise<void>;
   produce(topic: string, messages: Message[]): Promise<void>;
-  createTopic(topic: string): Promise<void>;
+  /** `max.message.bytes` of the topic; null when the broker does not tell. */
+  readLimit(topic: string): Promise<number | null>;
+  /** A new connection should take its place: its certificates or password changed, or a topic that it knew is gone. */
+  isOutdated(): boolean;
   /** Ends it in order: what is written is sent. */
   disconnect(): Promise<void>;
   /** Ends it at once, ready or not; what is in flight is rejected. */
@@ -23,11 +31,9 @@ export interface Connection {
 
 /** Begins to connect to one of the brokers, another one with each `rotation`. */
 export function openConnection(config: KafkaConfig, deadlineMs: number, rotation: number): Connection {
-  const { CompressionTypes, Kafka, logLevel, Partitioners } = loadKafkajs();
+  const { CompressionTypes, Kafka, logLevel } = loadKafkajs();
   const sockets = new Set<Socket>();
-  const destroy = () => {
-    for (const socket of sockets) socket.destroy(new Error('given up'));
-  };
+  const files = watchFiles(config);
   const kafka = new Kafka({
     ...clientConfig(config, rotation),
     logLevel: logLevel.NOTHING,
@@ -38,40 +44,105 @@ export function openConnection(config: KafkaConfig, deadlineMs: number, rotation
     },
   });
   const producer = kafka.producer({
-    createPartitioner: Partitioners.JavaCompatiblePartitioner,
+    createPartitioner,
     // With it, acknowledged records were lost when one of several sends timed out: docs/adr/0002-kafkajs.md
     idempotent: false,
-    allowAutoTopicCreation: config.create_topics,
+    allowAutoTopicCreation: config.create_topics !== false,
+    metadataMaxAge: parseDurationMs(config.metadata_max_age) ?? 0,
     retry: { retries: 0 },
   });
   const compression = { none: CompressionTypes.None, gzip: CompressionTypes.GZIP, zstd: CompressionTypes.ZSTD };
-  return {
-    ready: producer.connect(),
-    async produce(topic, messages) {
+  const known = new Set<string>();
+  let isSpoiled = false;
+
+  async function send(topic: string, messages: Message[], canCreate: boolean): Promise<void> {
+    try {
       await producer.sendBatch({
         acks: ACKS[config.acks],
         timeout: Math.round(deadlineMs),
         compression: compression[config.compression],
         topicMessages: [{ topic, messages }],
       });
-    },
-    async createTopic(topic) {
-      const admin = kafka.admin({ retry: { retries: 5 } });
-      await admin.connect();
-      try {
-        await admin.createTopics({ topics: [{ topic }], waitForLeaders: true });
-      } finally {
-        await admin.disconnect();
-      }
-    },
+      known.add(topic);
+    } catch (error) {
+      const type = typeOf(error);
+      if (SPOILING.has(type) && known.has(topic)) isSpoiled = true;
+      if (type !== UNKNOWN_TOPIC || !canCreate) throw error;
+      await createTopic(kafka, topic, config.create_topics);
+      await send(topic, messages, false);
+    }
+  }
+
+  return {
+    ready: producer.connect(),
+    produce: (topic, messages) => send(topic, messages, config.create_topics !== false),
+    readLimit: (topic) => readLimit(kafka, topic),
+    isOutdated: () => isSpoiled || files.haveChanged(),
     disconnect: () => producer.disconnect(),
-    destroy,
+    destroy: () => {
+      for (const socket of sockets) socket.destroy(new Error('given up with another batch that got no answer'));
+    },
+  };
+}
+
+/** The broker's error name, wherever kafkajs has wrapped it; empty when no broker said it. */
+export function typeOf(error: unknown): string {
+  for (let one = error; one instanceof Error; one = one.cause) {
+    if ('type' in one && typeof one.type === 'string') return one.type;
+  }
+  return '';
+}
+
+async function createTopic(kafka: Kafka, topic: string, how: KafkaConfig['create_topics']): Promise<void> {
+  const { partitions, replication_factor: replicationFactor } = typeof how === 'boolean' ? {} : how;
+  const admin = kafka.admin({ retry: { retries: 5 } });
+  await admin.connect();
+  try {
+    const settings = {
+      ...(partitions === undefined ? {} : { numPartitions: partitions }),
+      ...(replicationFactor === undefined ? {} : { replicationFactor }),
+    };
+    await admin.createTopics({ topics: [{ topic, ...settings }], waitForLeaders: true });
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+async function readLimit(kafka: Kafka, topic: string): Promise<number | null> {
+  const { ConfigResourceTypes } = loadKafkajs();
+  const admin = kafka.admin({ retry: { retries: 0 } });
+  try {
+    await admin.connect();
+    const { resources } = await admin.describeConfigs({
+      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: ['max.message.bytes'] }],
+      includeSynonyms: false,
+    });
+    return Number(resources[0]?.configEntries[0]?.configValue) || null;
+  } catch {
+    // Not ours to describe: the limit is found by cutting.
+    return null;
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** Looks at the files no more often than asked, and only when somebody sends: an idle connection costs nothing. */
+function watchFiles(config: KafkaConfig) {
+  const everyMs = parseDurationMs(config.reload_interval) ?? 0;
+  const before = fingerprint(config);
+  let lookedMs = performance.now();
+  return {
+    haveChanged(): boolean {
+      if (performance.now() - lookedMs < everyMs) return false;
+      lookedMs = performance.now();
+      return fingerprint(config) !== before;
+    },
   };
 }
 
 function clientConfig(config: KafkaConfig, rotation: number): ClientConfig {
   const first = rotation % config.brokers.length;
-  const { sasl } = config;
+  const sasl = saslOf(config);
   return {
     clientId: config.client_id,
     brokers: [...config.brokers.slice(first), ...config.brokers.slice(0, first)],
@@ -80,17 +151,7 @@ function clientConfig(config: KafkaConfig, rotation: number): ClientConfig {
     enforceRequestTimeout: false,
     retry: { retries: 0 },
     ssl: sslOf(config),
-    // The mechanism is one of three literals and decides which of the union's branches this is.
-    ...(sasl === undefined ? {} : { sasl: { ...sasl } as SASLOptions }),
-  };
-}
-
-function sslOf({ tls }: KafkaConfig): ConnectionOptions | boolean {
-  if (typeof tls === 'boolean') return tls;
-  return {
-    ...(tls.ca_file === undefined ? {} : { ca: readFileSync(tls.ca_file) }),
-    ...(tls.cert_file === undefined ? {} : { cert: readFileSync(tls.cert_file) }),
-    ...(tls.key_file === undefined ? {} : { key: readFileSync(tls.key_file) }),
+    ...(sasl === undefined ? {} : { sasl }),
   };
 }
 

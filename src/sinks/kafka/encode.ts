@@ -5,9 +5,10 @@ import type { Encoder, Part } from '../../core/component.ts';
 import { Envelope } from '../../otlp/resource.ts';
 import { splitRequest, writeRope } from '../../otlp/split.ts';
 import type { KafkaConfig } from './index.ts';
+import { RECORD_BYTES } from './size.ts';
 
 export function createEncoder(config: Pick<KafkaConfig, 'key' | 'max_message_bytes'>): Encoder {
-  const most = config.max_message_bytes;
+  const most = config.max_message_bytes - RECORD_BYTES;
   let envelope: Envelope | null = null;
   const isKeyed = (stream: string | undefined) =>
     config.key === 'service' || stream === 'summaries' || stream === 'events';

@@ -23,7 +23,7 @@ const Config = Type.Object({
   }),
   max_message_bytes: Type.Integer({
     default: 1_000_000,
-    minimum: 1024,
+    minimum: 4096,
     maximum: 100_000_000,
     description: 'Largest record; requests above it are split. At most the message.max.bytes of broker and topic.',
   }),
@@ -31,9 +31,27 @@ const Config = Type.Object({
     default: 'none',
     description: 'Record key of raw and sampled: none, or service.name, which splits requests. Others always have it.',
   }),
-  create_topics: Type.Boolean({
-    default: false,
-    description: 'Create a missing topic with the settings of the broker.',
+  metadata_max_age: Type.String({
+    format: 'duration',
+    default: '5m',
+    description: 'How old what is known of topics and partitions may be before it is read again.',
+  }),
+  create_topics: Type.Union(
+    [
+      Type.Boolean(),
+      Type.Object({
+        partitions: Type.Optional(Type.Integer({ minimum: 1, description: 'Default: num.partitions of the broker.' })),
+        replication_factor: Type.Optional(
+          Type.Integer({ minimum: 1, description: 'Default: default.replication.factor of the broker.' }),
+        ),
+      }),
+    ],
+    { default: false, description: 'Create a missing topic: true, or partitions and replication_factor.' },
+  ),
+  reload_interval: Type.String({
+    format: 'duration',
+    default: '1m',
+    description: 'How often the files of tls and sasl are looked at; changed ones are read for a new connection.',
   }),
   sasl: Type.Optional(
     Type.Object(
@@ -42,9 +60,10 @@ const Config = Type.Object({
           description: 'How to log in.',
         }),
         username: text('User name.'),
-        password: text('Password; write it as ${env:NAME}.'),
+        password: Type.Optional(text('Password; write it as ${env:NAME}.')),
+        password_file: Type.Optional(text('File that holds the password; goes over `password`, and is reloaded.')),
       },
-      { description: 'Log in; use it with tls.' },
+      { description: 'Log in; use it with tls.', anyOf: [{ required: ['password'] }, { required: ['password_file'] }] },
     ),
   ),
   tls: Type.Union(

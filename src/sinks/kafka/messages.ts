@@ -11,12 +11,18 @@ export interface ThreadSettings {
 }
 
 export interface WireRecord {
+  topic: string;
   at: number;
   length: number;
+  items: number;
   key: string | null;
-  headers: Record<string, string>;
+  headers: RecordHeaders;
 }
 
-export type ToThread = { kind: 'send'; id: number; topic: string; records: WireRecord[] } | { kind: 'close' };
+/** Header names are promises: docs/output.md. */
+export type RecordHeaders = Record<`plumbline.${'agent' | 'stream' | 'signal' | 'sequence'}`, string>;
 
-export type FromThread = { kind: 'answer'; id: number; result: WriteResult };
+export type ToThread = { kind: 'send'; id: number; records: WireRecord[] } | { kind: 'close' };
+
+/** `delivered`: records (by index) that need not come again when the result is a retry. */
+export type FromThread = { kind: 'answer'; id: number; result: WriteResult; delivered: number[] };

@@ -24,7 +24,7 @@ port.on('message', (message: ToThread) => {
   }
 });
 
-async function answer({ id, topic, records }: Extract<ToThread, { kind: 'send' }>): Promise<void> {
-  const result = await client.send(topic, records);
-  port?.postMessage({ kind: 'answer', id, result } satisfies FromThread);
+async function answer({ id, records }: Extract<ToThread, { kind: 'send' }>): Promise<void> {
+  const answered = await client.send(records);
+  port?.postMessage({ kind: 'answer', id, ...answered } satisfies FromThread);
 }

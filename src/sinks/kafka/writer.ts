@@ -1,8 +1,10 @@
 /** The seam to the Kafka client: batches go to its thread as addresses, answers come back. Starts the thread again when it died. */
 import { Worker } from 'node:worker_threads';
 import type { Signal } from '../../core/block.ts';
-import type { Batch, SinkContext, WriteResult, Writer } from '../../core/component.ts';
+import type { Part, Row, SinkContext, Writer } from '../../core/component.ts';
 import { parseDurationMs } from '../../core/units.ts';
+import { sequenceText } from '../parts.ts';
+import type { Answer } from './client.ts';
 import type { KafkaConfig } from './index.ts';
 import type { FromThread, ThreadSettings, ToThread, WireRecord } from './messages.ts';
 
@@ -18,35 +20,51 @@ const THREAD = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thre
 export function createKafkaWriter(config: KafkaConfig, context: SinkContext, thread: URL = THREAD): Writer {
   const deadlineMs = (parseDurationMs(config.timeout) ?? DEFAULT_TIMEOUT_MS) * SHARE_OF_TIMEOUT;
   const client = new ClientThread(thread, { pool: context.pool.handle, config, deadlineMs });
+  // A batch that comes again has the same parts; what of it is safe does not go twice.
+  const safe = new WeakSet<Part>();
   return {
-    write(batch) {
-      const { stream, signal } = batch.row;
-      const topic = config.subscribe[stream]?.replaceAll('{signal}', SIGNAL_WORDS[signal]) ?? '';
-      return client.send(topic, recordsOf(batch, context.agent));
+    async write(batch) {
+      const left = batch.parts.filter((part) => !safe.has(part));
+      if (left.length === 0) return { kind: 'delivered' };
+      const topic = topicOf(config, batch.row);
+      const { result, delivered } = await client.send(
+        left.map((part) => recordOf(part, topic, batch.row, context.agent)),
+      );
+      for (const i of delivered) safe.add(left[i] as Part);
+      if (result.kind !== 'refused') return result;
+      // The thread counts the parts that were sent to it, the deliverer those of the batch.
+      return { ...result, parts: result.parts.map((i) => batch.parts.indexOf(left[i] as Part)) };
     },
     close: (deadlineMs) => client.close(deadlineMs - context.now()),
   };
 }
 
-function recordsOf({ row, parts }: Batch, agent: string): WireRecord[] {
-  return parts.map(({ at, length, key, sequence, part }) => ({
+function topicOf(config: KafkaConfig, { stream, signal }: Row): string {
+  return config.subscribe[stream]?.replaceAll('{signal}', SIGNAL_WORDS[signal]) ?? '';
+}
+
+function recordOf(part: Part, topic: string, row: Row, agent: string): WireRecord {
+  const { at, length, items, key } = part;
+  return {
+    topic,
     at,
     length,
+    items,
     key,
     headers: {
       'plumbline.agent': agent,
       'plumbline.stream': row.stream,
       'plumbline.signal': row.signal,
-      'plumbline.sequence': part === 0 ? `${sequence}` : `${sequence}/${part}`,
+      'plumbline.sequence': sequenceText(part),
     },
-  }));
+  };
 }
 
 /** The thread, started with the first batch and again with the next one after it died. */
 class ClientThread {
   readonly #file: URL;
   readonly #settings: ThreadSettings;
-  readonly #waiting = new Map<number, (result: WriteResult) => void>();
+  readonly #waiting = new Map<number, (answer: Answer) => void>();
   #worker: Worker | null = null;
   #nextId = 0;
 
@@ -55,13 +73,13 @@ class ClientThread {
     this.#settings = settings;
   }
 
-  send(topic: string, records: WireRecord[]): Promise<WriteResult> {
+  send(records: WireRecord[]): Promise<Answer> {
     this.#worker ??= this.#start();
     const worker = this.#worker;
     const id = this.#nextId++;
     return new Promise((resolve) => {
       this.#waiting.set(id, resolve);
-      worker.postMessage({ kind: 'send', id, topic, records } satisfies ToThread);
+      worker.postMessage({ kind: 'send', id, records } satisfies ToThread);
     });
   }
 
@@ -78,8 +96,8 @@ class ClientThread {
   #start(): Worker {
     const worker = new Worker(this.#file, { workerData: this.#settings, name: 'kafka' });
     let reason = 'the Kafka client thread ended';
-    worker.on('message', ({ id, result }: FromThread) => {
-      this.#waiting.get(id)?.(result);
+    worker.on('message', ({ id, result, delivered }: FromThread) => {
+      this.#waiting.get(id)?.({ result, delivered });
       this.#waiting.delete(id);
     });
     worker.on('error', (error: unknown) => {
@@ -87,7 +105,8 @@ class ClientThread {
     });
     worker.on('exit', () => {
       if (this.#worker === worker) this.#worker = null;
-      for (const resolve of this.#waiting.values()) resolve({ kind: 'retry', error: reason });
+      const answer: Answer = { result: { kind: 'retry', error: reason }, delivered: [] };
+      for (const resolve of this.#waiting.values()) resolve(answer);
       this.#waiting.clear();
     });
     // The agent's sockets keep the process alive, not this.

@@ -6,8 +6,8 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { kafka } from '../../../src/sinks/kafka/index.ts';
 import { type Broker, startBroker, unavailable } from '../../support/kafka/broker.ts';
-import { openReader, type ReadRecord } from '../../support/kafka/reader.ts';
 import { AGENT, bytesOfRequest, createHarness, namesIn, resource, spans, temporaryFolder, within } from '../harness.ts';
+import { recordsOf } from './records.ts';
 
 const TRACES = { stream: 'sampled', signal: 'traces' } as const;
 const METRICS = { stream: 'summaries', signal: 'metrics' } as const;
@@ -16,21 +16,6 @@ let broker: Broker;
 
 function section(changes = {}) {
   return { type: 'kafka', brokers: [broker.address], subscribe: { sampled: 't' }, ...changes };
-}
-
-/** Records of a topic, once there are at least `count`, without what came twice. */
-async function recordsOf(topic: string, count: number): Promise<ReadRecord[]> {
-  const reader = await openReader(broker.address, [topic]);
-  try {
-    await within(20_000, () => once(reader.records).length >= count);
-    return once(reader.records);
-  } finally {
-    await reader.close();
-  }
-}
-
-function once(records: readonly ReadRecord[]): ReadRecord[] {
-  return [...new Map(records.map((record) => [JSON.stringify(record.headers), record])).values()];
 }
 
 describe('with a broker', { skip: unavailable() ?? false }, () => {
@@ -49,7 +34,7 @@ describe('with a broker', { skip: unavailable() ?? false }, () => {
       delivery.start();
       await within(20_000, () => cursor(TRACES).next === 40);
       await delivery.close(Date.now() + 5000);
-      const records = await recordsOf(`spans_${compression}`, 40);
+      const records = await recordsOf(broker, `spans_${compression}`, 40);
       assert.equal(records.length, 40);
       assert.ok(new Set(records.map(({ partition }) => partition)).size > 1, 'records without a key are spread');
       for (const { headers, value, key } of records) {
@@ -80,7 +65,7 @@ describe('with a broker', { skip: unavailable() ?? false }, () => {
     delivery.start();
     await within(20_000, () => cursor(METRICS).next === 2);
     await delivery.close(Date.now() + 5000);
-    const records = await recordsOf('summaries', 4);
+    const records = await recordsOf(broker, 'summaries', 4);
     const found = records.map(({ key, headers }) => [headers['plumbline.sequence'], key]).sort();
     assert.deepEqual(found, [
       ['0/1', 'cart'],
@@ -101,7 +86,7 @@ describe('with a broker', { skip: unavailable() ?? false }, () => {
     await within(20_000, () => cursor(TRACES).next === 1);
     await delivery.close(Date.now() + 5000);
     assert.equal(cursor(TRACES).delivered, 1000);
-    const records = await recordsOf('cut', 42);
+    const records = await recordsOf(broker, 'cut', 42);
     for (const { value } of records) assert.ok(value.length <= 50_000, `${value.length} bytes`);
     const numbers = records.map(({ headers }) => headers['plumbline.sequence']);
     assert.deepEqual(
@@ -128,7 +113,7 @@ describe('with a broker', { skip: unavailable() ?? false }, () => {
     await delivery.close(Date.now() + 5000);
     assert.deepEqual([cursor(TRACES).delivered, cursor(TRACES).deadLettered], [2, 1]);
     assert.deepEqual(readdirSync(deadLetter).length, 2);
-    const records = await recordsOf('refused', 2);
+    const records = await recordsOf(broker, 'refused', 2);
     assert.deepEqual(records.flatMap(({ value }) => namesIn(value)).sort(), ['0', '2']);
   });
 
@@ -152,7 +137,7 @@ describe('with a broker', { skip: unavailable() ?? false }, () => {
     delivery.start();
     await within(15_000, () => cursor(TRACES).next === 1);
     await delivery.close(Date.now() + 5000);
-    assert.equal((await recordsOf('made', 1)).length, 1);
+    assert.equal((await recordsOf(broker, 'made', 1)).length, 1);
   });
 
   test('an idle client costs no CPU', async () => {
@@ -202,7 +187,7 @@ describe('with a broker', { skip: unavailable() ?? false }, () => {
     await within(20_000, () => cursor(TRACES).next === 1900);
     await delivery.close(Date.now() + 5000);
     assert.equal(source.lent, 0);
-    const records = await recordsOf('outage', 1900);
+    const records = await recordsOf(broker, 'outage', 1900);
     assert.equal(records.length, 1900);
     for (const { headers, value } of records) {
       const sequence = Number(headers['plumbline.sequence']);
@@ -222,7 +207,7 @@ describe('with a broker', { skip: unavailable() ?? false }, () => {
     await broker.restart();
     await within(20_000, () => cursor(TRACES).next === 50);
     await delivery.close(Date.now() + 5000);
-    assert.equal((await recordsOf('away', 50)).length, 50);
+    assert.equal((await recordsOf(broker, 'away', 50)).length, 50);
   });
 });
 

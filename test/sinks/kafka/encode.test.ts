@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { BlockPool, frameSpan, type Signal, type Stream } from '../../../src/core/block.ts';
 import { requestType } from '../../../src/otlp/schema.ts';
 import { createEncoder } from '../../../src/sinks/kafka/encode.ts';
+import { RECORD_BYTES } from '../../../src/sinks/kafka/size.ts';
 import { bytesOfRequest, encodeHere, namesIn, resource, spans } from '../harness.ts';
 import { writeFrame } from '../memory_source.ts';
 
@@ -16,7 +17,7 @@ function encode(
   const pool = BlockPool.create(32 << 20);
   const block = pool.allocate(frameSpan(payload.length));
   writeFrame(pool, block, { stream, signal, sequence: 7, payload, items, receivedMs: 0 });
-  const encoder = createEncoder({ key, max_message_bytes: most });
+  const encoder = createEncoder({ key, max_message_bytes: most + RECORD_BYTES });
   const direct = encoder.direct(pool, block);
   const made = encodeHere(pool, (out) => encoder.encode(pool, [block], stream, signal, out));
   const pieces = made.parts.map((part) => ({

@@ -12,5 +12,5 @@ parentPort?.on('message', (message: ToThread) => {
     lives[0] = 1;
     throw new Error('out of memory');
   }
-  parentPort?.postMessage({ kind: 'answer', id: message.id, result: { kind: 'delivered' } });
+  parentPort?.postMessage({ kind: 'answer', id: message.id, result: { kind: 'delivered' }, delivered: [] });
 });

@@ -16,7 +16,7 @@ export interface Reader {
   close(): Promise<void>;
 }
 
-export async function openReader(address: string, topics: readonly string[]): Promise<Reader> {
+export async function openReader(address: string | readonly string[], topics: readonly string[]): Promise<Reader> {
   const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = loadKafkajs();
   const readable = (type: keyof typeof CompressionCodecs, decompress: (bytes: Buffer) => Buffer) => {
     const { compress } = CompressionCodecs[type]();
@@ -24,7 +24,7 @@ export async function openReader(address: string, topics: readonly string[]): Pr
   };
   readable(CompressionTypes.ZSTD, (bytes) => zstdDecompressSync(bytes));
   readable(CompressionTypes.GZIP, (bytes) => gunzipSync(bytes));
-  const kafka = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING });
+  const kafka = new Kafka({ brokers: [address].flat(), logLevel: logLevel.NOTHING });
   const consumer = kafka.consumer({
     groupId: `reader-${process.pid}-${Math.random()}`,
     maxWaitTimeInMs: 100,

@@ -1,0 +1,41 @@
+/** TLS and SASL as kafkajs takes them, from files that are read anew for each connection; says when those files have changed. */
+import { readFileSync, statSync } from 'node:fs';
+import type { ConnectionOptions } from 'node:tls';
+import type { SASLOptions } from 'kafkajs';
+import type { KafkaConfig } from './index.ts';
+
+type Security = Pick<KafkaConfig, 'tls' | 'sasl'>;
+
+/** Throws when a file cannot be read. */
+export function sslOf({ tls }: Security): ConnectionOptions | boolean {
+  if (typeof tls === 'boolean') return tls;
+  return {
+    ...(tls.ca_file === undefined ? {} : { ca: readFileSync(tls.ca_file) }),
+    ...(tls.cert_file === undefined ? {} : { cert: readFileSync(tls.cert_file) }),
+    ...(tls.key_file === undefined ? {} : { key: readFileSync(tls.key_file) }),
+  };
+}
+
+/** Throws when the file of the password cannot be read. */
+export function saslOf({ sasl }: Security): SASLOptions | undefined {
+  if (sasl === undefined) return undefined;
+  const { mechanism, username, password, password_file: file } = sasl;
+  // The mechanism is one of three literals and decides which of the union's branches this is.
+  return {
+    mechanism,
+    username,
+    password: file === undefined ? password : readFileSync(file, 'utf8').trim(),
+  } as SASLOptions;
+}
+
+/** Inode, size and time of every file: another text when one was replaced or written to. A missing one counts as it is. */
+export function fingerprint({ tls, sasl }: Security): string {
+  const files = typeof tls === 'boolean' ? [] : [tls.ca_file, tls.cert_file, tls.key_file];
+  return [...files, sasl?.password_file]
+    .filter((file) => file !== undefined)
+    .map((file) => {
+      const found = statSync(file, { throwIfNoEntry: false });
+      return found === undefined ? 'none' : `${found.ino} ${found.size} ${found.mtimeMs}`;
+    })
+    .join(', ');
+}
