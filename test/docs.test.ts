@@ -164,7 +164,10 @@ test('every format that a schema names is known, and every key of a component ha
   const schema = JSON.stringify(schemaOfAgent(components.processors, components.sinks));
   const formats = new Set([...schema.matchAll(/"format":"(\w+)"/g)].map(([, format]) => format));
   for (const format of formats)
-    assert.ok(['duration', 'bytes', 'rate', 'share', 'host_port', 'http_url'].includes(format ?? ''), format);
+    assert.ok(
+      ['duration', 'bytes', 'rate', 'share', 'host_port', 'http_url', 'record_key'].includes(format ?? ''),
+      format,
+    );
   for (const { type, config } of [...components.processors, ...components.sinks]) {
     for (const [key, part] of Object.entries(config.properties)) {
       assert.ok('description' in part, `${key} of ${type} has no description`);

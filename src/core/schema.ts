@@ -29,6 +29,10 @@ export const FORMATS: Record<string, { valid: (text: string) => boolean; expects
     valid: (text) => /^https?:\/\/[^\s?#@]+$/i.test(text) && URL.canParse(text),
     expects: 'a URL such as https://collector:4318, without user, query or fragment',
   },
+  record_key: {
+    valid: (text) => /^(none|service|trace_id|resource\..+)$/.test(text),
+    expects: 'none, service, trace_id or resource.NAME such as resource.k8s.pod.name',
+  },
   host_port: { valid: (text) => parseEndpoint(text) !== undefined, expects: 'HOST:PORT such as 127.0.0.1:4318' },
 };
 

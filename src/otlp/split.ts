@@ -17,13 +17,13 @@ const DOWN: Record<Signal, readonly (readonly number[])[]> = {
   metrics: [[10], [18], [18], [42, 58, 74, 82, 90], [10]],
 };
 /** A length prefix at its longest. */
-const LENGTH_BYTES = 5;
+export const LENGTH_BYTES = 5;
 
 /** Bytes to be: a range of the memory, or a message (tag, or 0 for none) around others. */
-type Rope = { from: number; to: number } | { tag: number; content: Rope[]; bytes: number };
+export type Rope = { from: number; to: number } | { tag: number; content: Rope[]; bytes: number };
 
 /** Something that stays together: one entry or a piece of it, tag and length included. */
-interface Unit {
+export interface Unit {
   rope: Rope;
   bytes: number;
   items: number;
@@ -68,7 +68,7 @@ export function splitRequest(
   });
 }
 
-function createSplitter(bytes: Uint8Array, signal: Signal) {
+export function createSplitter(bytes: Uint8Array, signal: Signal) {
   const down = DOWN[signal];
   const reader = new Reader(bytes);
 
@@ -116,17 +116,19 @@ function createSplitter(bytes: Uint8Array, signal: Signal) {
     const room = most - varintBytes(tag) - LENGTH_BYTES;
     const units = inside.flatMap(([at, start, end]) => cut(level + 1, at, start, end, room - bytesOf(fixed)));
     if (units.length === 0) return [{ ...whole, items: 0 }];
-    return pack(fixed, units, room).map((piece) => {
-      const bytes = varintBytes(tag) + varintBytes(piece.bytes) + piece.bytes;
-      return { rope: { tag, content: piece.content, bytes: piece.bytes }, bytes, items: piece.items };
-    });
+    return pack(fixed, units, room).map((piece) => wrap(tag, piece));
   }
 
   return { walk, count, cut };
 }
 
+/** A piece as one entry of the message around it. */
+export function wrap(tag: number, { content, bytes, items }: Piece): Unit {
+  return { rope: { tag, content, bytes }, bytes: varintBytes(tag) + varintBytes(bytes) + bytes, items };
+}
+
 /** Units in their order, as many to a piece as fit; each piece repeats the fixed fields. */
-function pack(fixed: Rope[], units: readonly Unit[], most: number): Piece[] {
+export function pack(fixed: Rope[], units: readonly Unit[], most: number): Piece[] {
   const pieces: Piece[] = [];
   const fixedBytes = bytesOf(fixed);
   let piece: Piece | undefined;
@@ -155,7 +157,7 @@ export function writeRope(bytes: Buffer, at: number, content: readonly Rope[]): 
   return pos;
 }
 
-function bytesOf(content: readonly Rope[]): number {
+export function bytesOf(content: readonly Rope[]): number {
   let sum = 0;
   for (const rope of content) {
     sum += 'tag' in rope ? varintBytes(rope.tag) + varintBytes(rope.bytes) + rope.bytes : rope.to - rope.from;

@@ -1,37 +1,48 @@
 // HOT: once per frame. Bench: bench/micro/sinks/kafka/encode.bench.ts
-/** Frames to records: whole where they fit and need no key, else cut by service and size; split.ts cuts. */
-import { type BlockPool, Field, FRAME_HEADER_BYTES, payloadLength, readU64, STREAMS } from '../../core/block.ts';
+/** Frames to records: whole where they fit and need no key, else cut by key and size; keys.ts reads keys, slice.ts and split.ts cut. */
+import {
+  type BlockPool,
+  Field,
+  FRAME_HEADER_BYTES,
+  payloadLength,
+  readU64,
+  SIGNALS,
+  STREAMS,
+} from '../../core/block.ts';
 import type { Encoder, Part } from '../../core/component.ts';
-import { Envelope } from '../../otlp/resource.ts';
 import { splitRequest, writeRope } from '../../otlp/split.ts';
 import type { KafkaConfig } from './index.ts';
-import { RECORD_BYTES } from './size.ts';
+import { createKeyReader, keyRule } from './keys.ts';
+import { MOST_KEY_BYTES, RECORD_BYTES } from './size.ts';
+import { sliceRequest } from './slice.ts';
 
 export function createEncoder(config: Pick<KafkaConfig, 'key' | 'max_message_bytes'>): Encoder {
   const most = config.max_message_bytes - RECORD_BYTES;
-  let envelope: Envelope | null = null;
-  const isKeyed = (stream: string | undefined) =>
-    config.key === 'service' || stream === 'summaries' || stream === 'events';
+  let keys: ReturnType<typeof createKeyReader> | null = null;
   return {
     direct(pool, frame) {
       const length = payloadLength(pool, frame);
-      if (length > most || isKeyed(STREAMS[pool.bytes[frame + Field.stream] as number])) return null;
+      const stream = STREAMS[pool.bytes[frame + Field.stream] as number];
+      const signal = SIGNALS[pool.bytes[frame + Field.signal] as number] as (typeof SIGNALS)[number];
+      if (length > most || keyRule(config.key, stream, signal).kind !== 'none') return null;
       const items = pool.words[(frame + Field.items) >>> 2] as number;
       return partOf(pool, frame, frame + FRAME_HEADER_BYTES, length, 0, items, null);
     },
     encode(pool, frames, stream, signal, out) {
-      envelope ??= new Envelope(pool.bytes);
-      const look = envelope;
-      const keyOf = (at: number, to: number) => {
-        if (!isKeyed(stream)) return '';
-        look.enterResource(at, to);
-        return pool.bytes.toString('utf8', look.serviceAt, look.serviceAt + look.serviceLength);
+      keys ??= createKeyReader(pool);
+      const { ofItem, ofResource } = keys;
+      const rule = keyRule(config.key, stream, signal);
+      const room = rule.kind === 'none' ? most : most - MOST_KEY_BYTES;
+      const piecesOf = (from: number, to: number) => {
+        if (rule.kind === 'item')
+          return sliceRequest(pool.bytes, signal, from, to, room, (at, end) => ofItem(rule.tag, at, end));
+        const keyOf = (at: number, end: number) => (rule.kind === 'none' ? '' : ofResource(rule.attribute, at, end));
+        return splitRequest(pool.bytes, signal, from, to, room, keyOf);
       };
       return frames.flatMap((frame) => {
         const from = frame + FRAME_HEADER_BYTES;
         const items = pool.words[(frame + Field.items) >>> 2] as number;
-        const pieces = splitRequest(pool.bytes, signal, from, from + payloadLength(pool, frame), most, keyOf);
-        return pieces.map((piece, i) => {
+        return piecesOf(from, from + payloadLength(pool, frame)).map((piece, i) => {
           const key = piece.key || null;
           if (piece.isWhole) return partOf(pool, frame, from, piece.bytes, 0, items, key);
           const at = out.allocate(piece.bytes);

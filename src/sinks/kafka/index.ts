@@ -27,9 +27,11 @@ const Config = Type.Object({
     maximum: 100_000_000,
     description: 'Largest record; requests above it are split. At most the message.max.bytes of broker and topic.',
   }),
-  key: Type.Union([Type.Literal('none'), Type.Literal('service')], {
+  key: Type.String({
+    format: 'record_key',
     default: 'none',
-    description: 'Record key of raw and sampled: none, or service.name, which splits requests. Others always have it.',
+    description:
+      'Record key of raw and sampled: none, service, trace_id, or resource.NAME; requests of several keys are split. Others are keyed by service.',
   }),
   metadata_max_age: Type.String({
     format: 'duration',

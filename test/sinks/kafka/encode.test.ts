@@ -11,7 +11,7 @@ import { writeFrame } from '../memory_source.ts';
 function encode(
   signal: Signal,
   payload: Uint8Array,
-  config: { key?: 'none' | 'service'; most?: number; stream?: Stream; items?: number },
+  config: { key?: string; most?: number; stream?: Stream; items?: number },
 ) {
   const { key = 'none', most = 1_000_000, stream = 'raw', items = 1 } = config;
   const pool = BlockPool.create(32 << 20);
@@ -147,5 +147,90 @@ test('a request of one service is whole and has its key', () => {
   assert.deepEqual(
     pieces.map(({ key, part, items }) => [key, part, items]),
     [['cart', 0, 3]],
+  );
+});
+
+/** Spans of so many traces, dealt out over two services with two scopes each; every span is `trace/number`. */
+function manyTraces(signal: 'traces' | 'logs', traces: number, count: number) {
+  const item = (i: number) => ({
+    traceId: i % traces === 0 ? undefined : Buffer.alloc(16, i % traces),
+    ...(signal === 'traces' ? { name: `${i % traces}/${i}` } : { body: { stringValue: `${i % traces}/${i}` } }),
+  });
+  const list = signal === 'traces' ? 'spans' : 'logRecords';
+  const scopes = signal === 'traces' ? 'scopeSpans' : 'scopeLogs';
+  const resources = signal === 'traces' ? 'resourceSpans' : 'resourceLogs';
+  const numbers = Array.from({ length: count }, (_, i) => i);
+  const entry = (r: number) => ({
+    resource: resource(`service-${r}`),
+    schemaUrl: `r${r}`,
+    [scopes]: [0, 1].map((s) => ({
+      scope: { name: `scope-${s}` },
+      [list]: numbers.filter((i) => i % 4 === r * 2 + s).map(item),
+    })),
+  });
+  return bytesOfRequest(signal, { [resources]: [entry(0), entry(1)] });
+}
+
+for (const signal of ['traces', 'logs'] as const) {
+  for (const most of [1_000_000, 1500]) {
+    test(`${signal} keyed by trace id: a record holds one trace, all are there once under their resource and scope, at ${most} bytes`, () => {
+      const { direct, pieces } = encode(signal, manyTraces(signal, 7, 400), { key: 'trace_id', most, items: 400 });
+      assert.equal(direct, null);
+      const found: number[] = [];
+      for (const [i, { key, bytes, items, part }] of pieces.entries()) {
+        assert.equal(part, i + 1);
+        assert.ok(bytes.length <= most, `${bytes.length} bytes`);
+        let inside = 0;
+        const request = decode(signal, bytes);
+        for (const one of request.resourceSpans ?? request.resourceLogs) {
+          const r = Number(one.resource.attributes[0].value.stringValue.slice(-1));
+          assert.equal(one.schemaUrl, `r${r}`);
+          for (const scope of one.scopeSpans ?? one.scopeLogs) {
+            for (const item of scope.spans ?? scope.logRecords) {
+              const [trace, number] = (item.name ?? item.body.stringValue).split('/').map(Number);
+              assert.equal(key, trace === 0 ? null : Buffer.alloc(16, trace).toString('hex'));
+              assert.equal(number % 4, r * 2 + Number(scope.scope.name.slice(-1)));
+              found.push(number);
+              inside++;
+            }
+          }
+        }
+        assert.equal(items, inside);
+      }
+      assert.ok(most > 1500 ? pieces.length === 7 : pieces.length > 7, `${pieces.length} pieces`);
+      assert.deepEqual(
+        found.sort((a, b) => a - b),
+        Array.from({ length: 400 }, (_, i) => i),
+      );
+    });
+  }
+}
+
+test('a request of one trace keyed by it is whole; metrics belong to no trace and leave as they lie', () => {
+  const one = encode('traces', manyTraces('traces', 1, 5), { key: 'trace_id', items: 5 });
+  assert.deepEqual(
+    one.pieces.map(({ key, part, items }) => [key, part, items]),
+    [[null, 0, 5]],
+  );
+  const metrics = [{ name: 'm', gauge: { dataPoints: [{ asInt: 1 }] } }];
+  const payload = bytesOfRequest('metrics', { resourceMetrics: [{ scopeMetrics: [{ metrics }] }] });
+  assert.equal(encode('metrics', payload, { key: 'trace_id' }).direct?.length, payload.length);
+});
+
+test('a resource attribute as the key: entries by its text, without a key where it is missing or no text, a long one cut', () => {
+  const entry = (value: object | null) => ({
+    resource: { attributes: value === null ? [] : [{ key: 'k8s.pod.name', value }] },
+    scopeSpans: [{ spans: [{ name: 's' }] }],
+  });
+  const values = [{ stringValue: 'a' }, null, { intValue: 5 }, { stringValue: 'b'.repeat(9000) }, { stringValue: 'a' }];
+  const payload = bytesOfRequest('traces', { resourceSpans: values.map(entry) });
+  const { pieces } = encode('traces', payload, { key: 'resource.k8s.pod.name', items: 5 });
+  assert.deepEqual(
+    pieces.map(({ key, items }) => [key, items]),
+    [
+      ['a', 2],
+      [null, 2],
+      ['b'.repeat(512), 1],
+    ],
   );
 });

@@ -7,6 +7,7 @@ export function benches(): Bench[] {
   const world = createWorld();
   const whole = createEncoder({ key: 'none', max_message_bytes: 1_000_000 });
   const keyed = createEncoder({ key: 'service', max_message_bytes: 1_000_000 });
+  const sliced = createEncoder({ key: 'trace_id', max_message_bytes: 1_000_000 });
   const { output } = world.parts;
   return [
     {
@@ -23,6 +24,15 @@ export function benches(): Bench[] {
       items: world.items,
       run() {
         keyed.encode(world.pool, world.frames, 'raw', 'traces', output);
+        output.discard();
+      },
+    },
+    {
+      name: 'kafka/encode: sliced by trace id',
+      unit: 'span',
+      items: world.items,
+      run() {
+        sliced.encode(world.pool, world.frames, 'raw', 'traces', output);
         output.discard();
       },
     },
