@@ -66,6 +66,8 @@ export interface WorldOptions {
   /** In place of those of bench/contracts. */
   contracts?: readonly ContractPlan[];
   processors?: readonly { type: string; config: unknown }[];
+  /** Changes to `sample`. */
+  sample?: Partial<SampleConfig>;
   sinks?: readonly { type: string; config: unknown }[];
 }
 
@@ -90,9 +92,12 @@ export interface World {
 }
 
 export function createWorld(options: WorldOptions = {}): World {
-  const { workload = 'W-std', processors = [PROCESSORS.summarize, PROCESSORS.detect, PROCESSORS.sample] } = options;
+  const { workload = 'W-std' } = options;
+  const given: SampleConfig = { ...SAMPLE, ...options.sample };
+  const usual = [PROCESSORS.summarize, PROCESSORS.detect, { type: 'sample', config: given }];
+  const processors = options.processors ?? usual;
   const pool = Pool.create(96 * UNIT_BYTES);
-  const traces = traceTableFor(SAMPLE, NOW_MS);
+  const traces = traceTableFor(given, NOW_MS);
   const { plans, faults } = readContracts(CONTRACT_FILES);
   if (faults.length > 0) throw new Error(faults.join('\n'));
   const setup: WorkerSetup = {

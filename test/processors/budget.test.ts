@@ -140,3 +140,36 @@ test('two agents that see the same slot set the same thresholds, and a second ru
   const load = { rates: [100, 300], errorShare: 0.1, batch: 20 };
   assert.deepEqual(run(t, load).bySlot, run(t, load).bySlot);
 });
+
+test('errors that come after the decision count for the slot they come in', (t) => {
+  const random = seeded(t, 141);
+  const sampling = createSampling({ wait: '2s', base: '10%', keep: { rare: '0%' }, budget: BUDGET }, 64);
+  const bySlot = new Map<number, number>();
+  const ids = Array.from({ length: 3000 }, () => Buffer.from(Array.from({ length: 16 }, () => random.below(256))));
+  const send = (fromMs: number, more: Plain) =>
+    ids.forEach((traceId, i) => {
+      const attributes = [{ key: 'k', value: { stringValue: 'v'.repeat(300) } }];
+      const nowMs = fromMs + Math.floor(i / 30) * 100;
+      for (const { receivedMs, bytes } of sampling.decide(nowMs)) {
+        const slot = Math.floor((receivedMs - START_MS) / SLOT_MS);
+        bySlot.set(slot, (bySlot.get(slot) ?? 0) + bytes);
+      }
+      if (i % 30 === 0)
+        sampling.send(
+          nowMs,
+          plainly(traces(...ids.slice(i, i + 30).map((id) => span(i, { traceId: id, attributes, ...more })))),
+        );
+      return traceId;
+    });
+  send(START_MS, {});
+  // A minute's errors in ten seconds, all of them late: four times the budget.
+  send(START_MS + 2 * SLOT_MS, { status: { code: 2 } });
+  for (const { receivedMs, bytes } of sampling.decide(START_MS + 10 * SLOT_MS)) {
+    const slot = Math.floor((receivedMs - START_MS) / SLOT_MS);
+    bySlot.set(slot, (bySlot.get(slot) ?? 0) + bytes);
+  }
+  const shares = [...bySlot].map(([slot, bytes]) => `${slot}: ${(bytes / SLOT_BYTES).toFixed(2)}`);
+  t.diagnostic(shares.join(', '));
+  const most = Math.max(...bySlot.values()) / SLOT_BYTES;
+  assert.ok(most <= MOST_OVER && most > 0.8, shares.join(', '));
+});

@@ -1,11 +1,25 @@
 /** Holds processors/sample: consistent probability, whole traces, marks before and after `wait`, and a th that never falls. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ContractSource } from '../../src/contracts/contract.ts';
+import { planContract } from '../../src/contracts/plan.ts';
+import { HASH_SEED, hashBytes } from '../../src/otlp/protobuf.ts';
 import { BASE, ERROR, SLOW } from '../../src/processors/sample/classes.ts';
 import { traceTableFor } from '../../src/processors/sample/index.ts';
 import { classOf, findTrace, isLate, TraceTable } from '../../src/processors/sample/traceTable.ts';
 import { decoded, itemsOf, type Plain, seeded } from '../otlp/generate.ts';
-import { createWorld, logs, NOW_MS, plainly, sampleConfig, span, traces, type World } from '../worker/world.ts';
+import {
+  createWorld,
+  logs,
+  NOW_MS,
+  plainly,
+  sampleConfig,
+  service,
+  span,
+  traces,
+  type World,
+} from '../worker/world.ts';
+import { createSampling } from './sampling.ts';
 
 const CONFIG = sampleConfig({ traces: 1000 });
 
@@ -34,6 +48,18 @@ const words = (hex: string): [low: number, high: number] => {
   const id = Buffer.from(`09${hex}`, 'hex');
   return [id.readUInt32LE(0), id.readUInt32LE(4)];
 };
+const CONTRACT: ContractSource = {
+  contract: 'v1',
+  service: 'shop',
+  signals: [{ name: 'errors', of: 'spans', bad: { status: 'error' }, breached: 'above 5%' }],
+  window: '1m',
+  for: '0s',
+  recover_after: '0s',
+  no_data: 'freeze',
+  late_after: '2m',
+  on_breach: { keep: '100%', look_back: '2m', budget: '20MiB/min' },
+};
+const SHOP = hashBytes(Buffer.from('shop'), 0, 4, HASH_SEED);
 const LOW = '00000000000001';
 const HIGH = 'ffffffffffffff';
 const attributesOf = (item: Plain | undefined) =>
@@ -156,6 +182,11 @@ test('marks count until `wait` after the first item, later ones are late; the wo
   assert.equal(table.evicted, 0);
 });
 
+test('the table takes 32 bytes a trace', () => {
+  const { memory } = traceTableFor(sampleConfig({ traces: 262_144 }), NOW_MS);
+  assert.equal(memory.byteLength / 262_144, 32);
+});
+
 test('a full table gives up its oldest trace, and counts those that were not decided', (t) => {
   const random = seeded(t, 91);
   const handle = traceTableFor(CONFIG, NOW_MS);
@@ -170,4 +201,120 @@ test('a full table gives up its oldest trace, and counts those that were not dec
   const before = table.evicted;
   for (const [low, high] of ids) table.mark(low ^ 1, high, NOW_MS + 100_000, BASE);
   assert.ok(table.evicted - before < 4000, 'decided traces go without being counted');
+});
+
+test('rules give the base shares of their own, by attributes of spans, resources and log records; the first that matches counts', () => {
+  const sampling = createSampling({
+    wait: '1s',
+    base: '0%',
+    keep: { rare: '0%' },
+    rules: [
+      { name: 'never', where: { 'http.route': '/health' }, keep: '0%' },
+      { name: 'checkout', where: { 'service.name': 'shop', 'http.route': { like: '/check*' } }, keep: '100%' },
+      { name: 'everything', where: { 'http.route': { exists: true } }, keep: '100%' },
+      { of: 'logs', where: { level: 'audit' }, keep: '100%' },
+    ],
+  });
+  const at = (route: string) => ({ attributes: [{ key: 'http.route', value: { stringValue: route } }] });
+  const level = (value: string) => ({ attributes: [{ key: 'level', value: { stringValue: value } }] });
+  const spans = traces(
+    span(1, at('/health')),
+    span(2, at('/checkout')),
+    span(3, at('/else')),
+    span(4),
+    span(2, { name: 'child' }),
+  );
+  sampling.send(NOW_MS, plainly(spans), { signal: 'logs', bytes: logs(level('audit'), level('debug')) });
+  const [outcome] = sampling.decide(NOW_MS + 5000);
+  assert.deepEqual(
+    outcome?.kept.traces.map((item) => [
+      item.name,
+      attributesOf(item)['plumbline.kept'],
+      attributesOf(item)['plumbline.rule'],
+    ]),
+    [
+      ['span 2', 'base', 'checkout'],
+      ['span 3', 'base', 'everything'],
+      ['child', 'base', 'checkout'],
+    ],
+  );
+  assert.deepEqual(
+    outcome?.kept.logs.map((item) => attributesOf(item)['plumbline.rule']),
+    ['rule 4'],
+  );
+});
+
+test('sampling.priority keeps what is above 0 and drops 0, unless a higher class decides', () => {
+  const priority = (intValue: number) => ({ attributes: [{ key: 'sampling.priority', value: { intValue } }] });
+  const kept = (base: string) => {
+    const sampling = createSampling({ wait: '1s', base, keep: { rare: '0%' } });
+    sampling.send(
+      NOW_MS,
+      plainly(traces(span(1, priority(1)), span(2, priority(0)), span(3, { ...priority(0), status: { code: 2 } }))),
+    );
+    return sampling.decide(NOW_MS + 5000)[0]?.kept.traces.map(({ name }) => name);
+  };
+  assert.deepEqual(kept('0%'), ['span 1', 'span 3']);
+  assert.deepEqual(kept('100%'), ['span 1', 'span 3']);
+});
+
+test('the first trace of each operation in a minute is rare, and no other', () => {
+  const sampling = createSampling({ wait: '1s', base: '0%' });
+  const minuteMs = Math.ceil(NOW_MS / 60_000) * 60_000;
+  const names: unknown[] = [];
+  for (let second = 0; second < 130; second += 5) {
+    const named = (n: number) => span(second * 10 + n, { name: `operation ${n}` });
+    sampling.send(minuteMs + second * 1000, plainly(traces(named(1), named(1), named(2))));
+  }
+  for (const { kept, receivedMs } of sampling.decide(Infinity))
+    for (const item of kept.traces) {
+      assert.equal(attributesOf(item)['plumbline.kept'], 'rare');
+      names.push(`${item.name} ${(receivedMs - minuteMs) / 60_000}`);
+    }
+  assert.deepEqual(
+    [...new Set(names)],
+    [0, 1, 2].flatMap((minute) => [`operation 1 ${minute}`, `operation 2 ${minute}`]),
+  );
+});
+
+test('a service whose contract is broken has its traces kept from then until it holds again', () => {
+  const { plan } = planContract({
+    ...CONTRACT,
+  });
+  const sampling = createSampling({ wait: '1s', base: '0%', keep: { rare: '0%' } }, 64, NOW_MS, [plan]);
+  sampling.breaches.set(SHOP, [{ plan, sinceMs: NOW_MS + 1000, untilMs: NOW_MS + 3000 }]);
+  for (let second = 0; second < 5; second++)
+    sampling.send(NOW_MS + second * 1000, plainly(traces(span(second))), plainly(service('other', span(second + 100))));
+  const kept = sampling.decide(NOW_MS + 60_000).flatMap((one) => one.kept.traces);
+  assert.deepEqual(
+    kept.map((item) => [item.name, attributesOf(item)['plumbline.kept']]),
+    [
+      ['span 1', 'breach'],
+      ['span 2', 'breach'],
+    ],
+  );
+});
+
+test('a log record without a trace carries the randomness it was decided by; a higher threshold of its own stays', () => {
+  const withThreshold = (stringValue: string) => ({
+    attributes: [{ key: 'sampling.threshold', value: { stringValue } }],
+  });
+  const sampling = createSampling({ wait: '0s', base: '50%' });
+  const records = Array.from({ length: 200 }, (_, i) => ({
+    timeUnixNano: i + 1,
+    body: { stringValue: `line ${i}` },
+    ...(i % 3 === 0 ? withThreshold('c') : i % 3 === 1 ? withThreshold('4') : {}),
+  }));
+  sampling.send(NOW_MS, { signal: 'logs', bytes: logs(...records) });
+  const kept = sampling.decide(Infinity)[0]?.kept.logs ?? [];
+  assert.ok(kept.length > 60 && kept.length < 140, `${kept.length}`);
+  for (const item of kept) {
+    const list = (item.attributes as { key: string; value: Plain }[]).filter(({ key }) => key === 'sampling.threshold');
+    assert.equal(list.length, 1, 'a key stands twice');
+    const { 'sampling.threshold': threshold, 'sampling.randomness': randomness } = attributesOf(item);
+    const line = Number(String((item.body as Plain).stringValue).slice(5));
+    assert.equal(threshold, line % 3 === 0 ? 'c' : '8');
+    if (line % 3 === 0) assert.equal(randomness, undefined);
+    else assert.ok(String(randomness) >= '80000000000000', String(randomness));
+  }
 });

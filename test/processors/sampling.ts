@@ -1,5 +1,6 @@
 /** The sampler as an agent runs it, without threads and files: measured and merged in order, decided when it is due. */
 import pino from 'pino';
+import type { ContractPlan } from '../../src/contracts/plan.ts';
 import { Field, type Signal } from '../../src/core/block.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
 import type { Breach, Observer } from '../../src/processors/processor.ts';
@@ -16,10 +17,10 @@ export interface Outcome {
 }
 
 /** `startMs`: when its process started. */
-export function createSampling(changes: object = {}, units = 64, startMs = NOW_MS) {
+export function createSampling(changes: object = {}, units = 64, startMs = NOW_MS, contracts: ContractPlan[] = []) {
   const given = sampleConfig(changes);
   const handle = traceTableFor(given, startMs);
-  const world = createWorld({ processors: [{ type: 'sample', ...changes }], table: handle, units });
+  const world = createWorld({ processors: [{ type: 'sample', ...changes }], table: handle, units, contracts });
   const breaches = new Map<number, Breach[]>();
   const flagged = new Map<number, number>();
   const telemetry = createTelemetry();
@@ -28,7 +29,7 @@ export function createSampling(changes: object = {}, units = 64, startMs = NOW_M
     {
       pool: world.pool,
       agent: 'test',
-      contracts: [],
+      contracts,
       traces: handle,
       flagged,
       breaches,

@@ -1,7 +1,7 @@
 // HOT: once per span. Bench: bench/micro/processors/sample/mark.bench.ts
 /** What a span or log record says by itself about its class: status or severity, slowness, sampling.priority, rules. */
 import { createItems } from '../../contracts/items.ts';
-import { type Condition, compileConditions, matchesAll } from '../../contracts/match.ts';
+import { type Condition, compileConditions, matchesAll, Sight } from '../../contracts/match.ts';
 import { type AttributeTable, emptyValue, readValue } from '../../otlp/attributes.ts';
 import { type LogView, SEVERITY_ERROR } from '../../otlp/logs.ts';
 import { Reader } from '../../otlp/protobuf.ts';
@@ -27,6 +27,8 @@ export class ItemClass {
   readonly #spanRules: Rule[];
   readonly #logRules: Rule[];
   readonly #value = emptyValue();
+  /** Attributes that rules ask for are found in one pass. */
+  readonly #sight = new Sight();
 
   constructor({ rules }: SampleConfig, { reader, span, log }: Views) {
     this.#reader = reader;
@@ -36,10 +38,15 @@ export class ItemClass {
     this.#logItem = logItem;
     const compile = (of: 'spans' | 'logs') =>
       rules.flatMap((rule, i) =>
-        rule.of === of ? [{ conditions: compileConditions(rule.where), traceClass: ruleClass(i) }] : [],
+        rule.of === of ? [{ conditions: compileConditions(rule.where, this.#sight), traceClass: ruleClass(i) }] : [],
       );
     this.#spanRules = compile('spans');
     this.#logRules = compile('logs');
+  }
+
+  /** Another resource, or another task. */
+  enterResource(): void {
+    this.#sight.resource.begin();
   }
 
   get hasLogRules(): boolean {
@@ -51,7 +58,8 @@ export class ItemClass {
     if (span.status === STATUS_ERROR) return ERROR;
     if (span.slow) return SLOW;
     const priority = this.#priorityOf(span.attributes);
-    if (priority !== BASE) return priority;
+    if (priority !== BASE || this.#spanRules.length === 0) return priority;
+    this.#sight.item.begin();
     for (let i = 0; i < this.#spanRules.length; i++) {
       const { conditions, traceClass } = this.#spanRules[i]!;
       if (matchesAll(conditions, this.#spanItem, envelope, this.#aside)) return traceClass;
@@ -62,7 +70,8 @@ export class ItemClass {
   ofLog(log: LogView, envelope: Envelope): number {
     if (log.severity >= SEVERITY_ERROR) return ERROR;
     const priority = this.#priorityOf(log.attributes);
-    if (priority !== BASE) return priority;
+    if (priority !== BASE || this.#logRules.length === 0) return priority;
+    this.#sight.item.begin();
     for (let i = 0; i < this.#logRules.length; i++) {
       const { conditions, traceClass } = this.#logRules[i]!;
       if (matchesAll(conditions, this.#logItem, envelope, this.#aside)) return traceClass;

@@ -79,6 +79,7 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
       operations.fill(0);
     },
     enterResource() {
+      itemClass.enterResource();
       isNew = true;
     },
     span(span, envelope) {

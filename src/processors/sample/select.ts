@@ -86,6 +86,7 @@ export function createSelector(
       contracts.enterResource(envelope);
       contracts.mark(span, envelope);
     }
+    itemClass.enterResource();
     return itemClass.ofSpan(span, envelope);
   }
 
@@ -123,11 +124,14 @@ export function createSelector(
       if (decide(traceClass, slot)) return traceClass;
       if (!isLate(entry, BASE)) return SAMPLED_OUT;
       const own = lateClass(at, end, envelope);
-      return own >= SLOW && own > traceClass && decide(own, slot) ? PARTIAL + own : SAMPLED_OUT;
+      return own >= SLOW && own > traceClass && decide(own, frameSlot) ? PARTIAL + own : SAMPLED_OUT;
     },
     log(at, end, envelope) {
       readLogRecord(reader, at, end, log);
-      if (itemClass.hasLogRules) envelope.load();
+      if (itemClass.hasLogRules) {
+        envelope.load();
+        itemClass.enterResource();
+      }
       const own = itemClass.ofLog(log, envelope);
       isOwn = log.traceIdAt < 0;
       if (isOwn) {

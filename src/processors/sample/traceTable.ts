@@ -108,6 +108,9 @@ export class TraceTable {
     if (now > first + this.#waitTicks) {
       if (traceClass === ERROR) words[at + 3] = known | LATE_ERROR;
       else if (traceClass === SLOW) words[at + 3] = known | LATE_SLOW;
+      // What comes late leaves with the slot it came in.
+      if (this.#slots !== null)
+        addBytes(this.#slots.of(slotOfTicks(now)), Math.max(known & CLASS_BITS, traceClass), bytes);
       return;
     }
     const before = known & CLASS_BITS;
