@@ -72,14 +72,13 @@ export class Progress {
     return this.#entries[0]?.state === 'flying' && this.#entries.length >= MOST_AHEAD;
   }
 
-  add(frames: readonly number[], next: number, damaged: number, state: Entry['state']): Entry {
+  add(frames: readonly number[], next: number, damaged: number, state: 'flying' | 'held'): Entry {
     const lastSequence = readU64(this.#pool, (frames.at(-1) as number) + Field.sequence);
     const receivedMs = readU64(this.#pool, (frames[0] as number) + Field.receivedMs);
     let items = 0;
     for (const frame of frames) items += this.#pool.words[(frame + Field.items) >>> 2] as number;
     const entry: Entry = { next, lastSequence, receivedMs, items, deadLettered: 0, damaged, state, error: null };
     this.#entries.push(entry);
-    if (state === 'done') this.#advance();
     return entry;
   }
 
@@ -110,10 +109,15 @@ export class Progress {
     this.#advance();
   }
 
+  /**
+   * A confirmed piece counts as a whole: were the cursor saved in its middle, what follows there would come again under another name. So
+   * it waits for a write of the piece whose answer is still to come.
+   */
   confirm(lastSequence: number): void {
     this.#confirmed = Math.max(this.#confirmed, lastSequence);
-    for (const entry of this.#entries) if (entry.state === 'held' && this.isConfirmed(entry)) entry.state = 'done';
-    this.#advance();
+    const confirmed = this.#entries.filter((entry) => this.isConfirmed(entry));
+    for (const entry of confirmed) if (entry.state === 'held') entry.state = 'done';
+    if (confirmed.every(({ state }) => state === 'done')) this.#advance();
   }
 
   /** Forgets what was read: it is read again from the cursor. */

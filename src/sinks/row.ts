@@ -122,7 +122,6 @@ export class DeliveryRow {
     this.#progress.confirm(lastSequence);
   }
 
-  /** What is held cannot get to where it is safe now. */
   fail(error: string): void {
     this.#failRow(error);
   }
@@ -235,7 +234,9 @@ export class DeliveryRow {
     this.#position = next;
     if (skipped > 0) {
       const last = readU64(this.#settings.pool, (frames[skipped - 1] as number) + Field.sequence);
-      this.#progress.add(frames.slice(0, skipped), last + 1, 0, 'done');
+      this.#progress.add(frames.slice(0, skipped), last + 1, 0, 'held');
+      // Only whole pieces count, and this one may go on in the next batch.
+      if (last >= this.#skipTo) this.#progress.confirm(last);
     }
     const rest = frames.slice(skipped);
     if (rest.length === 0) {

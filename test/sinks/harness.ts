@@ -29,8 +29,8 @@ export function validated(definition: SinkDefinition, section: object): unknown 
   return config.sinks[0];
 }
 
-export function temporaryFolder(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'plumbline-sink-'));
+export function temporaryFolder(t: TestContext, parent = tmpdir()): string {
+  const folder = mkdtempSync(join(parent, 'plumbline-sink-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }

@@ -42,6 +42,15 @@ export class MemorySource implements FrameSource {
     return sequence;
   }
 
+  /** Drops what nobody will read again; it stays counted. */
+  forget(below: number): void {
+    for (let i = below - 1; i >= 0; i--) {
+      const frame = this.#frames[i] as Stored;
+      if (frame.payload.length === 0) return;
+      frame.payload = new Uint8Array(0);
+    }
+  }
+
   total(stream: Stream, signal: Signal): number {
     const own = this.#frames.filter((frame) => frame.stream === stream && frame.signal === signal);
     return own.reduce((sum, frame) => sum + frame.items, 0);

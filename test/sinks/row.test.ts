@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ended, fill, mockClock, namesOf, ROW, SECTION, started } from './delivery_bench.ts';
-import { createHarness, eventually } from './harness.ts';
+import { createHarness, eventually, type Harness } from './harness.ts';
 import { type Call, scriptedSink } from './scripted.ts';
 
 test('close waits for what is in flight, counts it, and reads nothing more', async () => {
@@ -116,5 +116,43 @@ test('pieces that were finished before a crash are counted and not written again
   assert.deepEqual(asked, [0, 3, 5]);
   assert.deepEqual(namesOf(sink.calls), ['5', '6', '7']);
   assert.equal(cursor.delivered, 8);
+  await ended(harness);
+});
+
+test('a cursor is never saved in the middle of a piece, whatever comes first: its last answer or its confirmation', async () => {
+  const sink = scriptedSink({ holds: true });
+  const saved: number[] = [];
+  sink.script = ({ last }) => {
+    if (last < 5) return { kind: 'held' };
+    // As a writer does that finishes its file within the write.
+    sink.context.confirm(ROW, last);
+    return null;
+  };
+  const harness: Harness = createHarness(sink.definition, SECTION, {
+    changed: ({ signal }) => signal === 'traces' && saved.push(harness.cursor(ROW).next),
+  });
+  fill(harness, 6);
+  harness.delivery.start();
+  await eventually(() => sink.calls.at(-1)?.last === 5);
+  assert.deepEqual(saved, []);
+  sink.calls.at(-1)?.answer({ kind: 'held' });
+  await eventually(() => harness.cursor(ROW).next === 6);
+  assert.deepEqual(saved, [6]);
+  await ended(harness);
+});
+
+test('of pieces that were finished before a crash the cursor passes each as a whole', async () => {
+  const sink = scriptedSink({ holds: true });
+  const saved: number[] = [];
+  // One piece over several batches.
+  sink.resume = async (_row, first) => (first === 0 ? 6 : null);
+  const harness: Harness = createHarness(sink.definition, SECTION, {
+    changed: ({ signal }) => signal === 'traces' && saved.push(harness.cursor(ROW).next),
+  });
+  fill(harness, 9);
+  harness.delivery.start();
+  await eventually(() => harness.cursor(ROW).next === 9);
+  assert.equal(saved[0], 7);
+  assert.deepEqual(namesOf(sink.calls), ['7', '8']);
   await ended(harness);
 });

@@ -5,9 +5,15 @@ import type { Row } from '../../core/component.ts';
 
 const DIRECTORY_MODE = 0o750;
 
-/** `{agent}_{first}-{last}`, the agent with nothing that a file system or an object store could take for a path. */
+/** File systems take 255 bytes, and two sequences and the extension have to fit, too. */
+const MOST_NAME_BYTES = 180;
+/** `-` and the journal's id, which tells agents apart whose names are cut or made safe. */
+const ID_BYTES = 9;
+
+/** The agent with nothing that a file system or an object store could take for a path. */
 export function safeName(agent: string): string {
-  return agent.replace(/[^A-Za-z0-9._-]/g, '_').replace(/^\./, '_');
+  const safe = agent.replace(/[^A-Za-z0-9._-]/g, '_').replace(/^\./, '_');
+  return safe.length <= MOST_NAME_BYTES ? safe : safe.slice(0, MOST_NAME_BYTES - ID_BYTES) + safe.slice(-ID_BYTES);
 }
 
 export function rowDirectory(root: string, row: Row): string {

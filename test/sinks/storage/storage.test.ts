@@ -4,8 +4,20 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { pino } from 'pino';
+import { BlockPool } from '../../../src/core/block.ts';
+import type { SinkContext } from '../../../src/core/component.ts';
 import { storage } from '../../../src/sinks/storage/index.ts';
-import { AGENT, createHarness, eventually, type Harness, namesIn, spans, temporaryFolder } from '../harness.ts';
+import {
+  AGENT,
+  createHarness,
+  eventually,
+  type Harness,
+  namesIn,
+  spans,
+  temporaryFolder,
+  validated,
+} from '../harness.ts';
 
 const ROW = { stream: 'raw', signal: 'traces' } as const;
 const START_MS = Date.UTC(2025, 5, 1, 12, 30);
@@ -61,6 +73,60 @@ function namesInFile(path: string): string[] {
   }
   return names;
 }
+
+/** Names that were known to break something somewhere, alone and together with random ones. */
+function hostileNames(seed: number, count: number): string[] {
+  const known = [
+    '..',
+    '.',
+    '/',
+    '\\',
+    '\0',
+    '\n',
+    '~',
+    '%2e%2e',
+    '%00',
+    'CON',
+    ' ',
+    '*',
+    '?',
+    '#',
+    ':',
+    '|',
+    '$HOME',
+    '`id`',
+    '\u202e',
+    '\u2025',
+    '🔥',
+    '..;/',
+    'x'.repeat(300),
+    'é',
+    '-',
+    '_',
+    '_5-9.binpb',
+    '.tmp',
+    '//',
+    'year=1',
+  ];
+  let state = seed;
+  const random = (below: number) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  const piece = () =>
+    random(4) === 0 ? String.fromCharCode(random(0x10000)) : (known[random(known.length)] as string);
+  return Array.from({ length: count }, (_, i) =>
+    i < known.length ? (known[i] as string) : Array.from({ length: 1 + random(6) }, piece).join(''),
+  );
+}
+
+const SILENT = {
+  name: 'storage',
+  directory: '/nowhere',
+  log: pino({ level: 'silent' }),
+  fail: () => {},
+  now: () => Date.now(),
+};
 
 function numbers(from: number, to: number): string[] {
   return Array.from({ length: to - from }, (_, i) => String(from + i));
@@ -179,6 +245,68 @@ test('a name made to escape stays inside the directory', async (t) => {
   await delivery.drain(Date.now() + 60_000);
   await delivery.close(Date.now() + 60_000);
   assert.deepEqual(files(directory), [join(HOUR, '_._.._.._.._tmp_evil__-0123abcd_0-0.binpb.zst')]);
+});
+
+const NAMES = Number(process.env.PLUMBLINE_NAMES ?? 500);
+
+test(`of ${NAMES} names made to escape, none leaves the directory, and each file is found again`, async (t) => {
+  const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
+  t.diagnostic(`seed ${seed}`);
+  // Where a sync costs nothing, if there is such a place.
+  const folder = temporaryFolder(t, existsSync('/dev/shm') ? '/dev/shm' : undefined);
+  const [pool, source] = [BlockPool.create(8 << 20), { at: 0 }];
+  source.at = pool.allocate(1);
+  pool.bytes.write('x', source.at);
+  const config = validated(storage, { type: 'storage', subscribe: ['raw'], directory: '/replaced' }) as object;
+  const names = hostileNames(seed, NAMES);
+  for (const [i, name] of names.entries()) {
+    const directory = join(folder, 'roots', `${i}`);
+    const confirmed: number[] = [];
+    const context: SinkContext = {
+      ...SILENT,
+      pool,
+      agent: `${name}-0123abcd`,
+      confirm: (_row, last) => confirmed.push(last),
+      rewind: (_row, error) => assert.fail(`${JSON.stringify(name)}: ${error}`),
+    };
+    const open = () => storage.open({ ...config, directory, compression: 'none' }, context);
+    const writer = await open();
+    const part = { at: source.at, length: 1, sequence: 7, lastSequence: 9, part: 0, items: 1, key: null };
+    await writer.write({ row: ROW, parts: [part], receivedMs: START_MS, bytes: 1 });
+    await writer.close(Date.now() + 1000);
+    assert.deepEqual(confirmed, [9]);
+    const [file = '', ...others] = files(directory);
+    assert.deepEqual(others, []);
+    assert.ok(file.startsWith(`${HOUR}/`) && /^[A-Za-z0-9._-]{1,255}$/.test(file.slice(HOUR.length + 1)), file);
+    assert.equal(await (await open()).resume?.(ROW, 7, START_MS), 9);
+  }
+  assert.deepEqual(readdirSync(folder), ['roots']);
+  assert.equal(readdirSync(join(folder, 'roots')).length, names.length);
+});
+
+test('50 KB/s of each signal for half an hour make one file a minute each, and one more where the hour changes', async (t) => {
+  const { source, delivery, directory, tick } = bench(t, { compression: 'none', rotate: { every: '1m' } });
+  // From 12:45 to 13:15.
+  tick(15 * 60_000);
+  delivery.start();
+  const signals = ['traces', 'metrics', 'logs'] as const;
+  for (let second = 0; second < 1800; second += 5) {
+    for (const signal of signals) {
+      source.append('raw', signal, spans(second, second + 1, 'checkout', 250_000), 1);
+      source.forget(second / 5 > 2 ? source.head - 9 : 0);
+    }
+    await delivery.drain(Date.now() + 60_000);
+    tick(5000);
+  }
+  await delivery.close(Date.now() + 60_000);
+  for (const signal of signals) {
+    const own = finished(directory).filter((name) => name.startsWith(join('raw', signal)));
+    const hours = new Set(own.map((name) => name.split('hour=')[1]?.slice(0, 2)));
+    assert.deepEqual([...hours], ['12', '13']);
+    assert.ok(own.length <= 31, `${own.length} files of ${signal}`);
+    const bytes = own.reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
+    assert.ok(bytes > 50_000 * 1800, `${bytes} bytes of ${signal}`);
+  }
 });
 
 test('a directory that cannot be written makes the sink retry, and it recovers', async (t) => {
