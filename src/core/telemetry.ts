@@ -31,6 +31,12 @@ export function createTelemetry() {
       help: 'Bytes admitted and not yet answered',
       registers,
     }),
+    memoryBytes: new Gauge({
+      name: 'plumbline_memory_bytes',
+      help: 'Memory by part: resident (the whole process), blocks (in use, of memory_limit), heap and external (of the main thread)',
+      labelNames: ['part'] as const,
+      registers,
+    }),
     journalBytes: new Gauge({
       name: 'plumbline_journal_bytes',
       help: 'Bytes of segments on disk',

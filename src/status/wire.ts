@@ -1,5 +1,5 @@
 /** Builds what the status port shows, from the parts it is handed: nothing here is counted, all of it is added up on request. */
-import { SIGNALS } from '../core/block.ts';
+import { type BlockPool, SIGNALS, UNIT_BYTES } from '../core/block.ts';
 import type { CursorRow, Row } from '../core/component.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import { agentVersion } from '../core/version.ts';
@@ -30,6 +30,7 @@ export interface SinkView {
 export interface StatusParts {
   endpoint: string;
   telemetry: Telemetry;
+  pool: BlockPool;
   agent: string;
   startedAt: Date;
   intake: JournalView;
@@ -58,6 +59,7 @@ export function serveStatus(parts: StatusParts): Promise<StatusServer> {
       telemetry.journalBytes.set({ journal: 'intake' }, parts.intake.bytes);
       telemetry.journalBytes.set({ journal: 'derived' }, parts.derived.bytes);
       for (const sink of parts.sinks) sink.state();
+      measureMemory(parts);
     },
     status: () => statusOf(parts),
     readiness: () => ({ ready: trouble.size === 0, reasons: [...trouble.values()] }),
@@ -66,6 +68,14 @@ export function serveStatus(parts: StatusParts): Promise<StatusServer> {
     contracts: () => parts.contracts(),
     trace: (id) => parts.trace(id),
   });
+}
+
+function measureMemory({ telemetry, pool }: StatusParts): void {
+  const { rss, heapTotal, external } = process.memoryUsage();
+  telemetry.memoryBytes.set({ part: 'resident' }, rss);
+  telemetry.memoryBytes.set({ part: 'blocks' }, pool.unitsInUse * UNIT_BYTES);
+  telemetry.memoryBytes.set({ part: 'heap' }, heapTotal);
+  telemetry.memoryBytes.set({ part: 'external' }, external);
 }
 
 function statusOf(parts: StatusParts): object {
