@@ -106,6 +106,11 @@ export function createTelemetry() {
       help: 'Traces that left the trace table before they were decided',
       registers,
     }),
+    sampleGuarded: new Counter({
+      name: 'plumbline_sample_guarded_items_total',
+      help: 'Items that the last guard of the budget dropped, because a slot came to half as much again in spite of its thresholds',
+      registers,
+    }),
     slotsOverBudget: new Counter({
       name: 'plumbline_sample_slots_thinned_total',
       help: 'Slots of 10 s in which the budget of sample kept less than the shares asked for',

@@ -5,8 +5,11 @@ import { Field, frameRecord, readU64, SIGNALS } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
 import { processors } from '../processors/registry.ts';
+import { slotBytes } from '../processors/sample/classes.ts';
 import { type SampleConfig, settledMs, waitMsOf } from '../processors/sample/index.ts';
+import { SLOT_MS } from '../processors/sample/slots.ts';
 import { deliveryOf } from '../sinks/sink.ts';
+import { Guard } from '../worker/guard.ts';
 import { type ConfiguredProcessor, Observers } from '../worker/observers.ts';
 import { type Policy, type PolicyHandle, publishPolicy } from '../worker/policy.ts';
 import type { WorkerPool } from '../worker/pool.ts';
@@ -18,6 +21,8 @@ import type { LookBacks } from './lookBacks.ts';
 import type { Store } from './store.ts';
 import { newerFlushes } from './unsaid.ts';
 
+const GUARD_SHARE = 1.5;
+
 /** Null when no sink takes the sampled stream. Its progress is brought up to what the derived journal says. */
 export async function prepareSelection(
   ground: Ground,
@@ -27,7 +32,7 @@ export async function prepareSelection(
   traces: TraceTableHandle | null,
   lookBacks: LookBacks,
 ) {
-  const { config, pool, log, now } = ground;
+  const { config, pool, log, now, telemetry } = ground;
   const { intake, derived, memory } = store;
   if (!config.sinks.some((sink) => deliveryOf(sink, null).streams.includes('sampled'))) return null;
   const read = (from: number, maxBytes: number, totals?: readonly number[]) => intake.readAll(from, maxBytes, totals);
@@ -53,6 +58,7 @@ export async function prepareSelection(
     append: (region) => derived.append(region),
     now,
     lookBacks: lookBacks.options,
+    guard: guardOf(sample, (items) => telemetry.sampleGuarded.inc(items)),
     onError: (message) => log.warn(`selection waits: ${message}`),
     onLoss(signal, items, poison) {
       memory.lose({ cause: poison === null ? 'damaged' : 'poison', sink: null, stream: 'sampled', signal, items });
@@ -63,6 +69,12 @@ export async function prepareSelection(
     },
   });
   return { selection, progress };
+}
+
+/** Half as much again as the budget: what thresholds cannot have missed. */
+function guardOf(sample: SampleConfig | undefined, onDropped: (items: number) => void): Guard | null {
+  if (sample === undefined || sample.budget === 'none') return null;
+  return new Guard(slotBytes(sample, SLOT_MS) * GUARD_SHARE, SLOT_MS, onDropped);
 }
 
 export async function restoreObservers(

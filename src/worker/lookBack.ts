@@ -87,7 +87,7 @@ export async function lookBack(sources: LookBackSources, wanted: LookBack): Prom
         added.items += items;
         added.bytes += length;
       }
-      pending.add({ result, damaged: [0, 0, 0] }, now());
+      pending.add({ result, damaged: [0, 0, 0], receivedMs: 0 }, now());
       if (pending.bytes >= CUT_BYTES) await pending.flush(progress, [...progress.next], now(), append);
     });
     if (!pending.isEmpty) await pending.flush(progress, [...progress.next], now(), append);

@@ -3,6 +3,7 @@ import { type BlockPool, Field, FRAME_HEADER_BYTES, frameSpan, SIGNALS, startFra
 import { AgentError } from '../core/errors.ts';
 import { sealPayload } from '../journal/format.ts';
 import { copyRange } from '../otlp/protobuf.ts';
+import type { Guard } from './guard.ts';
 import type { SelectionProgress } from './selection.ts';
 import type { Selected, SelectResult } from './tasks.ts';
 
@@ -10,16 +11,20 @@ import type { Selected, SelectResult } from './tasks.ts';
 export interface Decided {
   result: SelectResult;
   damaged: readonly number[];
+  /** Of the first frame. */
+  receivedMs: number;
 }
 
 export class Pending {
   bytes = 0;
   sinceMs = 0;
   readonly #blocks: BlockPool;
+  readonly #guard: Guard | null;
   #decided: Decided[] = [];
 
-  constructor(blocks: BlockPool) {
+  constructor(blocks: BlockPool, guard: Guard | null = null) {
     this.#blocks = blocks;
+    this.#guard = guard;
   }
 
   get isEmpty(): boolean {
@@ -28,6 +33,7 @@ export class Pending {
 
   add(decided: Decided, nowMs: number): void {
     if (this.isEmpty) this.sinceMs = nowMs;
+    this.#guard?.check(decided.result, decided.receivedMs);
     this.#decided.push(decided);
     for (const { length } of decided.result.selected) this.bytes += length;
   }
@@ -37,6 +43,7 @@ export class Pending {
     for (const { result } of this.#decided) if (result.block >= 0) this.#blocks.release(result.block);
     this.#decided = [];
     this.bytes = 0;
+    this.#guard?.rollback();
   }
 
   /** Appends one frame for each signal; then, and only then, `progress` moves to `covers` (by signal index) and everything here is forgotten. */
@@ -61,6 +68,7 @@ export class Pending {
       progress.damaged[i] = damaged[i] as number;
       progress.kept[i] = (progress.kept[i] as number) + itemsOf(kept[i] as Selected[]);
     }
+    this.#guard?.commit();
     this.drop();
   }
 

@@ -5,6 +5,8 @@
 import { type BlockPool, Field, readU64, SIGNALS, type Signal, UNIT_BYTES } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
+import { dueFrames } from './due.ts';
+import type { Guard } from './guard.ts';
 import type { LookBack } from './lookBack.ts';
 import { type Decided, Pending } from './pending.ts';
 import { isDeadly, type WorkerPool } from './pool.ts';
@@ -38,6 +40,7 @@ export interface SelectionOptions {
   append(region: { first: number; end: number }): Promise<void>;
   now(): number;
   lookBacks: LookBackOptions;
+  guard: Guard | null;
   onError(message: string): void;
   /** Items were lost: `cause` is damage of the journal or a frame, at this address, that no worker survives. */
   onLoss(signal: Signal, items: number, poison: { frame: number; message: string } | null): void;
@@ -48,8 +51,6 @@ const CUT_MS = 200;
 const RETRY_MS = 500;
 /** After waiting for an append: not at once, because a source that closes answers at once, too. */
 const SOON_MS = 1;
-/** How often it is looked whether a slot is settled. */
-const UNSETTLED_MS = 50;
 const MOST_IN_FLIGHT = 4;
 
 const NOTHING: SelectResult = { block: -1, selected: [], filtered: [0, 0, 0], sampledOut: [0, 0, 0], failed: null };
@@ -74,7 +75,7 @@ export class Selection {
 
   constructor(options: SelectionOptions) {
     this.#options = options;
-    this.#pending = new Pending(options.blocks);
+    this.#pending = new Pending(options.blocks, options.guard);
     this.#recalls = new Recalls(options.lookBacks, options.onError);
     this.#waitMs = options.waitMs;
     this.#position = Math.min(...options.progress.next);
@@ -181,7 +182,7 @@ export class Selection {
 
   /** Hands the next frames that are due to a worker; returns 0, or how long there is nothing to hand out. */
   async #launch(): Promise<number> {
-    const { read, progress, blocks } = this.#options;
+    const { read, progress, blocks, now, settledMs, guard } = this.#options;
     const careful = this.#position < this.#carefulUntil;
     const run = await read(this.#position, careful ? 1 : UNIT_BYTES, passedOf(progress));
     if (run === null) {
@@ -190,7 +191,13 @@ export class Selection {
       if (isIdle) await Promise.race([this.#options.moved(this.#position), this.#sleep(RETRY_MS)]);
       return isIdle ? SOON_MS : RETRY_MS;
     }
-    const { count, inMs } = this.#dueEnd(run);
+    const { count, inMs } = dueFrames(blocks, run.frames, {
+      nowMs: now(),
+      waitMs: this.#waitMs,
+      oldestInFlightMs: this.#oldestInFlightMs(),
+      settledMs: settledMs(),
+      slotMs: guard?.slotMs ?? Infinity,
+    });
     if (count === 0 && run.frames.length > 0) {
       run.release();
       return Math.min(inMs, RETRY_MS);
@@ -208,27 +215,28 @@ export class Selection {
 
   /** What a worker says of the frames. A gap in the sequence (a restart leaves one) or damage is decided by passing it. */
   async #decide(run: FrameRun, frames: readonly number[], careful: boolean): Promise<Decided> {
-    const { workers, progress } = this.#options;
+    const { workers, progress, blocks } = this.#options;
     const damaged = [...run.damaged];
+    const receivedMs = frames.length === 0 ? 0 : readU64(blocks, (frames[0] as number) + Field.receivedMs);
     try {
-      if (frames.length === 0) return { result: NOTHING, damaged };
+      if (frames.length === 0) return { result: NOTHING, damaged, receivedMs };
       const result = await workers.run({
         kind: 'select',
         frames,
         from: progress.next,
         decided: this.#recalls.decided,
       });
-      if (result.failed === null) return { result, damaged };
+      if (result.failed === null) return { result, damaged, receivedMs };
       throw new AgentError(result.failed.code, result.failed.message, { retryable: true });
     } catch (error) {
       if (!careful || !isDeadly(error)) throw error;
       const frame = frames[0] as number;
-      const { blocks, onLoss } = this.#options;
+      const { onLoss } = this.#options;
       const signal = blocks.bytes[frame + Field.signal] as number;
       const items = blocks.words[(frame + Field.items) >>> 2] as number;
       onLoss(SIGNALS[signal] as Signal, items, { frame, message: messageOf(error) });
       damaged[signal] = (damaged[signal] as number) + items;
-      return { result: NOTHING, damaged };
+      return { result: NOTHING, damaged, receivedMs };
     } finally {
       run.release();
     }
@@ -261,23 +269,6 @@ export class Selection {
   #rewind(): void {
     this.#position = Math.min(...this.#options.progress.next);
     this.#decided = this.#position;
-  }
-
-  /** How many frames from the front are due: everything that could mark their traces in time has been merged. */
-  #dueEnd(run: FrameRun): { count: number; inMs: number } {
-    const { blocks, now } = this.#options;
-    if (this.#waitMs < 0) return { count: run.frames.length, inMs: 0 };
-    const until = Math.min(now(), this.#oldestInFlightMs());
-    const settledMs = this.#options.settledMs();
-    let count = 0;
-    for (const at of run.frames) {
-      const receivedMs = readU64(blocks, at + Field.receivedMs);
-      const dueMs = receivedMs + this.#waitMs;
-      if (receivedMs >= settledMs) return { count, inMs: Math.max(UNSETTLED_MS, dueMs - now()) };
-      if (dueMs >= until) return { count, inMs: Math.max(1, dueMs - now() + 1) };
-      count++;
-    }
-    return { count, inMs: 0 };
   }
 
   #sleep(ms: number): Promise<void> {

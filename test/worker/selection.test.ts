@@ -65,6 +65,7 @@ function world(signals: Signal[], changes: Partial<SelectionOptions> & { deadly?
     workers,
     waitMs: 0,
     settledMs: () => Infinity,
+    guard: null,
     lookBacks: {
       readDerived: async () => null,
       since: () => ({ intake: 0, derived: 0, coveredMs: 0 }),

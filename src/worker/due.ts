@@ -1,0 +1,38 @@
+/** How many frames of a run may be decided now: everything that could mark their traces in time has been merged, and their slots are settled. */
+import { type BlockPool, Field, readU64 } from '../core/block.ts';
+
+export interface Due {
+  nowMs: number;
+  /** After a frame was received; negative when nothing is waited for any more. */
+  waitMs: number;
+  /** Receive time of the oldest frame whose marks are not merged yet. */
+  oldestInFlightMs: number;
+  /** What was received before this may be decided, as far as budgets are concerned. */
+  settledMs: number;
+  /** Frames of one slot alone are handed out together; Infinity without a budget. */
+  slotMs: number;
+}
+
+/** How often it is looked whether a slot is settled. */
+const UNSETTLED_MS = 50;
+
+/** From the front; when it is none, how long that stays so. */
+export function dueFrames(blocks: BlockPool, frames: readonly number[], due: Due): { count: number; inMs: number } {
+  const { nowMs, waitMs, settledMs, slotMs } = due;
+  const until = Math.min(nowMs, due.oldestInFlightMs);
+  let count = 0;
+  let slot = -1;
+  for (const at of frames) {
+    const receivedMs = readU64(blocks, at + Field.receivedMs);
+    const own = slotMs === Infinity ? 0 : Math.floor(receivedMs / slotMs);
+    if (slot >= 0 && own !== slot) break;
+    slot = own;
+    if (waitMs >= 0) {
+      const dueMs = receivedMs + waitMs;
+      if (receivedMs >= settledMs) return { count, inMs: Math.max(UNSETTLED_MS, dueMs - nowMs) };
+      if (dueMs >= until) return { count, inMs: Math.max(1, dueMs - nowMs + 1) };
+    }
+    count++;
+  }
+  return { count, inMs: 0 };
+}

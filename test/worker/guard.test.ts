@@ -1,0 +1,45 @@
+/** Holds src/worker/guard.ts: beyond its bytes a slot gets nothing more, every item is counted once, and what comes again is judged alike. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Signal } from '../../src/core/block.ts';
+import { Guard } from '../../src/worker/guard.ts';
+import type { SelectResult } from '../../src/worker/tasks.ts';
+
+const SLOT_MS = 10_000;
+
+function result(parts: Partial<Record<Signal, number>>): SelectResult {
+  const selected = Object.entries(parts).map(([signal, length]) => ({
+    // Keys of the record above.
+    signal: signal as Signal,
+    at: 0,
+    length,
+    items: length / 10,
+    serviceKey: 0,
+  }));
+  return { block: -1, selected, filtered: [0, 0, 0], sampledOut: [0, 0, 0], failed: null };
+}
+
+test('what is over the bound of a slot is dropped and counted when that is safe; metrics pass, another slot has its own', () => {
+  let dropped = 0;
+  const guard = new Guard(1000, SLOT_MS, (items) => {
+    dropped += items;
+  });
+  const check = (parts: Partial<Record<Signal, number>>, ms: number) => {
+    const one = result(parts);
+    guard.check(one, ms);
+    return one;
+  };
+  assert.equal(check({ traces: 600, logs: 300 }, 5000).selected.length, 2);
+  const over = check({ traces: 200, logs: 50, metrics: 5000 }, 9999);
+  assert.deepEqual([over.selected.map(({ signal }) => signal), over.sampledOut], [['metrics'], [20, 0, 5]]);
+  assert.equal(check({ traces: 1000 }, 10_000).selected.length, 1);
+  assert.equal(dropped, 0, 'nothing is safe yet');
+  guard.rollback();
+  assert.equal(check({ traces: 600, logs: 300 }, 5000).selected.length, 2, 'the same again');
+  check({ traces: 200 }, 5000);
+  guard.commit();
+  assert.equal(dropped, 20);
+  guard.rollback();
+  assert.equal(check({ traces: 200 }, 5000).selected.length, 0, 'what is safe counts on');
+  assert.equal(check({ traces: 100 }, 5000).selected.length, 1);
+});
