@@ -29,6 +29,8 @@ export interface Part {
   items: number;
   /** Grouping key as the sink defines it (Kafka: the record's key), or null. */
   key: string | null;
+  /** Where it goes (Kafka: the topic), when that depends on the data. Missing otherwise. */
+  destination?: string;
 }
 
 /** Memory that an encoder writes to. Blocks taken here belong to the task's result; a throw gives them all back. */

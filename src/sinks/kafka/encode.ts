@@ -1,5 +1,5 @@
 // HOT: once per frame. Bench: bench/micro/sinks/kafka/encode.bench.ts
-/** Frames to records: whole where they fit and need no key, else cut by key and size; keys.ts reads keys, slice.ts and split.ts cut. */
+/** Frames to records: as they lie where they fit and need no key, else cut by topic, key and size; cut.ts cuts. */
 import {
   type BlockPool,
   Field,
@@ -10,44 +10,42 @@ import {
   STREAMS,
 } from '../../core/block.ts';
 import type { Encoder, Part } from '../../core/component.ts';
-import { splitRequest, writeRope } from '../../otlp/split.ts';
-import type { KafkaConfig } from './index.ts';
-import { createKeyReader, keyRule } from './keys.ts';
-import { MOST_KEY_BYTES, RECORD_BYTES } from './size.ts';
-import { sliceRequest } from './slice.ts';
+import { writeRope } from '../../otlp/split.ts';
+import { type CutConfig, createCutter } from './cut.ts';
+import { keyRule } from './keys.ts';
+import { RECORD_BYTES } from './size.ts';
+import { fixedTopic } from './topics.ts';
 
-export function createEncoder(config: Pick<KafkaConfig, 'key' | 'max_message_bytes'>): Encoder {
+export function createEncoder(config: CutConfig): Encoder {
   const most = config.max_message_bytes - RECORD_BYTES;
-  let keys: ReturnType<typeof createKeyReader> | null = null;
+  // For each stream and signal: whether a frame may leave as it lies.
+  const isPlain = STREAMS.map((stream) =>
+    SIGNALS.map(
+      (signal) => keyRule(config.key, stream, signal).kind === 'none' && fixedTopic(config, stream, signal) !== null,
+    ),
+  );
+  let cut: ReturnType<typeof createCutter> | null = null;
   return {
     direct(pool, frame) {
       const length = payloadLength(pool, frame);
-      const stream = STREAMS[pool.bytes[frame + Field.stream] as number];
-      const signal = SIGNALS[pool.bytes[frame + Field.signal] as number] as (typeof SIGNALS)[number];
-      if (length > most || keyRule(config.key, stream, signal).kind !== 'none') return null;
-      const items = pool.words[(frame + Field.items) >>> 2] as number;
+      const { bytes } = pool;
+      if (length > most || !isPlain[bytes[frame + Field.stream]!]![bytes[frame + Field.signal]!]!) return null;
+      const items = pool.words[(frame + Field.items) >>> 2]!;
       return partOf(pool, frame, frame + FRAME_HEADER_BYTES, length, 0, items, null);
     },
     encode(pool, frames, stream, signal, out) {
-      keys ??= createKeyReader(pool);
-      const { ofItem, ofResource } = keys;
-      const rule = keyRule(config.key, stream, signal);
-      const room = rule.kind === 'none' ? most : most - MOST_KEY_BYTES;
-      const piecesOf = (from: number, to: number) => {
-        if (rule.kind === 'item')
-          return sliceRequest(pool.bytes, signal, from, to, room, (at, end) => ofItem(rule.tag, at, end));
-        const keyOf = (at: number, end: number) => (rule.kind === 'none' ? '' : ofResource(rule.attribute, at, end));
-        return splitRequest(pool.bytes, signal, from, to, room, keyOf);
-      };
+      cut ??= createCutter(config, pool);
+      const pieces = cut;
       return frames.flatMap((frame) => {
         const from = frame + FRAME_HEADER_BYTES;
-        const items = pool.words[(frame + Field.items) >>> 2] as number;
-        return piecesOf(from, from + payloadLength(pool, frame)).map((piece, i) => {
+        const items = pool.words[(frame + Field.items) >>> 2]!;
+        return pieces(stream, signal, from, from + payloadLength(pool, frame)).map((piece, i) => {
+          const to = piece.topic === null ? null : { destination: piece.topic };
           const key = piece.key || null;
-          if (piece.isWhole) return partOf(pool, frame, from, piece.bytes, 0, items, key);
+          if (piece.isWhole) return { ...partOf(pool, frame, from, piece.bytes, 0, items, key), ...to };
           const at = out.allocate(piece.bytes);
           writeRope(out.pool.bytes, at, piece.content);
-          return partOf(pool, frame, at, piece.bytes, i + 1, piece.items, key);
+          return { ...partOf(pool, frame, at, piece.bytes, i + 1, piece.items, key), ...to };
         });
       });
     },

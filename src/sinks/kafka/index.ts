@@ -3,6 +3,7 @@ import type { Static } from 'typebox';
 import type { SinkDefinition } from '../../core/component.ts';
 import { Type } from '../../core/type.ts';
 import { createEncoder } from './encode.ts';
+import { topicFault } from './topics.ts';
 
 const text = (description: string) => Type.String({ minLength: 1, description });
 
@@ -33,6 +34,15 @@ const Config = Type.Object({
     description:
       'Record key of raw and sampled: none, service, trace_id, or resource.NAME; requests of several keys are split. Others are keyed by service.',
   }),
+  topic_values: Type.Record(
+    Type.String(),
+    Type.Array(Type.String({ pattern: '^[A-Za-z0-9._-]{1,100}$' }), { minItems: 1 }),
+    {
+      default: {},
+      description:
+        'Values that each {resource.NAME} in a topic may take, by NAME; any other, and none, becomes `other`.',
+    },
+  ),
   metadata_max_age: Type.String({
     format: 'duration',
     default: '5m',
@@ -81,7 +91,7 @@ const Config = Type.Object({
   ),
 });
 
-export type KafkaConfig = Static<typeof Config> & { subscribe: Record<string, string>; timeout: string };
+export type KafkaConfig = Static<typeof Config> & { subscribe: Partial<Record<string, string>>; timeout: string };
 
 export const kafka: SinkDefinition = {
   type: 'kafka',
@@ -90,6 +100,8 @@ export const kafka: SinkDefinition = {
   subscribe: 'map',
   concurrency: 4,
   batchBytes: 1 << 20,
+  // As below.
+  fault: (config) => topicFault(config as KafkaConfig),
   // src/config.ts has validated both against Config and the keys of every sink.
   encoder: (config) => createEncoder(config as KafkaConfig),
   open: async (config, context) => {

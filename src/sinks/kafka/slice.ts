@@ -26,24 +26,29 @@ interface Leaf {
   unit: Unit;
 }
 
-/** `keyOf` is asked about the content of each span or log record. Linear in the items, however many keys there are. */
+/**
+ * `keyOf` is asked about the content of each span or log record, with what `labelOf` said of its entry. Linear in the items, however many
+ * keys there are.
+ */
 export function sliceRequest(
   bytes: Uint8Array,
   signal: Signal,
   at: number,
   end: number,
   most: number,
-  keyOf: (from: number, to: number) => string,
+  labelOf: (from: number, to: number) => string,
+  keyOf: (label: string, from: number, to: number) => string,
 ): RequestPiece[] {
   const { walk } = createSplitter(bytes, signal);
   const leaves: (Leaf & { key: string })[] = [];
   const fixed = walk(0, at, end, (_entryAt, entryFrom, entryTo) => {
     const entry: Holder = { fixed: [] };
+    const label = labelOf(entryFrom, entryTo);
     entry.fixed = walk(1, entryFrom, entryTo, (_scopeAt, scopeFrom, scopeTo) => {
       const scope: Holder = { fixed: [] };
       scope.fixed = walk(2, scopeFrom, scopeTo, (itemAt, from, to) => {
         const unit = { rope: { from: itemAt, to }, bytes: to - itemAt, items: 1 };
-        leaves.push({ entry, scope, unit, key: keyOf(from, to) });
+        leaves.push({ entry, scope, unit, key: keyOf(label, from, to) });
       });
     });
   });

@@ -1,15 +1,13 @@
 /** The seam to the Kafka client: batches go to its thread as addresses, answers come back. Starts the thread again when it died. */
 import { Worker } from 'node:worker_threads';
-import type { Signal } from '../../core/block.ts';
 import type { Part, Row, SinkContext, Writer } from '../../core/component.ts';
 import { parseDurationMs } from '../../core/units.ts';
 import { sequenceText } from '../parts.ts';
 import type { Answer } from './client.ts';
 import type { KafkaConfig } from './index.ts';
 import type { FromThread, ThreadSettings, ToThread, WireRecord } from './messages.ts';
+import { fixedTopic } from './topics.ts';
 
-/** How topic names call the signals, as the Collector does. */
-const SIGNAL_WORDS: Record<Signal, string> = { traces: 'spans', metrics: 'metrics', logs: 'logs' };
 const DEFAULT_TIMEOUT_MS = 30_000;
 /** The thread gives up before the deliverer does, and knows more words for it. */
 const SHARE_OF_TIMEOUT = 0.9;
@@ -26,7 +24,7 @@ export function createKafkaWriter(config: KafkaConfig, context: SinkContext, thr
     async write(batch) {
       const left = batch.parts.filter((part) => !safe.has(part));
       if (left.length === 0) return { kind: 'delivered' };
-      const topic = topicOf(config, batch.row);
+      const topic = fixedTopic(config, batch.row.stream, batch.row.signal) ?? '';
       const { result, delivered } = await client.send(
         left.map((part) => recordOf(part, topic, batch.row, context.agent)),
       );
@@ -39,14 +37,10 @@ export function createKafkaWriter(config: KafkaConfig, context: SinkContext, thr
   };
 }
 
-function topicOf(config: KafkaConfig, { stream, signal }: Row): string {
-  return config.subscribe[stream]?.replaceAll('{signal}', SIGNAL_WORDS[signal]) ?? '';
-}
-
 function recordOf(part: Part, topic: string, row: Row, agent: string): WireRecord {
   const { at, length, items, key } = part;
   return {
-    topic,
+    topic: part.destination ?? topic,
     at,
     length,
     items,

@@ -5,19 +5,32 @@ import { BlockPool, frameSpan, type Signal, type Stream } from '../../../src/cor
 import { requestType } from '../../../src/otlp/schema.ts';
 import { createEncoder } from '../../../src/sinks/kafka/encode.ts';
 import { RECORD_BYTES } from '../../../src/sinks/kafka/size.ts';
+import { topicFault } from '../../../src/sinks/kafka/topics.ts';
 import { bytesOfRequest, encodeHere, namesIn, resource, spans } from '../harness.ts';
 import { writeFrame } from '../memory_source.ts';
 
 function encode(
   signal: Signal,
   payload: Uint8Array,
-  config: { key?: string; most?: number; stream?: Stream; items?: number },
+  config: {
+    key?: string;
+    most?: number;
+    stream?: Stream;
+    items?: number;
+    topic?: string;
+    topic_values?: Record<string, string[]>;
+  },
 ) {
-  const { key = 'none', most = 1_000_000, stream = 'raw', items = 1 } = config;
+  const { key = 'none', most = 1_000_000, stream = 'raw', items = 1, topic = 't', topic_values = {} } = config;
   const pool = BlockPool.create(32 << 20);
   const block = pool.allocate(frameSpan(payload.length));
   writeFrame(pool, block, { stream, signal, sequence: 7, payload, items, receivedMs: 0 });
-  const encoder = createEncoder({ key, max_message_bytes: most + RECORD_BYTES });
+  const encoder = createEncoder({
+    key,
+    max_message_bytes: most + RECORD_BYTES,
+    subscribe: { [stream]: topic },
+    topic_values,
+  });
   const direct = encoder.direct(pool, block);
   const made = encodeHere(pool, (out) => encoder.encode(pool, [block], stream, signal, out));
   const pieces = made.parts.map((part) => ({
@@ -233,4 +246,49 @@ test('a resource attribute as the key: entries by its text, without a key where 
       ['b'.repeat(512), 1],
     ],
   );
+});
+
+test('a topic with an attribute: only listed values are in names, whatever the data say; keys and sizes hold within a topic', () => {
+  const hostile = ['acme', '../etc', 'a\nb', '', 'x'.repeat(300), 'ACME', 'globex', 'acme ', '{signal}', 'ac\u0000me'];
+  const resourceSpans = hostile.map((tenant, i) => ({
+    resource: { attributes: [{ key: 'tenant', value: { stringValue: tenant } }] },
+    scopeSpans: [{ spans: [{ name: `${i}`, traceId: Buffer.alloc(16, 7) }] }],
+  }));
+  const payload = bytesOfRequest('traces', {
+    resourceSpans: [...resourceSpans, { scopeSpans: [{ spans: [{ name: '10' }] }] }],
+  });
+  const topic = 'otlp_{signal}_{resource.tenant}';
+  const shape = (key: string) => {
+    const { direct, pieces } = encode('traces', payload, {
+      key,
+      topic,
+      topic_values: { tenant: ['acme', 'globex'] },
+      items: 11,
+    });
+    assert.equal(direct, null);
+    return pieces.map(({ destination, key, bytes }) => [destination, key, namesIn(bytes).join()]);
+  };
+  assert.deepEqual(shape('none'), [
+    ['otlp_spans_acme', null, '0'],
+    ['otlp_spans_other', null, '1,2,3,4,5,7,8,9,10'],
+    ['otlp_spans_globex', null, '6'],
+  ]);
+  const trace = Buffer.alloc(16, 7).toString('hex');
+  assert.deepEqual(shape('trace_id'), [
+    ['otlp_spans_acme', trace, '0'],
+    ['otlp_spans_other', trace, '1,2,3,4,5,7,8,9'],
+    ['otlp_spans_globex', trace, '6'],
+    ['otlp_spans_other', null, '10'],
+  ]);
+});
+
+test('a topic that cannot be is refused at the start, with what to write', () => {
+  const fault = (raw: string, topic_values: Record<string, string[]> = {}) =>
+    topicFault({ subscribe: { raw }, topic_values });
+  assert.equal(fault('otlp_{signal}'), null);
+  assert.equal(fault('{resource.tenant}', { tenant: ['a'] }), null);
+  assert.match(String(fault('{tenant}')), /\{tenant\} in the topic of raw: there are \{signal\} and \{resource.NAME\}/);
+  assert.match(String(fault('{resource.tenant}')), /needs its values listed: topic_values: \{ tenant: \[\.\.\.\] \}/);
+  assert.match(String(fault('a b')), /no legal name: a b/);
+  assert.match(String(fault(`${'x'.repeat(200)}{resource.t}`, { t: ['y'.repeat(100)] })), /no legal name/);
 });

@@ -5,9 +5,10 @@ import { createWorld } from '../../world.ts';
 
 export function benches(): Bench[] {
   const world = createWorld();
-  const whole = createEncoder({ key: 'none', max_message_bytes: 1_000_000 });
-  const keyed = createEncoder({ key: 'service', max_message_bytes: 1_000_000 });
-  const sliced = createEncoder({ key: 'trace_id', max_message_bytes: 1_000_000 });
+  const topics = { subscribe: { raw: 'otlp_{signal}' }, topic_values: {} };
+  const whole = createEncoder({ key: 'none', max_message_bytes: 1_000_000, ...topics });
+  const keyed = createEncoder({ key: 'service', max_message_bytes: 1_000_000, ...topics });
+  const sliced = createEncoder({ key: 'trace_id', max_message_bytes: 1_000_000, ...topics });
   const { output } = world.parts;
   return [
     {
