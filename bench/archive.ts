@@ -14,14 +14,12 @@ export interface Archive {
   unfinished: number;
 }
 
+export function newArchive(): Archive {
+  return { files: 0, bytes: 0, requests: 0, items: { traces: 0, metrics: 0, logs: 0 }, unfinished: 0 };
+}
+
 export function countArchive(directory: string): Archive {
-  const archive: Archive = {
-    files: 0,
-    bytes: 0,
-    requests: 0,
-    items: { traces: 0, metrics: 0, logs: 0 },
-    unfinished: 0,
-  };
+  const archive = newArchive();
   for (const signal of SIGNALS) {
     for (const name of globSync(`raw/${signal}/**/*.binpb*`, { cwd: directory })) {
       if (name.includes('.tmp')) archive.unfinished++;
@@ -31,7 +29,8 @@ export function countArchive(directory: string): Archive {
   return archive;
 }
 
-function countFile(path: string, signal: Signal, archive: Archive): void {
+/** Adds one file, of at most 2 GiB. */
+export function countFile(path: string, signal: Signal, archive: Archive): void {
   const raw = readFileSync(path);
   const bytes = path.endsWith('.zst') ? zstdDecompressSync(raw) : path.endsWith('.gz') ? gunzipSync(raw) : raw;
   archive.files++;

@@ -22,11 +22,16 @@ export const CAN_PIN = spawnSync('taskset', ['--version']).error === undefined;
 
 /** Starts node on a core (null: any). What it writes to stderr is kept for the error message and shown when it fails. */
 export function startNode(core: number | null, args: readonly string[]): Child {
-  const command = [process.execPath, ...args];
+  const name = args.find((arg) => arg.endsWith('.ts') || arg.endsWith('.js')) ?? 'node';
+  return startProcess(core, [process.execPath, ...args], name);
+}
+
+/** Starts any program likewise. */
+export function startProcess(core: number | null, command: readonly string[], name: string, env = process.env): Child {
   const pinned = core === null || !CAN_PIN ? command : ['taskset', '-c', String(core), ...command];
   const [file = '', ...rest] = pinned;
-  const child = spawn(file, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
-  return watch(child, args.find((arg) => arg.endsWith('.ts') || arg.endsWith('.js')) ?? 'node');
+  const child = spawn(file, rest, { stdio: ['pipe', 'pipe', 'pipe'], env });
+  return watch(child, name);
 }
 
 function watch(child: ChildProcess, name: string): Child {

@@ -135,10 +135,12 @@ function answer(request: Buffer, world: World): Buffer | null {
   return reply.finish();
 }
 
+/** A version that is not known here is answered in the oldest form, with what is: clients ask again. */
 function writeVersions(reply: Reply, version: number): void {
-  reply.int16(0).int32(VERSIONS.length);
+  const isKnown = version <= 2;
+  reply.int16(isKnown ? 0 : UNSUPPORTED_VERSION).int32(VERSIONS.length);
   for (const [api, min, max] of VERSIONS) reply.int16(api).int16(min).int16(max);
-  if (version >= 1) reply.int32(0);
+  if (isKnown && version >= 1) reply.int32(0);
 }
 
 function writeMetadata(reply: Reply, body: Cursor, { settings, port }: World): void {

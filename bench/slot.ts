@@ -15,9 +15,9 @@ export type Level = (typeof LEVELS)[number];
 
 /** The flags the agent is started with (package.json); the null receiver gets the same. */
 export const NODE_FLAGS = ['--max-semi-space-size=16', '--external-memory-accounted-in-global-limit'];
-const SERVER_CORE = 0;
-const LOAD_CORE = 1;
-const STOP_MS = 90_000;
+export const SERVER_CORE = 0;
+export const LOAD_CORE = 1;
+export const STOP_MS = 90_000;
 /** Sampled spans: 10 % base, and the 2 % of traces that hold errors. */
 const LEAST_SAMPLED = 0.08;
 const MOST_SAMPLED = 0.18;
@@ -59,7 +59,8 @@ export interface Slot {
   faults: string[];
 }
 
-const pathOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+/** A file of bench/. */
+export const pathOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
 export async function runSlot(options: SlotOptions): Promise<Slot> {
   const directory = mkdtempSync(join(tmpdir(), 'plumbline-bench-'));
@@ -103,7 +104,7 @@ async function startServer(options: SlotOptions, directory: string, kafka: Child
   return startNode(SERVER_CORE, [...NODE_FLAGS, ...profile, main, 'run', '--config', config]);
 }
 
-function loadArguments(options: SlotOptions, url: string): string[] {
+export function loadArguments(options: Omit<SlotOptions, 'level'>, url: string): string[] {
   const { workload, connections, seconds, warmup, batch } = options;
   const given = { url, workload, connections, seconds, warmup, ...(batch === null ? {} : { batch }) };
   return [
@@ -111,6 +112,19 @@ function loadArguments(options: SlotOptions, url: string): string[] {
     '--events',
     ...Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)]),
   ];
+}
+
+/** Waits for the whole load and says what the server took for its measured seconds. */
+export async function measureLoad(server: Child, load: Child) {
+  await load.line(/"event":"begin"/);
+  const beginS = cpuSecondsOf(server.pid);
+  await load.line(/"event":"end"/);
+  const endS = cpuSecondsOf(server.pid);
+  const [reportLine] = await load.line(/^\{"workload".*/);
+  await load.exited;
+  // load.ts prints a Report.
+  const report = JSON.parse(reportLine) as Report;
+  return { report, beginS, cpuS: endS - beginS, rssPeakMb: peakRssBytes(server.pid) / 1e6 };
 }
 
 interface Running {
@@ -125,22 +139,13 @@ async function measureSlot(
   options: SlotOptions,
   { directory, server, load, kafka, calibrationMs }: Running,
 ): Promise<Slot> {
-  await load.line(/"event":"begin"/);
-  const beginS = cpuSecondsOf(server.pid);
-  await load.line(/"event":"end"/);
-  const endS = cpuSecondsOf(server.pid);
-  const [reportLine] = await load.line(/^\{"workload".*/);
-  await load.exited;
-  const rssPeakMb = peakRssBytes(server.pid) / 1e6;
+  const { report, beginS, cpuS, rssPeakMb } = await measureLoad(server, load);
   const endedBefore = cpuSecondsOfEnded();
   const status = await server.stop(STOP_MS);
   const drainedS = cpuSecondsOfEnded() - endedBefore - beginS;
   const totals = kafka === null ? null : await totalsOf(kafka);
-  // load.ts prints a Report.
-  const report = JSON.parse(reportLine) as Report;
   const archived = existsSync(join(directory, 'archive')) ? countArchive(join(directory, 'archive')) : null;
   const { measured, total, seconds } = report;
-  const cpuS = endS - beginS;
   const sampled = totals?.streams['sampled/traces']?.items ?? 0;
   const slot: Slot = {
     level: options.level,
