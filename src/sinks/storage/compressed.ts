@@ -15,6 +15,8 @@ const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 const GZIP = { level: 1 };
 /** What is handed to the compressor at once; small frames are collected up to it. */
 const CHUNK_BYTES = 256 << 10;
+/** From here on a call of the compressor's own costs less than a copy. */
+const LARGE_BYTES = 64 << 10;
 
 export class CompressedOutput implements OutputFile {
   bytes = 0;
@@ -39,19 +41,18 @@ export class CompressedOutput implements OutputFile {
 
   async write(bytes: Buffer, parts: readonly Part[]): Promise<void> {
     for (const { at, length } of parts) {
-      for (let done = 0; done < length; ) {
-        const take = Math.min(length - done, CHUNK_BYTES - this.#filled);
-        bytes.copy(this.#chunk, this.#filled, at + done, at + done + take);
-        this.#filled += take;
-        done += take;
-        if (this.#filled === CHUNK_BYTES) await this.#compress();
+      if (this.#filled > 0 && this.#filled + length > CHUNK_BYTES) await this.#flush();
+      if (length >= LARGE_BYTES) await this.#compressLarge(bytes, at, at + length);
+      else {
+        bytes.copy(this.#chunk, this.#filled, at, at + length);
+        this.#filled += length;
       }
     }
     await this.#writing;
   }
 
   async complete(): Promise<void> {
-    if (this.#filled > 0) await this.#compress();
+    if (this.#filled > 0) await this.#flush();
     const ended = once(this.#compressor, 'end');
     this.#compressor.end();
     await ended;
@@ -64,10 +65,20 @@ export class CompressedOutput implements OutputFile {
     await this.#file.close();
   }
 
-  /** Resolves when the compressor has taken the chunk in, so that its memory can be used again. */
-  #compress(): Promise<void> {
+  /** What is large goes without a copy. */
+  async #compressLarge(bytes: Buffer, from: number, to: number): Promise<void> {
+    for (let at = from; at < to; at += CHUNK_BYTES)
+      await this.#compress(bytes.subarray(at, Math.min(at + CHUNK_BYTES, to)));
+  }
+
+  #flush(): Promise<void> {
     const chunk = this.#chunk.subarray(0, this.#filled);
     this.#filled = 0;
+    return this.#compress(chunk);
+  }
+
+  /** Resolves when the compressor has taken the chunk in, so that its memory can be used again. */
+  #compress(chunk: Buffer): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#compressor.write(chunk, (error) => (error ? reject(error) : resolve()));
     });
