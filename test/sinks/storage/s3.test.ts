@@ -1,5 +1,6 @@
 /** Holds the storage sink's uploads against a real S3 server: the same keys as files, over outages, restarts and lost cursors. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
@@ -220,4 +221,17 @@ test('one of directory and s3 has to be set', () => {
   );
   const both = { ...section, directory: '/d', s3: { bucket: 'b' } };
   assert.throws(() => validated(storage, both), /directory and s3 are both set: use two sinks/);
+});
+
+test('an agent without a bucket loads nothing of the SDK', () => {
+  const code = (file: string) => `
+    import { createRequire } from 'node:module';
+    await import(${JSON.stringify(new URL(`../../../src/${file}`, import.meta.url).href)});
+    const { cache } = createRequire(process.cwd() + '/');
+    console.log(Object.keys(cache).filter((name) => /@aws-sdk|@smithy/.test(name)).length);
+  `;
+  const loaded = (file: string) => Number(execFileSync(process.execPath, ['--input-type=module', '-e', code(file)]));
+  assert.equal(loaded('agent.ts'), 0);
+  assert.equal(loaded('sinks/storage/writer.ts'), 0);
+  assert.ok(loaded('sinks/storage/s3.ts') > 10);
 });
