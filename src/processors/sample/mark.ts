@@ -31,8 +31,9 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
   const itemClass = new ItemClass(given, views);
   const hasBudget = given.budget !== 'none';
   const wantsRare = given.keep.rare !== '0%';
-  const operations = new Uint32Array(OPERATIONS);
-  let rows = new Uint32Array(STEP * 1024);
+  const operations = new Int32Array(OPERATIONS);
+  // Signed, as all that is compared with it: a uint32 that crosses a call would be boxed for each span.
+  let rows = new Int32Array(STEP * 1024);
   let count = 0;
   let envelopes = 0;
   let envelopeBytes = 0;
@@ -49,7 +50,7 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
   function add(low: number, high: number, kind: number, service: number, size: number, operation: number): void {
     const at = count * STEP;
     if (at + STEP > rows.length) {
-      const grown = new Uint32Array(rows.length * 2);
+      const grown = new Int32Array(rows.length * 2);
       grown.set(rows);
       rows = grown;
     }
@@ -85,12 +86,12 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
     span(span, envelope) {
       if (span.traceIdAt < 0) return;
       if (isNew) enter(envelope);
-      const low = readFixed32(bytes, span.traceIdAt + 8);
-      const high = readFixed32(bytes, span.traceIdAt + 12);
+      const low = readFixed32(bytes, span.traceIdAt + 8) | 0;
+      const high = readFixed32(bytes, span.traceIdAt + 12) | 0;
       const traceClass = itemClass.ofSpan(span, envelope);
-      const service = envelope.serviceHash;
+      const service = envelope.serviceHash | 0;
       const size = span.end - span.at + GROWTH_BYTES;
-      const operation = wantsRare ? newOperation(hashBytes(bytes, span.nameAt, span.nameLength, service) || 1) : 0;
+      const operation = wantsRare ? newOperation(hashBytes(bytes, span.nameAt, span.nameLength, service) | 0 || 1) : 0;
       const last = (count - 1) * STEP;
       if (count > 0 && rows[last] === low && rows[last + 1] === high && rows[last + 3] === service) {
         if (traceClass > rows[last + 2]!) rows[last + 2] = traceClass;
@@ -110,8 +111,8 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
           log(log: LogView, envelope: Envelope) {
             if (isNew) enter(envelope);
             const traceClass = itemClass.ofLog(log, envelope);
-            const low = log.traceIdAt < 0 ? 0 : readFixed32(bytes, log.traceIdAt + 8);
-            const high = log.traceIdAt < 0 ? 0 : readFixed32(bytes, log.traceIdAt + 12);
+            const low = log.traceIdAt < 0 ? 0 : readFixed32(bytes, log.traceIdAt + 8) | 0;
+            const high = log.traceIdAt < 0 ? 0 : readFixed32(bytes, log.traceIdAt + 12) | 0;
             const size = log.end - log.at + GROWTH_BYTES;
             const last = (count - 1) * STEP;
             const isAlone = traceClass === BASE || traceClass === ERROR;
@@ -124,19 +125,19 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
               rows[last + 2] === (LOG_ROW | traceClass)
             )
               rows[last + 4] = rows[last + 4]! + size;
-            else add(low, high, LOG_ROW | traceClass, envelope.serviceHash, size, 0);
+            else add(low, high, LOG_ROW | traceClass, envelope.serviceHash | 0, size, 0);
           },
         }
       : {}),
     size: () => (count === 0 ? 0 : MARK_HEADER_BYTES + count * MARK_ROW_BYTES),
     write(out, at) {
       if (count === 0) return at;
-      const header = new Uint32Array(out.buffer, out.byteOffset + at, 4);
+      const header = new Int32Array(out.buffer, out.byteOffset + at, 4);
       header[0] = envelopes;
       header[1] = envelopeBytes;
       header[2] = runs;
       header[3] = 0;
-      new Uint32Array(out.buffer, out.byteOffset + at + MARK_HEADER_BYTES, count * STEP).set(
+      new Int32Array(out.buffer, out.byteOffset + at + MARK_HEADER_BYTES, count * STEP).set(
         rows.subarray(0, count * STEP),
       );
       return at + MARK_HEADER_BYTES + count * MARK_ROW_BYTES;
