@@ -96,7 +96,7 @@ agent: { id: sdk-test, data_dir: ./data, shutdown: { serve_on: 0ms, grace: 20s }
 admin: { endpoint: "127.0.0.1:0" }
 ingest: { http: { endpoint: "127.0.0.1:0" } }
 journal: { segment_size: 24MiB, max_size: 512MiB }
-processors: [ { type: summarize, every: 1s }, { type: detect, every: 1s }, { type: sample, wait: 500ms, base: 100% } ]
+processors: [ { type: summarize, every: 1s }, { type: detect, every: 1s }, { type: sample, wait: 500ms, base: 100%, keep: { rare: 0% } } ]
 sinks:
   - { type: storage, subscribe: [raw, sampled, summaries], directory: ./data/storage, rotate: { every: 1s } }
 ${kafka}
