@@ -7,6 +7,8 @@ import { createHarness, freshCursor, spans } from '../harness.ts';
 import { writeFrame } from '../memory_source.ts';
 
 const ROW = { stream: 'raw', signal: 'traces' } as const;
+/** A frame's time is the journal's, and the same whenever it is read. */
+const RECEIVED_MS = Date.UTC(2025, 5, 1, 12, 30);
 const [directory = '', cursorFile = '', lastText = ''] = process.argv.slice(2);
 /** Where it ends by itself; without it it goes on until it is killed. */
 const last = lastText === '' ? Number.POSITIVE_INFINITY : Number(lastText);
@@ -28,7 +30,7 @@ const source: FrameSource = {
     let at = block;
     const frames = payloads.map((payload, i) => {
       const frame = at;
-      writeFrame(pool, frame, { ...ROW, sequence: from + i, payload, items: 1, receivedMs: Date.now() });
+      writeFrame(pool, frame, { ...ROW, sequence: from + i, payload, items: 1, receivedMs: RECEIVED_MS });
       at += frameSpan(payload.length);
       return frame;
     });
