@@ -37,7 +37,7 @@ test('an agent forwards to another over kill -9 of both', async (t) => {
     for (const client of clients) for (const id of client.owed) owed.add(id);
     if (victim === 'near') sender = await startAgentProcess(near, nearConfig);
   }
-  assert.ok(owed.size > 1000, `only ${owed.size} spans were owed`);
+  assert.ok(owed.size > 100, `only ${owed.size} spans were owed`);
   await settledLedger(sender, 60_000);
   await settledLedger(receiver, 60_000);
   assert.deepEqual([await sender.end('SIGTERM'), await receiver.end('SIGTERM')], [0, 0]);

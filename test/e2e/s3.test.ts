@@ -44,7 +44,7 @@ sinks:
   }
   await settledLedger(agent, 60_000);
   assert.equal(await agent.end('SIGTERM'), 0);
-  assert.ok(owed.size > 1000, `only ${owed.size} spans were owed`);
+  assert.ok(owed.size > 100, `only ${owed.size} spans were owed`);
   const ids = s3.keys().flatMap((key) => spansOf(readStored(s3.path(key), 'traces')).map(({ spanId }) => spanId));
   checkIds('spans in the bucket', ids, owed, sent);
   assert.equal(ids.length, new Set(ids).size, 'a span lies in two objects');
