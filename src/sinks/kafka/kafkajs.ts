@@ -2,10 +2,14 @@
 import { createRequire } from 'node:module';
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
 import { crc32c } from '@node-rs/crc32';
+import { type BatchOptions, createBatchWriter, type PlainRecord } from './recordBatch.ts';
 
 /** The mends replace internals: another version needs another look. */
 export const KAFKAJS_VERSION = '2.2.4';
 const LEAST_WAIT_MS = 10;
+/** Codecs as record batches number them. */
+const GZIP = 1;
+const ZSTD = 4;
 
 const require = createRequire(import.meta.url);
 
@@ -22,13 +26,10 @@ export function loadKafkajs(): typeof import('kafkajs') {
   if (version !== KAFKAJS_VERSION) throw new Error(`kafkajs ${version}: its mends are made for ${KAFKAJS_VERSION}`);
   // Before anything of kafkajs is loaded: its record batches take the function once.
   replaceModule('kafkajs/src/protocol/recordBatch/crc32C', crc32c);
+  replaceRecordBatch();
   const queue = require('kafkajs/src/network/requestQueue') as { prototype: Record<string, unknown> };
   queue.prototype.scheduleCheckPendingRequests = scheduleCheckPendingRequests;
-  const kafkajs = require('kafkajs') as typeof import('kafkajs');
-  const { CompressionCodecs, CompressionTypes } = kafkajs;
-  CompressionCodecs[CompressionTypes.ZSTD] = () => ({ compress: compressZstd, decompress: refuse });
-  CompressionCodecs[CompressionTypes.GZIP] = () => ({ compress: compressGzip, decompress: refuse });
-  return kafkajs;
+  return require('kafkajs') as typeof import('kafkajs');
 }
 
 /** The original re-arms itself with a negative delay, about 1,000 times a second, even with nothing to do. */
@@ -41,23 +42,31 @@ function scheduleCheckPendingRequests(this: RequestQueue): void {
   }, waitMs);
 }
 
+/** The original encodes a record, copies it, and copies it again, each time into fresh zeroed memory. */
+function replaceRecordBatch(): void {
+  const Encoder = require('kafkajs/src/protocol/encoder') as new (bytes: number) => { buf: Buffer; offset: number };
+  const write = createBatchWriter(compress);
+  replaceModule('kafkajs/src/protocol/recordBatch/record/v0', (record: PlainRecord) => record);
+  replaceModule('kafkajs/src/protocol/recordBatch/v0', {
+    MAGIC_BYTE: 2,
+    RecordBatch: async (options: BatchOptions) => {
+      const encoder = new Encoder(1);
+      encoder.buf = write(options);
+      encoder.offset = encoder.buf.length;
+      return encoder;
+    },
+  });
+}
+
+/** Synchronous on purpose: this is a thread of its own, and libuv's pool belongs to the journal. Level 1: CPU is dearer than bytes. */
+function compress(compression: number, records: Buffer): Buffer {
+  if (compression === ZSTD) return zstdCompressSync(records, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+  return compression === GZIP ? gzipSync(records, { level: 1 }) : records;
+}
+
 function replaceModule(name: string, exports: unknown): void {
   require(name);
   const loaded = require.cache[require.resolve(name)];
   if (loaded === undefined) throw new Error(`${name} is not where it was`);
   loaded.exports = exports;
-}
-
-/** Synchronous on purpose: this is a thread of its own, and libuv's pool belongs to the journal. Level 1: CPU is dearer than bytes. */
-async function compressZstd({ buffer }: { buffer: Buffer }): Promise<Buffer> {
-  return zstdCompressSync(buffer, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
-}
-
-async function compressGzip({ buffer }: { buffer: Buffer }): Promise<Buffer> {
-  return gzipSync(buffer, { level: 1 });
-}
-
-/** A producer decompresses nothing. */
-async function refuse(): Promise<Buffer> {
-  throw new Error('this client only produces');
 }

@@ -19,8 +19,10 @@ export interface Reader {
 export async function openReader(address: string | readonly string[], topics: readonly string[]): Promise<Reader> {
   const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = loadKafkajs();
   const readable = (type: keyof typeof CompressionCodecs, decompress: (bytes: Buffer) => Buffer) => {
-    const { compress } = CompressionCodecs[type]();
-    CompressionCodecs[type] = () => ({ compress, decompress: async (bytes: Buffer) => decompress(bytes) });
+    CompressionCodecs[type] = () => ({
+      compress: () => Promise.reject(new Error('this client only reads')),
+      decompress: async (bytes: Buffer) => decompress(bytes),
+    });
   };
   readable(CompressionTypes.ZSTD, (bytes) => zstdDecompressSync(bytes));
   readable(CompressionTypes.GZIP, (bytes) => gunzipSync(bytes));
