@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { countFile, newArchive } from '../archive.ts';
 import { type Child, startNode, startProcess } from '../child.ts';
+import type { Totals } from '../lightKafka.ts';
 import {
   LOAD_CORE,
   loadArguments,
@@ -39,6 +40,8 @@ interface Result {
   p99Ms: number;
   /** Items answered 200 and not in the archive. */
   missing: number;
+  /** What reached Kafka: sampled spans and summaries. */
+  kafkaBytes: number;
 }
 
 const { values } = parseArgs({
@@ -62,10 +65,17 @@ const options: Omit<SlotOptions, 'level'> = {
 };
 
 async function runAgent(): Promise<Result> {
-  const { cpuSPerMillion, rssPeakMb, load, archivedItems, faults } = await runSlot({ ...options, level: 'F4' });
+  const { cpuSPerMillion, rssPeakMb, load, archivedItems, faults, kafka } = await runSlot({ ...options, level: 'F4' });
   for (const fault of faults) console.log(`      FAULT: ${fault}`);
   const missing = load.total.items - (archivedItems ?? 0);
-  return { subject: 'agent', cpuSPerMillion, rssPeakMb, p99Ms: load.latencyMs.p99, missing };
+  return {
+    subject: 'agent',
+    cpuSPerMillion,
+    rssPeakMb,
+    p99Ms: load.latencyMs.p99,
+    missing,
+    kafkaBytes: kafka?.bytes ?? 0,
+  };
 }
 
 async function runCollector(binary: string, subject: Subject): Promise<Result> {
@@ -86,6 +96,9 @@ async function runCollector(binary: string, subject: Subject): Promise<Result> {
     children.push(load);
     const { report, cpuS, rssPeakMb } = await measureLoad(server, load);
     await server.stop(STOP_MS);
+    await kafka.stop(STOP_MS);
+    // lightKafka.ts prints Totals when it ends.
+    const { bytes: kafkaBytes } = JSON.parse(kafka.lines.at(-1) ?? '{}') as Totals;
     const archive = newArchive();
     countFile(join(directory, 'archive.binpb'), 'traces', archive);
     return {
@@ -94,6 +107,7 @@ async function runCollector(binary: string, subject: Subject): Promise<Result> {
       rssPeakMb,
       p99Ms: report.latencyMs.p99,
       missing: report.total.items - archive.items.traces,
+      kafkaBytes,
     };
   } finally {
     for (const child of children) await child.stop(0);
@@ -128,9 +142,9 @@ async function compare(binary: string): Promise<void> {
     for (const subject of round % 2 === 0 ? SUBJECTS : SUBJECTS.toReversed()) {
       const result = subject === 'agent' ? await runAgent() : await runCollector(binary, subject);
       results.push(result);
-      const { cpuSPerMillion, rssPeakMb, p99Ms, missing } = result;
+      const { cpuSPerMillion, rssPeakMb, p99Ms, missing, kafkaBytes } = result;
       console.log(
-        `${round + 1}  ${subject.padEnd(20)} ${cpuSPerMillion.toFixed(2)} CPU-s per M, ${rssPeakMb.toFixed(0)} MB, p99 ${p99Ms} ms, ${missing} missing`,
+        `${round + 1}  ${subject.padEnd(20)} ${cpuSPerMillion.toFixed(2)} CPU-s per M, ${rssPeakMb.toFixed(0)} MB, p99 ${p99Ms} ms, ${missing} missing, ${(kafkaBytes / 1e6).toFixed(1)} MB to Kafka`,
       );
     }
   }
