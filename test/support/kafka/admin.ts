@@ -1,4 +1,5 @@
 /** What tests ask of a running Kafka, with kafkajs as the administrator. */
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Admin } from 'kafkajs';
 import { loadKafkajs } from '../../../src/sinks/kafka/kafkajs.ts';
 
@@ -46,7 +47,18 @@ export async function createTopics(
 ): Promise<void> {
   if (topics.length === 0) return;
   const wanted = topics.map((topic) => ({ topic, numPartitions: partitions, replicationFactor }));
-  await administer(brokers, (admin) => admin.createTopics({ topics: wanted }));
+  await administer(brokers, async (admin) => {
+    await admin.createTopics({ topics: wanted, waitForLeaders: false });
+    for (;;) {
+      try {
+        const { topics: found } = await admin.fetchTopicMetadata({ topics: [...topics] });
+        if (found.every((one) => one.partitions.every(({ leader }) => leader >= 0))) return;
+      } catch {
+        // In a cluster another broker may not know of it yet; the test's own time limit ends this.
+      }
+      await wait(50);
+    }
+  });
 }
 
 /** Sets a topic's settings, such as `max.message.bytes`. */
