@@ -1,5 +1,5 @@
 /**
- * A Kafka that only counts: enough of the protocol for kafkajs 2.2.4 producers, every topic exists, acknowledged at once, kept nowhere.
+ * A Kafka that only counts: enough of the protocol for producers of kafkajs 2.2.4 and the Collector, every topic exists, acknowledged at once, kept nowhere.
  *
  *   node bench/lightKafka.ts [--port 0] [--partitions 1] [--verify]
  *
@@ -30,12 +30,13 @@ export interface Totals {
   error: string | null;
 }
 
-const Api = { produce: 0, metadata: 3, versions: 18 } as const;
-/** One version of each, so that one layout of each is written. */
+const Api = { produce: 0, metadata: 3, versions: 18, initProducerId: 22 } as const;
+/** As few versions of each as its clients ask for: kafkajs, and franz-go in the Collector. */
 const VERSIONS = [
   [Api.produce, 7, 7],
-  [Api.metadata, 5, 5],
+  [Api.metadata, 5, 7],
   [Api.versions, 0, 2],
+  [Api.initProducerId, 0, 1],
 ] as const;
 const UNSUPPORTED_VERSION = 35;
 const NODE_ID = 1;
@@ -128,7 +129,8 @@ function answer(request: Buffer, world: World): Buffer | null {
   world.totals.requests++;
   const reply = new Reply(correlation);
   if (api === Api.versions) writeVersions(reply, version);
-  else if (api === Api.metadata && version === 5) writeMetadata(reply, body, world);
+  else if (api === Api.metadata && version >= 5 && version <= 7) writeMetadata(reply, version, body, world);
+  else if (api === Api.initProducerId && version <= 1) reply.int32(0).int16(0).int64(1).int16(0);
   else if (api === Api.produce && version === 7) {
     if (!takeProduce(reply, body, world)) return null;
   } else reply.int16(UNSUPPORTED_VERSION);
@@ -143,7 +145,7 @@ function writeVersions(reply: Reply, version: number): void {
   if (isKnown && version >= 1) reply.int32(0);
 }
 
-function writeMetadata(reply: Reply, body: Cursor, { settings, port }: World): void {
+function writeMetadata(reply: Reply, version: number, body: Cursor, { settings, port }: World): void {
   const count = body.int32();
   const topics = Array.from({ length: Math.max(0, count) }, () => body.text() ?? '');
   reply.int32(0);
@@ -154,6 +156,7 @@ function writeMetadata(reply: Reply, body: Cursor, { settings, port }: World): v
     reply.int16(0).text(topic).int8(0).int32(settings.partitions);
     for (let partition = 0; partition < settings.partitions; partition++) {
       reply.int16(0).int32(partition).int32(NODE_ID);
+      if (version >= 7) reply.int32(0);
       reply.int32(1).int32(NODE_ID).int32(1).int32(NODE_ID).int32(0);
     }
   }

@@ -108,8 +108,9 @@ function writeRecord(buffer: Buffer, at: number, { record, key, value, headers, 
   return pos;
 }
 
-function bytesOf(value: Buffer | string | null): Buffer | null {
-  return typeof value === 'string' ? Buffer.from(value) : value;
+/** kafkajs leaves out what the caller left out. */
+function bytesOf(value: Buffer | string | null | undefined): Buffer | null {
+  return typeof value === 'string' ? Buffer.from(value) : (value ?? null);
 }
 
 function sizeOfField(field: Buffer | null): number {
