@@ -7,7 +7,7 @@
  *   row:  | id low | id high | class, 0x100 for a log record | hash of the service's name | bytes | operation new to this task, or 0 |
  */
 import type { LogView } from '../../otlp/logs.ts';
-import { hashBytes, readFixed32 } from '../../otlp/protobuf.ts';
+import { hashName, readFixed32 } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import type { Measurer, Views } from '../processor.ts';
 import { BASE, ERROR } from './classes.ts';
@@ -91,7 +91,7 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
       const traceClass = itemClass.ofSpan(span, envelope);
       const service = envelope.serviceHash | 0;
       const size = span.end - span.at + GROWTH_BYTES;
-      const operation = wantsRare ? newOperation(hashBytes(bytes, span.nameAt, span.nameLength, service) | 0 || 1) : 0;
+      const operation = wantsRare ? newOperation(hashName(bytes, span.nameAt, span.nameLength, service) | 0 || 1) : 0;
       const last = (count - 1) * STEP;
       if (count > 0 && rows[last] === low && rows[last + 1] === high && rows[last + 3] === service) {
         if (traceClass > rows[last + 2]!) rows[last + 2] = traceClass;
