@@ -41,8 +41,9 @@ export class CompressedOutput implements OutputFile {
 
   async write(bytes: Buffer, parts: readonly Part[]): Promise<void> {
     for (const { at, length } of parts) {
-      if (this.#filled > 0 && this.#filled + length > CHUNK_BYTES) await this.#flush();
-      if (length >= LARGE_BYTES) await this.#compressLarge(bytes, at, at + length);
+      const isLarge = length >= LARGE_BYTES;
+      if (this.#filled > 0 && (isLarge || this.#filled + length > CHUNK_BYTES)) await this.#flush();
+      if (isLarge) await this.#compressLarge(bytes, at, at + length);
       else {
         bytes.copy(this.#chunk, this.#filled, at, at + length);
         this.#filled += length;

@@ -1,0 +1,36 @@
+/** What is written to a file comes out of it in the same order, whatever the sizes. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import type { Part } from '../../../src/core/component.ts';
+import { createOutput } from '../../../src/sinks/storage/output.ts';
+
+const READ = { none: (file: Buffer) => file, gzip: gunzipSync, zstd: zstdDecompressSync };
+/** Small beside large, and around the sizes at which parts are collected or not. */
+const SIZES = [10_000, 100_000, 300, 65_535, 65_536, 1, 700_000, 262_144, 262_145, 5];
+
+for (const compression of ['none', 'gzip', 'zstd'] as const) {
+  test(`${compression}: parts of every size stand in the order in which they were written`, async (t) => {
+    const directory = mkdtempSync(join(tmpdir(), 'plumbline-output-'));
+    t.after(() => rmSync(directory, { recursive: true, force: true }));
+    const total = SIZES.reduce((sum, size) => sum + size, 0);
+    const bytes = Buffer.alloc(total);
+    let at = 0;
+    const parts = SIZES.map((length, i) => {
+      bytes.fill(i + 1, at, at + length);
+      at += length;
+      const sequence = i + 1;
+      return { at: at - length, length, sequence, lastSequence: sequence, part: 0, items: 1, key: null } satisfies Part;
+    });
+    const path = join(directory, 'file');
+    const output = await createOutput(path, total, compression);
+    await output.write(bytes, parts.slice(0, 4));
+    await output.write(bytes, parts.slice(4));
+    await output.complete();
+    await output.close();
+    assert.deepEqual(READ[compression](readFileSync(path)), bytes);
+  });
+}
