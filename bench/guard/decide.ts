@@ -26,6 +26,14 @@ export function judgePairs(pairs: readonly Pair[]): Verdict {
   return { ratio: median(ratios), low, high, isWorse: low > MOST_RATIO };
 }
 
+/** Rounds of fresh pairs for what looked worse: whoever does not in one of them is let go, so that noise soon costs no more time. */
+export const FRESH_ROUNDS = 3;
+
+/** Whether it still looks worse; after the last round judgePairs decides. */
+export function looksWorse(pairs: readonly Pair[]): boolean {
+  return judgePairs(pairs).ratio > MOST_RATIO;
+}
+
 /** Pairs of a run for each name that both sides have; what only one has cannot be compared. */
 export function addPairs(
   pairs: Map<string, Pair[]>,

@@ -10,11 +10,9 @@
 import { parseArgs } from 'node:util';
 import { CAN_PIN } from '../child.ts';
 import { checkOut, commitOf, isChangedSince, ROOT } from './checkout.ts';
-import { addPairs, judgePairs, MOST_RATIO, type Pair, type Verdict } from './decide.ts';
+import { addPairs, FRESH_ROUNDS, judgePairs, looksWorse, MOST_RATIO, type Pair, type Verdict } from './decide.ts';
 import { runLevel, runMicro } from './sides.ts';
 
-/** As many pairs again, times this, decide about what looked worse: chance alone does not look worse twice. */
-const CONFIRM = 3;
 const SELF_TESTS = 10;
 
 const { values, positionals } = parseArgs({
@@ -43,14 +41,20 @@ function measurePairs(base: Side, head: Side, only: readonly string[], times: nu
   return pairs;
 }
 
-/** Names of what is worse, twice. */
+/** Names of what looked worse, and is worse by fresh pairs alone: chance does not look worse twice. */
 function compare(base: Side, head: Side, only: readonly string[]): string[] {
-  const first = judgeAll(measurePairs(base, head, only, count));
-  const suspects = [...first].flatMap(([name, { ratio }]) => (ratio > MOST_RATIO ? [name] : []));
-  if (suspects.length === 0) return [];
-  console.log(`measured again: ${suspects.join(', ')}`);
-  const again = judgeAll(measurePairs(base, head, suspects.map(pathOf), count * CONFIRM), suspects);
-  return [...again].flatMap(([name, { isWorse }]) => (isWorse ? [name] : []));
+  const first = measurePairs(base, head, only, count);
+  judgeAll(first);
+  let suspects = [...first].flatMap(([name, pairs]) => (looksWorse(pairs) ? [name] : []));
+  const fresh = new Map<string, Pair[]>();
+  for (let round = 0; round < FRESH_ROUNDS && suspects.length > 0; round++) {
+    console.log(`measured again: ${suspects.join(', ')}`);
+    const again = measurePairs(base, head, suspects.map(pathOf), count);
+    for (const name of suspects) fresh.set(name, [...(fresh.get(name) ?? []), ...(again.get(name) ?? [])]);
+    suspects = suspects.filter((name) => looksWorse(fresh.get(name) ?? []));
+  }
+  const left = judgeAll(new Map(suspects.map((name) => [name, fresh.get(name) ?? []])));
+  return [...left].flatMap(([name, { isWorse }]) => (isWorse ? [name] : []));
 }
 
 /** A bench's name is the path of its file, a colon and what it does. */
@@ -58,10 +62,10 @@ function pathOf(name: string): string {
   return name.split(':')[0] as string;
 }
 
-function judgeAll(pairs: ReadonlyMap<string, Pair[]>, names: readonly string[] = [...pairs.keys()]) {
+function judgeAll(all: ReadonlyMap<string, Pair[]>): Map<string, Verdict> {
   const verdicts = new Map<string, Verdict>();
-  for (const name of names) {
-    const verdict = judgePairs(pairs.get(name) ?? []);
+  for (const [name, pairs] of all) {
+    const verdict = judgePairs(pairs);
     verdicts.set(name, verdict);
     const { ratio, low, high, isWorse } = verdict;
     const change = `${ratio.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)})`;

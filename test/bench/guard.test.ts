@@ -1,7 +1,7 @@
 /** The guard's decision: noise passes, a tenth more does not. What it measures is held by `npm run bench:guard -- --self-test`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addPairs, judgePairs, MOST_RATIO, type Pair } from '../../bench/guard/decide.ts';
+import { addPairs, FRESH_ROUNDS, judgePairs, looksWorse, type Pair } from '../../bench/guard/decide.ts';
 import { createRandom } from '../../bench/random.ts';
 
 const random = createRandom(11);
@@ -18,7 +18,13 @@ function normal(): number {
 
 /** As the guard does it: a few pairs raise a suspicion, fresh ones decide. */
 function isStopped(ratio: number): boolean {
-  return judgePairs(pairsOf(ratio, 4)).ratio > MOST_RATIO && judgePairs(pairsOf(ratio, 12)).isWorse;
+  if (!looksWorse(pairsOf(ratio, 4))) return false;
+  const fresh: Pair[] = [];
+  for (let round = 0; round < FRESH_ROUNDS; round++) {
+    fresh.push(...pairsOf(ratio, 4));
+    if (!looksWorse(fresh)) return false;
+  }
+  return judgePairs(fresh).isWorse;
 }
 
 function stopped(ratio: number, times: number): number {
