@@ -1,36 +1,10 @@
 /** `plumbline why`: asks the running agent what became of a trace, and says it in words. */
 import { parseArgs } from 'node:util';
 import { AgentError, messageOf } from '../core/errors.ts';
+import type { Explained, FoundItem } from '../status/explained.ts';
 import { readConfiguration } from './configuration.ts';
 import type { Context } from './context.ts';
 import { EXIT_FAILED } from './exit.ts';
-
-interface Item {
-  signal: string;
-  service: string;
-  name: string;
-  status: string;
-  duration_ms: number | null;
-  received_at: string;
-  sequence: number;
-  kept: string | null;
-}
-
-/** What the agent answers, as far as it is printed. */
-interface Answer {
-  decision: string;
-  why: string;
-  class: string | null;
-  rule: string | null;
-  threshold: string | null;
-  randomness: string;
-  first_seen: string | null;
-  decided_at: string | null;
-  contracts: { service: string; state: string; why: string }[];
-  journal: { intake: number[]; derived: number[]; searched_all: boolean };
-  received: Item[];
-  kept: Item[];
-}
 
 /** Exit status 1 when the agent knows nothing of the trace. */
 export async function why(args: string[], context: Context): Promise<number> {
@@ -63,7 +37,7 @@ async function configured(args: string[], context: Context): Promise<string> {
   return `http://${config.admin.endpoint}`;
 }
 
-async function ask(admin: string, id: string): Promise<Answer> {
+async function ask(admin: string, id: string): Promise<Explained> {
   let response: Response;
   try {
     response = await fetch(new URL(`/traces/${id}`, admin));
@@ -75,10 +49,10 @@ async function ask(admin: string, id: string): Promise<Answer> {
   if (!response.ok)
     throw new AgentError('AGENT_UNREACHABLE', `${admin} answers ${response.status}: ${await response.text()}`);
   // The agent's own answer.
-  return (await response.json()) as Answer;
+  return (await response.json()) as Explained;
 }
 
-function describe(id: string, answer: Answer): string {
+function describe(id: string, answer: Explained): string {
   const { decision, rule, threshold, randomness, first_seen, decided_at, contracts, journal, received, kept } = answer;
   const lines = [`${id}: ${decision}, ${answer.why}`];
   if (answer.class !== null) {
@@ -99,7 +73,10 @@ function list(sequences: readonly number[]): string {
   return sequences.length === 0 ? 'no sequence' : `sequence ${sequences.join(', ')}`;
 }
 
-function itemLine(what: string, { service, name, status, duration_ms, received_at, sequence, kept }: Item): string {
+function itemLine(
+  what: string,
+  { service, name, status, duration_ms, received_at, sequence, kept }: FoundItem,
+): string {
   const took = duration_ms === null ? '' : ` ${duration_ms} ms`;
   return `    ${what} ${received_at} #${sequence}  ${service}  ${name}  ${status}${took}${kept === null ? '' : `  (${kept})`}`;
 }

@@ -1,8 +1,8 @@
 // HOT: once per resource. Bench: bench/micro/contracts/measure.bench.ts
 /** Which contracts a resource falls under: by the bytes of its service name first, then by what else they ask of it. */
 import { emptyValue, readValue, type Value } from '../otlp/attributes.ts';
-import { HASH_SEED, hashBytes, type Reader, sameBytes } from '../otlp/protobuf.ts';
-import type { Envelope } from '../otlp/resource.ts';
+import { type Reader, sameBytes } from '../otlp/protobuf.ts';
+import { type Envelope, hashOfService } from '../otlp/resource.ts';
 import type { ContractPlan } from './plan.ts';
 
 /** A resource attribute under any of its names, and the text it must be. */
@@ -34,7 +34,7 @@ export class ServiceTable<Of> {
 
   add(plan: Whose, contract: Of): void {
     const name = Buffer.from(plan.service);
-    const hash = hashBytes(name, 0, name.length, HASH_SEED);
+    const hash = hashOfService(plan.service);
     const sharing = this.#byName.get(hash) ?? [];
     sharing.push({ name, wanted: wantedBy(plan), contract });
     this.#byName.set(hash, sharing);

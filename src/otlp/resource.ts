@@ -13,6 +13,12 @@ import { HASH_SEED, hashBytes, Reader, readEnd, readTag, skipField } from './pro
 
 const SERVICE_NAME = Buffer.from('service.name');
 
+/** What `serviceHash` is for a service of this name. */
+export function hashOfService(service: string): number {
+  const name = Buffer.from(service);
+  return hashBytes(name, 0, name.length, HASH_SEED);
+}
+
 /** Where the walk is. Fields are addresses in `bytes`; they hold until the next resource or scope is entered. */
 export class Envelope {
   bytes: Buffer;

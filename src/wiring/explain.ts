@@ -7,34 +7,15 @@ import type { TraceTableHandle } from '../processors/processor.ts';
 import { BASE, classesOf } from '../processors/sample/classes.ts';
 import { readSlot } from '../processors/sample/slots.ts';
 import { classOf, firstMs, isLate, placeOf, slotOfTicks } from '../processors/sample/traceTable.ts';
+import type { Explained, FoundItem } from '../status/explained.ts';
 import { type Ground, sampleOf } from './ground.ts';
 import type { Store } from './store.ts';
-import { type FoundItem, itemsOfTrace } from './traceItems.ts';
+import { itemsOfTrace } from './traceItems.ts';
 
 /** So much of a journal is searched at most; a GB takes about a second. */
 const MOST_SEARCHED_BYTES = 512 << 20;
 const READ_BYTES = 1 << 20;
 const MOST_ITEMS = 1000;
-
-export interface Explained {
-  trace_id: string;
-  /** `unknown`: neither the trace table nor a journal has it. */
-  decision: 'kept' | 'dropped' | 'undecided' | 'unknown';
-  /** In one sentence. */
-  why: string;
-  class: string | null;
-  rule: string | null;
-  threshold: string | null;
-  probability: number | null;
-  randomness: string;
-  first_seen: string | null;
-  decided_at: string | null;
-  contracts: { service: string; state: string; why: string }[];
-  /** Sequences of the frames that hold it. */
-  journal: { intake: number[]; derived: number[]; searched_all: boolean };
-  received: FoundItem[];
-  kept: FoundItem[];
-}
 
 /** What is asked of other parts. */
 export interface ExplainSources {

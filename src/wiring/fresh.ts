@@ -2,7 +2,7 @@
 import { SIGNALS } from '../core/block.ts';
 import type { CursorRow, Row } from '../core/component.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { SelectionProgress } from '../worker/selection.ts';
+import type { SelectionProgress } from '../worker/progress.ts';
 
 /** `sampled`: the selection's progress when the row is of that stream. `lost`: a table of cursors was there and is damaged. */
 export function freshCursor(

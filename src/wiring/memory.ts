@@ -16,7 +16,7 @@ import type { Journal } from '../journal/journal.ts';
 import type { Reserve } from '../journal/reserve.ts';
 import type { Emission } from '../processors/processor.ts';
 import type { Observers, Spoken } from '../worker/observers.ts';
-import type { SelectionProgress } from '../worker/selection.ts';
+import type { SelectionProgress } from '../worker/progress.ts';
 import { CHECKPOINT, type SavedCheckpoint } from './checkpoint.ts';
 import { freshCursor, freshProgress } from './fresh.ts';
 import { type Loss, lossEmission } from './loss.ts';

@@ -1,23 +1,6 @@
 /** The items of one trace in a decoded export request, in words for people. */
 import type { Signal } from '../core/block.ts';
-
-export interface FoundItem {
-  signal: Signal;
-  service: string;
-  /** A span's id, or that of the span a log record belongs to. */
-  span_id: string;
-  /** The span's name, or the record's body when that is a text. */
-  name: string;
-  status: string;
-  duration_ms: number | null;
-  received_at: string;
-  sequence: number;
-  kept: string | null;
-  rule: string | null;
-  partial: boolean;
-  tracestate: string;
-  randomness: string | null;
-}
+import type { FoundItem } from '../status/explained.ts';
 
 // Requests as protobufjs decodes them: every field may be missing.
 interface KeyValue {

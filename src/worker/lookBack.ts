@@ -12,8 +12,8 @@ import { AgentError } from '../core/errors.ts';
 import { adjustedCount, type Bits56, thresholdOf } from '../otlp/tracestate.ts';
 import { Pending } from './pending.ts';
 import type { WorkerPool } from './pool.ts';
+import type { SelectionProgress } from './progress.ts';
 import { createSeen } from './seen.ts';
-import type { SelectionProgress } from './selection.ts';
 import type { NoteTask, RecallTask, SelectResult } from './tasks.ts';
 
 /** Plain data: it is saved with the cursors. */

@@ -4,7 +4,7 @@ import { AgentError } from '../core/errors.ts';
 import { sealPayload } from '../journal/format.ts';
 import { copyRange } from '../otlp/protobuf.ts';
 import type { Guard } from './guard.ts';
-import type { SelectionProgress } from './selection.ts';
+import type { SelectionProgress } from './progress.ts';
 import type { Selected, SelectResult } from './tasks.ts';
 
 /** A run of frames that was decided, and the items of it, by signal index, that could not be. */

@@ -4,7 +4,7 @@ import type { FrameRun } from '../core/component.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import type { Observers } from './observers.ts';
 import type { WorkerPool } from './pool.ts';
-import { passedOf, type SelectionProgress } from './selection.ts';
+import { passedOf, type SelectionProgress } from './progress.ts';
 
 type ReadAll = (from: number, maxBytes: number, totals?: readonly number[]) => Promise<FrameRun | null>;
 

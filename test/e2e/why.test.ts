@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runCommand } from '../../src/cli/commands.ts';
 import { processContext } from '../../src/cli/context.ts';
-import type { Explained } from '../../src/wiring/explain.ts';
+import type { Explained } from '../../src/status/explained.ts';
 import { eventually, startAgentProcess, temporaryDirectory } from '../support/agent.ts';
 import { span, traces } from '../worker/world.ts';
 

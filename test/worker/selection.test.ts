@@ -14,7 +14,8 @@ import {
 } from '../../src/core/block.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import type { WorkerPool } from '../../src/worker/pool.ts';
-import { passedOf, Selection, type SelectionOptions, type SelectionProgress } from '../../src/worker/selection.ts';
+import { passedOf, type SelectionProgress } from '../../src/worker/progress.ts';
+import { Selection, type SelectionOptions } from '../../src/worker/selection.ts';
 import type { SelectTask } from '../../src/worker/tasks.ts';
 
 const NONE = [0, 0, 0];

@@ -3,7 +3,7 @@ import { STATES, type State, worstState } from '../../contracts/judged.ts';
 import { mergeMeasurements } from '../../contracts/merge.ts';
 import { readMeasurements } from '../../contracts/rows.ts';
 import { type EventRecord, serializeEvents, serializeMetrics } from '../../core/otel.ts';
-import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';
+import { hashOfService } from '../../otlp/resource.ts';
 import type { Emission, Observer, ObserverContext } from '../processor.ts';
 import { type ContractReport, describeChange, reportOf } from './describe.ts';
 import {
@@ -69,7 +69,7 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
   /** What sampling follows. */
   function followBreach({ plan, state }: WatchedContract, before: State, nowMs: number): void {
     if ((state === 'breached') === (before === 'breached')) return;
-    const hash = hashOf(plan.service);
+    const hash = hashOfService(plan.service);
     const known = context.breaches.get(hash) ?? [];
     if (state === 'breached') {
       context.breaches.set(hash, [
@@ -86,7 +86,7 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
     for (const { plan, state, signals } of watched) {
       if (state !== 'breached') continue;
       const since = Math.min(...signals.map((one) => (one.state === 'breached' ? sinceOf(one) : Infinity)));
-      const hash = hashOf(plan.service);
+      const hash = hashOfService(plan.service);
       const breach = { plan, sinceMs: since * 1000, untilMs: Infinity };
       context.breaches.set(hash, [...(context.breaches.get(hash) ?? []), breach]);
     }
@@ -187,11 +187,6 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
 
 function sinceOf(signal: WatchedSignal): number {
   return worstInstance(signal)?.memory.judged.since ?? 0;
-}
-
-function hashOf(service: string): number {
-  const name = Buffer.from(service);
-  return hashBytes(name, 0, name.length, HASH_SEED);
 }
 
 function worstValue(signal: WatchedSignal): number {

@@ -1,7 +1,8 @@
 /** `flag` on main: merges what the workers counted, judges every few seconds, tells flags, and marks the services for sampling. */
 import { serializeEvents } from '../../core/otel.ts';
 import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otlp/attributes.ts';
-import { HASH_SEED, hashBytes, Reader } from '../../otlp/protobuf.ts';
+import { Reader } from '../../otlp/protobuf.ts';
+import { hashOfService } from '../../otlp/resource.ts';
 import type { Emission, Observer, ObserverContext } from '../processor.ts';
 import { describeFlag, type Named } from './describe.ts';
 import { HEADER_BYTES, POINT_BYTES, Point, Reading, SERVICE_BYTES, Service } from './measure.ts';
@@ -191,7 +192,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
   function judgeContracts(nowMs: number) {
     return context.contractValues().flatMap(({ service, signal, value: came }) => {
       const named = (): Named => ({ service, signal: `contract.${signal}`, unit: '', attributes: {} });
-      const series = seriesOf(`${service}/contract.${signal}`, hashOf(service), nowMs, named);
+      const series = seriesOf(`${service}/contract.${signal}`, hashOfService(service), nowMs, named);
       return series === null ? [] : see(series, nowMs, came);
     });
   }
@@ -268,9 +269,4 @@ function addTotal(series: Series, total: number, timeMs: number): void {
   if (total >= series.total) addValue(series, (total - series.total) / seconds);
   series.total = total;
   series.totalMs = timeMs;
-}
-
-function hashOf(service: string): number {
-  const name = Buffer.from(service);
-  return hashBytes(name, 0, name.length, HASH_SEED);
 }

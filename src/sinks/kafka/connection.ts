@@ -3,10 +3,11 @@ import { connect, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import type { KafkaConfig as ClientConfig, Kafka, Message } from 'kafkajs';
 import { parseDurationMs } from '../../core/units.ts';
+import { changesOf } from '../fileChanges.ts';
 import type { KafkaConfig } from './index.ts';
 import { loadKafkajs } from './kafkajs.ts';
 import { createPartitioner } from './partitioner.ts';
-import { fingerprint, saslOf, sslOf } from './security.ts';
+import { filesOf, saslOf, sslOf } from './security.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_MS = 60_000;
@@ -33,7 +34,7 @@ export interface Connection {
 export function openConnection(config: KafkaConfig, deadlineMs: number, rotation: number): Connection {
   const { CompressionTypes, Kafka, logLevel } = loadKafkajs();
   const sockets = new Set<Socket>();
-  const files = watchFiles(config);
+  const files = changesOf(filesOf(config), parseDurationMs(config.reload_interval) ?? 0, () => performance.now());
   const kafka = new Kafka({
     ...clientConfig(config, rotation),
     logLevel: logLevel.NOTHING,
@@ -127,19 +128,6 @@ async function readLimit(kafka: Kafka, topic: string): Promise<number | null> {
 }
 
 /** Looks at the files no more often than asked, and only when somebody sends: an idle connection costs nothing. */
-function watchFiles(config: KafkaConfig) {
-  const everyMs = parseDurationMs(config.reload_interval) ?? 0;
-  const before = fingerprint(config);
-  let lookedMs = performance.now();
-  return {
-    haveChanged(): boolean {
-      if (performance.now() - lookedMs < everyMs) return false;
-      lookedMs = performance.now();
-      return fingerprint(config) !== before;
-    },
-  };
-}
-
 function clientConfig(config: KafkaConfig, rotation: number): ClientConfig {
   const first = rotation % config.brokers.length;
   const sasl = saslOf(config);

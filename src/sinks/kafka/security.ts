@@ -1,5 +1,5 @@
-/** TLS and SASL as kafkajs takes them, from files that are read anew for each connection; says when those files have changed. */
-import { readFileSync, statSync } from 'node:fs';
+/** TLS and SASL as kafkajs takes them, from files that are read anew for each connection. */
+import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import type { SASLOptions } from 'kafkajs';
 import type { KafkaConfig } from './index.ts';
@@ -28,14 +28,8 @@ export function saslOf({ sasl }: Security): SASLOptions | undefined {
   } as SASLOptions;
 }
 
-/** Inode, size and time of every file: another text when one was replaced or written to. A missing one counts as it is. */
-export function fingerprint({ tls, sasl }: Security): string {
+/** The files that both are made from. */
+export function filesOf({ tls, sasl }: Security): string[] {
   const files = typeof tls === 'boolean' ? [] : [tls.ca_file, tls.cert_file, tls.key_file];
-  return [...files, sasl?.password_file]
-    .filter((file) => file !== undefined)
-    .map((file) => {
-      const found = statSync(file, { throwIfNoEntry: false });
-      return found === undefined ? 'none' : `${found.ino} ${found.size} ${found.mtimeMs}`;
-    })
-    .join(', ');
+  return [...files, sasl?.password_file].filter((file) => file !== undefined);
 }

@@ -1,9 +1,10 @@
 /** One POST at a time over kept connections, with a deadline; the certificates are those that lie in their files now. */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { AgentError, messageOf } from '../../core/errors.ts';
 import { formatDuration, parseDurationMs } from '../../core/units.ts';
+import { changesOf } from '../fileChanges.ts';
 import type { Answer } from './answer.ts';
 import type { OtlpConfig } from './index.ts';
 
@@ -76,32 +77,23 @@ function post(
   });
 }
 
-/** Agents by the files' content: a new one when they changed, and what is in flight over the old one ends by itself. */
+/** A new agent when the files changed; what is in flight over the old one ends by itself. */
 function createSecureAgents(tls: OtlpConfig['tls'], now: () => number) {
   const everyMs = parseDurationMs(tls.reload_interval) ?? 0;
   const files = [tls.ca_file, tls.cert_file, tls.key_file].filter((file) => file !== '');
   let agent: https.Agent | null = null;
-  let seen = '';
-  let lookedMs = 0;
+  let changes = changesOf(files, everyMs, now);
   return {
     current(): https.Agent {
-      if (agent !== null && (files.length === 0 || now() - lookedMs < everyMs)) return agent;
-      lookedMs = now();
-      const stamp = files.map((file) => stampOf(file)).join();
-      if (agent === null || stamp !== seen) {
-        agent = new https.Agent({ keepAlive: true, ...readTls(tls) });
-        seen = stamp;
-      }
+      if (agent !== null && !changes.haveChanged()) return agent;
+      // Before they are read, so that nothing is missed; kept only when they were sound, so that bad ones are looked at again.
+      const next = changesOf(files, everyMs, now);
+      agent = new https.Agent({ keepAlive: true, ...readTls(tls) });
+      changes = next;
       return agent;
     },
     close: () => agent?.destroy(),
   };
-}
-
-/** A file that is missing has another stamp than one that is there; reading it says what is wrong. */
-function stampOf(file: string): string {
-  const found = statSync(file, { throwIfNoEntry: false });
-  return found === undefined ? '' : `${found.mtimeMs}/${found.ino}/${found.size}`;
 }
 
 function readTls(tls: OtlpConfig['tls']): https.AgentOptions {

@@ -5,8 +5,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { zstdDecompressSync } from 'node:zlib';
-import { namesIn, temporaryFolder } from '../harness.ts';
+import { temporaryFolder } from '../harness.ts';
+import { namesInFile } from './files.ts';
 
 const KILLS = Number(process.env.PLUMBLINE_KILLS ?? 12);
 const WRITER = fileURLToPath(new URL('./mortal_writer.ts', import.meta.url));
@@ -35,7 +35,7 @@ test(`${KILLS} kills: no file is torn, no item is doubled or missing`, async (t)
   for (const { path, first, last } of files) {
     assert.equal(first, next, `${path} does not begin where the one before it ends`);
     const expected = Array.from({ length: last - first + 1 }, (_, i) => `${first + i}`);
-    assert.deepEqual(contents(path), expected, path);
+    assert.deepEqual(namesInFile(path), expected, path);
     next = last + 1;
   }
   assert.equal(next, end);
@@ -54,15 +54,4 @@ function finished(directory: string): { path: string; first: number; last: numbe
       return last === undefined ? [] : [{ path: join(directory, name), first: Number(first), last: Number(last) }];
     })
     .sort((a, b) => a.first - b.first);
-}
-
-function contents(path: string): string[] {
-  const bytes = zstdDecompressSync(readFileSync(path));
-  const names: string[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const end = at + 4 + bytes.readUInt32BE(at);
-    names.push(...namesIn(bytes.subarray(at + 4, end)));
-    at = end;
-  }
-  return names;
 }

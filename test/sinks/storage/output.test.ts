@@ -31,6 +31,8 @@ for (const compression of ['none', 'gzip', 'zstd'] as const) {
     await output.write(bytes, parts.slice(4));
     await output.complete();
     await output.close();
-    assert.deepEqual(READ[compression](readFileSync(path)), bytes);
+    const read = READ[compression](readFileSync(path));
+    // A difference of megabytes would take minutes to print.
+    assert.ok(read.equals(bytes), 'the file holds something else, or in another order');
   });
 }

@@ -1,23 +1,14 @@
 /** Holds the storage sink: names, contents, when a file is finished, and that crashes and disk errors lose and repeat nothing. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { pino } from 'pino';
 import { BlockPool } from '../../../src/core/block.ts';
 import type { SinkContext } from '../../../src/core/component.ts';
 import { storage } from '../../../src/sinks/storage/index.ts';
-import {
-  AGENT,
-  createHarness,
-  eventually,
-  type Harness,
-  namesIn,
-  spans,
-  temporaryFolder,
-  validated,
-} from '../harness.ts';
+import { AGENT, createHarness, eventually, type Harness, spans, temporaryFolder, validated } from '../harness.ts';
+import { namesInFile } from './files.ts';
 
 const ROW = { stream: 'raw', signal: 'traces' } as const;
 const START_MS = Date.UTC(2025, 5, 1, 12, 30);
@@ -56,22 +47,6 @@ function contents(directory: string): string[] {
   return finished(directory)
     .sort((a, b) => order(a) - order(b))
     .flatMap((name) => namesInFile(join(directory, name)));
-}
-
-function namesInFile(path: string): string[] {
-  const raw = readFileSync(path);
-  const bytes = path.endsWith('.zst') ? zstdDecompressSync(raw) : path.endsWith('.gz') ? gunzipSync(raw) : raw;
-  if (path.includes('.jsonl')) {
-    const lines = bytes.toString().trimEnd().split('\n');
-    return lines.map((line) => JSON.parse(line).resourceSpans[0].scopeSpans[0].spans[0].name);
-  }
-  const names: string[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const end = at + 4 + bytes.readUInt32BE(at);
-    names.push(...namesIn(bytes.subarray(at + 4, end)));
-    at = end;
-  }
-  return names;
 }
 
 /** Names that were known to break something somewhere, alone and together with random ones. */
