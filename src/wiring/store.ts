@@ -46,7 +46,8 @@ export async function openStore(ground: Ground): Promise<Store> {
   const segmentBytes = bytesOf(config.journal.segment_size);
   const maxBytes = bytesOf(config.journal.max_size);
   const open = async (name: 'intake' | 'derived') => {
-    const journal: Journal = await Journal.open({
+    let opened: Journal | null = null;
+    const journal = await Journal.open({
       directory: path,
       name,
       pool,
@@ -56,9 +57,11 @@ export async function openStore(ground: Ground): Promise<Store> {
       durability: config.journal.durability,
       log,
       known: ends?.[name],
-      makeRoom: () => room.make(journal),
+      // A full journal asks while it opens, too.
+      makeRoom: async () => opened !== null && room.make(opened),
       onSync: (seconds) => telemetry.journalSyncSeconds.observe({ journal: name }, seconds),
     });
+    opened = journal;
     ground.undo.push(() => journal.close());
     return journal;
   };

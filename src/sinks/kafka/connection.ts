@@ -13,7 +13,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_MS = 60_000;
 const ACKS = { all: -1, 1: 1, 0: 0 } as const;
 const UNKNOWN_TOPIC = 'UNKNOWN_TOPIC_OR_PARTITION';
-/** Answers about one topic with which kafkajs fails the metadata of every topic it has seen. */
+/** Answers about one topic that kafkajs may go on asking for, and then fails the metadata of every topic. */
 const SPOILING = new Set([UNKNOWN_TOPIC, 'TOPIC_AUTHORIZATION_FAILED', 'INVALID_TOPIC_EXCEPTION']);
 
 export interface Connection {
@@ -22,7 +22,7 @@ export interface Connection {
   produce(topic: string, messages: Message[]): Promise<void>;
   /** `max.message.bytes` of the topic; null when the broker does not tell. */
   readLimit(topic: string): Promise<number | null>;
-  /** A new connection should take its place: its certificates or password changed, or a topic that it knew is gone. */
+  /** A new connection should take its place: its certificates or password changed, or it was refused a topic. */
   isOutdated(): boolean;
   /** Ends it in order: what is written is sent. */
   disconnect(): Promise<void>;
@@ -53,7 +53,6 @@ export function openConnection(config: KafkaConfig, deadlineMs: number, rotation
     retry: { retries: 0 },
   });
   const compression = { none: CompressionTypes.None, gzip: CompressionTypes.GZIP, zstd: CompressionTypes.ZSTD };
-  const known = new Set<string>();
   let isSpoiled = false;
 
   async function send(topic: string, messages: Message[], canCreate: boolean): Promise<void> {
@@ -64,10 +63,10 @@ export function openConnection(config: KafkaConfig, deadlineMs: number, rotation
         compression: compression[config.compression],
         topicMessages: [{ topic, messages }],
       });
-      known.add(topic);
     } catch (error) {
       const type = typeOf(error);
-      if (SPOILING.has(type) && known.has(topic)) isSpoiled = true;
+      // Even if nothing was ever sent to it from here: a broker that has not heard of its deletion lets it in.
+      if (SPOILING.has(type)) isSpoiled = true;
       if (type !== UNKNOWN_TOPIC || !canCreate) throw error;
       await createTopic(kafka, topic, config.create_topics);
       await send(topic, messages, false);
