@@ -50,14 +50,10 @@ export class CursorTable {
 
   /** Reads the table in `directory`, or begins an empty one; rejects when the file is there and cannot be read. */
   static async open(directory: string, files: Files = diskFiles): Promise<CursorTable> {
-    const file = path.join(directory, FILE);
-    const bytes = await readWhole(files, file);
-    if (bytes !== null) {
-      // What a killed agent had not synced is seen now: before anything relies on it, a power loss may not take it back.
-      await withFile(files, file, O_WRONLY, (fd) => files.fdatasync(fd));
-      await syncDirectory(files, directory);
-    }
-    return new CursorTable(directory, files, bytes);
+    const bytes = await readWhole(files, path.join(directory, FILE));
+    const table = new CursorTable(directory, files, bytes);
+    if (bytes !== null && table.found === 'whole') await table.#settle(bytes);
+    return table;
   }
 
   /** The same without a promise that it stays so, and without touching the file. */
@@ -116,6 +112,22 @@ export class CursorTable {
       () => this.#start(),
     );
     return this.#next;
+  }
+
+  /**
+   * What a killed agent had not synced, or could not, is seen now: before anything relies on it, a power loss may not take it back. A sync
+   * alone says nothing of one that failed before, so the slot is written once more, with the same bytes.
+   */
+  async #settle(bytes: Buffer): Promise<void> {
+    const at = (this.#generation % 2) * this.#slotBytes;
+    try {
+      await this.#writeSlot(bytes.subarray(at, at + this.#slotBytes));
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      // The disk copies what it overwrites: what the next save writes shall leave both slots alone.
+      this.#renew = true;
+    }
+    await syncDirectory(this.#files, this.#directory);
   }
 
   #start(): Promise<void> {

@@ -53,6 +53,14 @@ export function newTally(): Tally {
   return new Float64Array(ROWS * 3);
 }
 
+/** Row by row whichever counts more items, `one` when they agree: `covers` and `filtered` are the last frame's and need not grow. */
+export function laterTally(one: Tally, other: ArrayLike<number>): Tally {
+  return one.map((value, i) => {
+    const row = i % ROWS;
+    return (other[row] as number) > (one[row] as number) ? (other[i] as number) : value;
+  });
+}
+
 /**
  * Fills a page with the header:
  *

@@ -6,7 +6,7 @@ import { AgentError } from '../core/errors.ts';
 import { type Extent, ExtentCache, type LoadOptions } from './extents.ts';
 import { diskFiles, type Files, O_WRONLY, withFile } from './files.ts';
 import { ROWS, rowIndex } from './format.ts';
-import type { KnownEnd, Tally } from './header.ts';
+import { type KnownEnd, laterTally, type Tally } from './header.ts';
 import { type Hold, Holds } from './holds.ts';
 import { countOpening, prepareDirectory } from './making.ts';
 import { OpenSegments } from './open.ts';
@@ -266,7 +266,7 @@ export class Journal implements FrameSource {
   /** What a damaged end held is queued until there is room for the segment that readers cross into. */
   #totals(): Tally {
     const { tally, lost } = this.#state;
-    return lost === null ? tally : tally.map((total, i) => Math.max(total, lost[i] as number));
+    return lost === null ? tally : laterTally(tally, lost);
   }
 
   /** Goes on in another segment, whose start says what the damaged end should have held: readers count it when they cross. */

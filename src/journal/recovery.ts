@@ -5,7 +5,7 @@ import { AgentError, messageOf } from '../core/errors.ts';
 import { type Extent, type LoadOptions, loadExtent, type Position } from './extents.ts';
 import { O_RDONLY, readFully, withFile } from './files.ts';
 import { alignUp, ROWS, rowOf } from './format.ts';
-import { type KnownEnd, newTally, readSegmentHeader, type SegmentHeader, type Tally } from './header.ts';
+import { type KnownEnd, laterTally, newTally, readSegmentHeader, type SegmentHeader, type Tally } from './header.ts';
 import { type FoundSegments, type Segment, type Spare, segmentFile } from './segments.ts';
 
 export interface Recovered extends FoundSegments {
@@ -147,8 +147,8 @@ async function recoverEnd(
     if (from < newest.used) bad.push(from, Math.min(to, newest.used));
   }
   const { tally } = scanned;
-  const most = tally.map((total, i) => Math.max(total, known?.tally[i] ?? 0));
-  const lost = most.some((total, i) => total > (tally[i] as number)) ? most : null;
+  const isLost = known?.tally.slice(0, ROWS).some((total, row) => total > (tally[row] as number)) ?? false;
+  const lost = known !== undefined && isLost ? laterTally(tally, known.tally) : null;
   const epoch = Math.max(newest.epoch, whole.epoch) + 1;
   const found = { segments, spares, leastNumber: known?.segment ?? 0 };
   return { ...found, epoch, nextSequence, tally, bad, lost, isSealed: lost !== null || scanned !== whole };

@@ -6,7 +6,8 @@ import type { CursorRow } from '../../src/core/component.ts';
 import { loadCheckpoint, saveCheckpoint } from '../../src/journal/checkpoint.ts';
 import { CursorTable } from '../../src/journal/cursors.ts';
 import { diskFiles } from '../../src/journal/files.ts';
-import { filesWith, temporaryDirectory } from './frames.ts';
+import { MemoryDisk } from '../faults/disk.ts';
+import { filesWith, seeded, temporaryDirectory } from './frames.ts';
 
 const ROW: CursorRow = {
   next: 1,
@@ -145,5 +146,31 @@ test('a checkpoint is found as it was saved, and one damaged in both copies is t
     assert.equal(kind, at >= 14 && at < 16 ? 'found' : 'damaged', `byte ${at}`);
     fs.writeFileSync(file, whole.subarray(0, at));
     assert.equal((await loadCheckpoint(directory, 'checkpoint')).kind, 'found', `cut at ${at}, and the copy is whole`);
+  }
+});
+
+test('a slot whose sync failed before a kill is durable before the next save may tear the other one', async () => {
+  const root = '/disk';
+  for (let seed = 1; seed <= 50; seed++) {
+    const disk = new MemoryDisk(seeded(seed));
+    const table = await CursorTable.open(root, disk.files());
+    for (const next of [1, 2]) {
+      table.row('a', ROW).next = next;
+      await table.save();
+    }
+    table.row('a', ROW).next = 3;
+    disk.faults.push({ operation: 'fdatasync', errno: 'EIO', after: 0 });
+    await assert.rejects(table.save(), { code: 'JOURNAL_SYNC_FAILED' });
+    disk.restart('kill');
+    const second = await CursorTable.open(root, disk.files());
+    const found = second.row('a', ROW).next;
+    second.row('a', ROW).next = 4;
+    // The file is opened, then written.
+    disk.crashAt = disk.operations + 2;
+    await Promise.race([second.save(), disk.crashed]);
+    disk.restart('power');
+    const third = await CursorTable.open(root, disk.files());
+    assert.equal(third.found, 'whole', `seed ${seed}`);
+    assert.ok(third.row('a', ROW).next >= found, `went back from ${found} to ${third.row('a', ROW).next}`);
   }
 });

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { BlockPool, Field, frameSpan, PAGE_BYTES } from '../../src/core/block.ts';
+import type { KnownEnd } from '../../src/journal/header.ts';
 import {
   append,
   copyDirectory,
@@ -83,6 +84,25 @@ test('what a row covered and filtered is known again after a start', async () =>
   await journal.close();
   const again = await openJournal(directory, pool, SMALL);
   assert.deepEqual([again.covers('sampled', 'traces'), again.filtered('sampled', 'traces')], [77, 88]);
+  await again.close();
+});
+
+test('a row whose last frame covers less than one before it has lost nothing', async () => {
+  const directory = temporaryDirectory();
+  const pool = BlockPool.create(8 << 20);
+  const journal = await openJournal(directory, pool, SMALL);
+  let known: KnownEnd | undefined;
+  for (const covers of [187, 185]) {
+    const region = makeRegion(pool, [{ id: covers, bytes: 30, stream: 'summaries' }]);
+    pool.words[(region.first + Field.covers) >>> 2] = covers;
+    await journal.append(region);
+    known ??= journal.end;
+  }
+  await journal.close();
+  const again = await openJournal(directory, pool, { ...SMALL, known });
+  assert.equal(again.covers('summaries', 'traces'), 185);
+  await again.append(makeRegion(pool, [{ id: 1, bytes: 30, stream: 'summaries' }]));
+  assert.equal(again.end?.segment, known?.segment, 'its end was left for another segment');
   await again.close();
 });
 
