@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually, settledLedger, startAgentProcess } from '../support/agent.ts';
 import { Client, checkIds } from '../support/owing.ts';
-import { readAllStored, spansOf } from '../support/storage.ts';
+import { storedSpanIds } from '../support/storage.ts';
 import { mountTmpfs, unmountable } from './mounted.ts';
 
 const CYCLES = Number(process.env.PLUMBLINE_FULL_CYCLES ?? 4);
@@ -71,7 +71,7 @@ test(`${CYCLES} times a full disk: only 200 and 503, back within ${BACK_MS} ms o
     await settledLedger(agent, 60_000);
   }
   assert.equal(await agent.end('SIGTERM'), 0, agent.output());
-  const stored = spansOf(readAllStored(join(directory, 'data/storage'), 'raw', 'traces')).map(({ spanId }) => spanId);
+  const stored = storedSpanIds(join(directory, 'data/storage'), 'raw');
   checkIds('storage', stored, owed, sent);
   assert.ok(refused >= CYCLES, 'the disk really was full');
   t.diagnostic(`${owed.size} spans owed, ${refused} requests refused, back after ${Math.round(slowestMs)} ms at most`);
