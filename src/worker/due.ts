@@ -16,12 +16,16 @@ export interface Due {
 /** How often it is looked whether a slot is settled. */
 const UNSETTLED_MS = 50;
 
+/** What has come due waits so long for what comes due next: a task for each request alone costs more than it decides. */
+const GATHER_MS = 25;
+
 /** From the front; when it is none, how long that stays so. */
 export function dueFrames(blocks: BlockPool, frames: readonly number[], due: Due): { count: number; inMs: number } {
   const { nowMs, waitMs, settledMs, slotMs } = due;
   const until = Math.min(nowMs, due.oldestInFlightMs);
   let count = 0;
   let slot = -1;
+  const firstMs = frames.length === 0 ? 0 : readU64(blocks, (frames[0] as number) + Field.receivedMs);
   for (const at of frames) {
     const receivedMs = readU64(blocks, at + Field.receivedMs);
     const own = slotMs === Infinity ? 0 : Math.floor(receivedMs / slotMs);
@@ -30,9 +34,16 @@ export function dueFrames(blocks: BlockPool, frames: readonly number[], due: Due
     if (waitMs >= 0) {
       const dueMs = receivedMs + waitMs;
       if (receivedMs >= settledMs) return { count, inMs: Math.max(UNSETTLED_MS, dueMs - nowMs) };
-      if (dueMs >= until) return { count, inMs: Math.max(1, dueMs - nowMs + 1) };
+      if (dueMs >= until) return gathered(count, firstMs + waitMs, dueMs, nowMs);
     }
     count++;
   }
   return { count, inMs: 0 };
+}
+
+/** The frame behind `count` ones is due at `dueMs`, the first at `firstMs`. */
+function gathered(count: number, firstMs: number, dueMs: number, nowMs: number): { count: number; inMs: number } {
+  if (count === 0) return { count, inMs: Math.max(1, dueMs - nowMs + 1) };
+  const inMs = firstMs + GATHER_MS - nowMs;
+  return inMs > 0 ? { count: 0, inMs } : { count, inMs: 0 };
 }

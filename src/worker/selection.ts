@@ -7,6 +7,7 @@ import type { FrameRun } from '../core/component.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { dueFrames } from './due.ts';
 import type { Guard } from './guard.ts';
+import { HeldRun } from './heldRun.ts';
 import type { LookBack } from './lookBack.ts';
 import { type Decided, Pending } from './pending.ts';
 import { isDeadly, type WorkerPool } from './pool.ts';
@@ -52,6 +53,8 @@ export class Selection {
   #wake: () => void = () => {};
   /** Runs of frames that workers are deciding, oldest first: while one is decided the next is read. */
   readonly #flights: { decided: Promise<Decided>; next: number }[] = [];
+  /** What was read and is not handed out yet. */
+  #held: HeldRun | null = null;
   readonly #expiring: { next: number; totals: readonly number[]; resolve(items: number[]): void }[] = [];
   readonly #recalls: Recalls;
   /** Where reading stands, and up to where decisions are pending; `progress.next` follows when they are safe. */
@@ -169,40 +172,50 @@ export class Selection {
 
   /** Hands the next frames that are due to a worker; returns 0, or how long there is nothing to hand out. */
   async #launch(): Promise<number> {
-    const { read, progress, blocks, now, settledMs, guard } = this.#options;
+    const { blocks, now, settledMs, guard } = this.#options;
     const careful = this.#position < this.#carefulUntil;
-    const run = await read(this.#position, careful ? 1 : UNIT_BYTES, passedOf(progress));
-    if (run === null) {
+    this.#held ??= await this.#read(careful ? 1 : UNIT_BYTES);
+    const held = this.#held;
+    if (held === null) {
       // Woken by the next append, unless something waits to be written.
       const isIdle = this.#flights.length === 0 && this.#pending.isEmpty;
       if (isIdle) await Promise.race([this.#options.moved(this.#position), this.#sleep(RETRY_MS)]);
       return isIdle ? SOON_MS : RETRY_MS;
     }
-    const { count, inMs } = dueFrames(blocks, run.frames, {
+    const { frames } = held;
+    const { count, inMs } = dueFrames(blocks, frames, {
       nowMs: now(),
       waitMs: this.#waitMs,
       oldestInFlightMs: this.#oldestInFlightMs(),
       settledMs: settledMs(),
       slotMs: guard?.slotMs ?? Infinity,
     });
-    if (count === 0 && run.frames.length > 0) {
-      run.release();
-      return Math.min(inMs, RETRY_MS);
-    }
-    const whole = count === run.frames.length;
-    const frames = whole ? run.frames : run.frames.slice(0, count);
-    const next = whole ? run.next : readU64(blocks, (run.frames[count] as number) + Field.sequence);
-    const decided = this.#decide(run, frames, careful);
+    if (count === 0 && frames.length > 0) return Math.min(inMs, RETRY_MS);
+    const piece = held.take(count);
+    if (held.isTaken) this.#letGo();
+    const decided = this.#decide(piece, careful);
     // Awaited in order by #land; a rejection that comes before is kept for then.
     decided.catch(() => undefined);
-    this.#flights.push({ decided, next });
-    this.#position = next;
+    this.#flights.push({ decided, next: piece.next });
+    this.#position = piece.next;
     return 0;
   }
 
+  async #read(maxBytes: number): Promise<HeldRun | null> {
+    const { read, progress, blocks } = this.#options;
+    const run = await read(this.#position, maxBytes, passedOf(progress));
+    return run === null ? null : new HeldRun(blocks, run);
+  }
+
+  #letGo(): void {
+    this.#held?.drop();
+    this.#held = null;
+  }
+
   /** What a worker says of the frames. A gap in the sequence (a restart leaves one) or damage is decided by passing it. */
-  async #decide(run: FrameRun, frames: readonly number[], careful: boolean): Promise<Decided> {
+  async #decide(run: FrameRun, careful: boolean): Promise<Decided> {
     const { workers, progress, blocks } = this.#options;
+    const { frames } = run;
     const damaged = [...run.damaged];
     const receivedMs = frames.length === 0 ? 0 : readU64(blocks, (frames[0] as number) + Field.receivedMs);
     try {
@@ -254,6 +267,7 @@ export class Selection {
   }
 
   #rewind(): void {
+    this.#letGo();
     this.#position = Math.min(...this.#options.progress.next);
     this.#decided = this.#position;
   }
