@@ -5,6 +5,7 @@ import { Reader } from '../../otlp/protobuf.ts';
 import type { Observer, ObserverContext } from '../processor.ts';
 import { flushSummaries } from './flush.ts';
 import { type Group, type Identity, OVERFLOW_NAME } from './group.ts';
+import { GroupTable, halvesOf, keyOf } from './groupTable.ts';
 import { ExponentialHistogram } from './histogram.ts';
 import { BUCKET_BIAS, HEADER_BYTES, LOG_ROW, ROW_BYTES, Row, SCALE, WEIGHTED, ZERO_BUCKET } from './measure.ts';
 
@@ -14,19 +15,24 @@ const IDENTITIES_PER_GROUP = 2;
 
 interface Saved {
   startMs: number;
+  /** Keys are the 53 bits of hash; -1 - status for what is beyond the bound. */
   groups: [key: number, group: Omit<Group, 'histogram'>, histogram: unknown[]][];
 }
 
 export function createObserver(everyMs: number, maxGroups: number, context: ObserverContext, saved: unknown): Observer {
   const { pool } = context;
   const restored = saved as Saved | null;
-  let groups = new Map<number, Group>();
+  let groups = new GroupTable();
+  /** What is beyond `maxGroups`, by the status of its rows: that of spans, or LOG_ROW. */
+  let overflow = new Map<number, Group>();
   for (const [key, group, histogram] of restored?.groups ?? []) {
-    groups.set(key, { ...group, histogram: ExponentialHistogram.restore(histogram) });
+    const whole = { ...group, histogram: ExponentialHistogram.restore(histogram) };
+    if (key < 0) overflow.set(-1 - key, whole);
+    else groups.add(...halvesOf(key), whole);
   }
   let startMs = restored?.startMs ?? 0;
-  /** Groups of the rows of the task being merged; used again. */
-  const rowGroups: Group[] = [];
+  /** Histograms of the rows of the task being merged; used again. */
+  const rowHistograms: ExponentialHistogram[] = [];
   const reader = new Reader(pool.bytes);
   const attributes = new AttributeTable();
   const value = emptyValue();
@@ -36,13 +42,14 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
   function groupOf(at: number): Group {
     const words = pool.words;
     const word = at >>> 2;
+    const hash = words[word]!;
     // 53 of 64 bits of hash: with 2,000 groups two meet once in 10^9 flushes.
-    const key = words[word]! + (words[word + 1]! & 0x1f_ffff) * 0x1_0000_0000;
-    const known = groups.get(key);
+    const rest = words[word + 1]! & 0x1f_ffff;
+    const known = groups.find(hash, rest);
     if (known !== undefined) return known;
     if (groups.size >= maxGroups) return overflowOf(words[word + Row.status / 4] === LOG_ROW ? LOG_ROW : 0, at);
-    const group = { ...identityOf(key, word), histogram: new ExponentialHistogram(SCALE) };
-    groups.set(key, group);
+    const group = { ...identityOf(keyOf(hash, rest), word), histogram: new ExponentialHistogram(SCALE) };
+    groups.add(hash, rest, group);
     return group;
   }
 
@@ -64,11 +71,10 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
 
   function overflowOf(status: number, at: number): Group {
     context.telemetry.summaryOverflow.inc(rowNumber(at, Row.count));
-    const key = -1 - status;
-    const known = groups.get(key);
+    const known = overflow.get(status);
     if (known !== undefined) return known;
     const group = { resource: {}, name: OVERFLOW_NAME, kind: 0, status, histogram: new ExponentialHistogram(SCALE) };
-    groups.set(key, group);
+    overflow.set(status, group);
     return group;
   }
 
@@ -101,9 +107,8 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       const rowsAt = at + HEADER_BYTES;
       for (let row = 0; row < rowCount; row++) {
         const rowAt = rowsAt + row * ROW_BYTES;
-        const group = groupOf(rowAt);
-        rowGroups[row] = group;
-        const { histogram } = group;
+        const { histogram } = groupOf(rowAt);
+        rowHistograms[row] = histogram;
         histogram.count += rowNumber(rowAt, Row.count);
         histogram.sum += rowNumber(rowAt, Row.sum);
         histogram.min = Math.min(histogram.min, rowNumber(rowAt, Row.min));
@@ -113,7 +118,7 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       const first = (rowsAt + rowCount * ROW_BYTES) >>> 2;
       for (let i = first; i < first + entryCount; i++) {
         const entry = words[i]!;
-        const { histogram } = rowGroups[entry >>> 12]!;
+        const histogram = rowHistograms[entry >>> 12]!;
         const bucket = entry & ZERO_BUCKET;
         const weight = (entry & WEIGHTED) === 0 ? 1 : words[++i]!;
         if (bucket === ZERO_BUCKET) histogram.zeroCount += weight;
@@ -124,18 +129,16 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       // Aligned to the clock, so that agents' summaries line up.
       const due = Math.floor(nowMs / everyMs) > Math.floor(startMs / everyMs);
       if (startMs === 0 || !(due || final)) return [];
-      const flushed = groups;
+      const flushed = [...groups.entries().map(([, group]) => group), ...overflow.values()];
       const from = startMs;
-      groups = new Map();
+      groups = new GroupTable();
+      overflow = new Map();
       startMs = 0;
-      return flushSummaries([...flushed.values()], from, nowMs, context.agent);
+      return flushSummaries(flushed, from, nowMs, context.agent);
     },
     save() {
-      const plain: Saved['groups'] = [...groups].map(([key, { histogram, ...group }]) => [
-        key,
-        group,
-        histogram.save(),
-      ]);
+      const all = [...groups.entries(), ...[...overflow].map(([status, group]) => [-1 - status, group] as const)];
+      const plain: Saved['groups'] = all.map(([key, { histogram, ...group }]) => [key, group, histogram.save()]);
       return { startMs, groups: plain } satisfies Saved;
     },
   };
