@@ -13,12 +13,14 @@ import {
   writeU64,
 } from '../../src/core/block.ts';
 import { AgentError } from '../../src/core/errors.ts';
+import { dueFrames } from '../../src/worker/due.ts';
 import type { WorkerPool } from '../../src/worker/pool.ts';
 import { passedOf, type SelectionProgress } from '../../src/worker/progress.ts';
 import { Selection, type SelectionOptions } from '../../src/worker/selection.ts';
 import type { SelectTask } from '../../src/worker/tasks.ts';
 
 const NONE = [0, 0, 0];
+const START_MS = 1000;
 
 function progressAt(next: number): SelectionProgress {
   const zeros = () => [...NONE];
@@ -33,18 +35,23 @@ function progressAt(next: number): SelectionProgress {
 }
 
 /** Frames of `signals` with sequences 1, 2, ... and as many items as their sequence says; every item is sampled out. */
-function world(signals: Signal[], changes: Partial<SelectionOptions> & { deadly?: number; damaged?: number } = {}) {
+function world(
+  signals: Signal[],
+  changes: Partial<SelectionOptions> & { deadly?: number; damaged?: number; receivedMs?: number[] } = {},
+) {
   const blocks = BlockPool.create(8 * UNIT_BYTES);
   const block = blocks.allocate(UNIT_BYTES);
   const frames = signals.map((signal, i) => {
     const at = block + i * frameSpan(0);
     startFrame(blocks, at, 'raw', signal, 0, 0);
     writeU64(blocks, at + Field.sequence, i + 1);
+    writeU64(blocks, at + Field.receivedMs, START_MS + (changes.receivedMs?.[i] ?? 0));
     blocks.words[(at + Field.items) >>> 2] = i + 1;
     return at;
   });
+  const reads = { taken: 0, released: 0 };
   const runs: number[][] = [];
-  let ms = 1000;
+  let ms = START_MS;
   const workers = {
     async run({ frames: given }: SelectTask) {
       const sequences = given.map((at) => readU64(blocks, at + Field.sequence));
@@ -79,7 +86,9 @@ function world(signals: Signal[], changes: Partial<SelectionOptions> & { deadly?
       const all = frames.slice(from - 1);
       const some = maxBytes === 1 ? all.slice(0, 1) : all;
       const damaged = changes.damaged !== undefined && from === 1 ? [changes.damaged, 0, 0] : NONE;
-      return all.length === 0 ? null : { frames: some, next: from + some.length, damaged, release() {} };
+      if (all.length === 0) return null;
+      reads.taken++;
+      return { frames: some, next: from + some.length, damaged, release: () => reads.released++ };
     },
     moved: () => new Promise(() => {}),
     append: async () => {},
@@ -91,7 +100,7 @@ function world(signals: Signal[], changes: Partial<SelectionOptions> & { deadly?
   });
   selection.start(() => Infinity);
   const end = async () => selection.drain(signals.length + 1, Infinity);
-  return { selection, progress, runs, lost, end };
+  return { selection, progress, runs, reads, lost, end };
 }
 
 test('a frame that no worker survives runs alone once, is counted as damaged, and holds nothing up', async () => {
@@ -103,6 +112,51 @@ test('a frame that no worker survives runs alone once, is counted as damaged, an
   assert.deepEqual(lost, [['traces', 3, 'a worker died on a task']]);
   assert.deepEqual(runs[0], [1, 2, 3, 4]);
   assert.ok(runs.some((run) => run.length === 1 && run[0] === 3));
+});
+
+test('what is not due yet is read once, and decided as it comes due', async () => {
+  const signals: Signal[] = ['traces', 'logs', 'traces', 'metrics'];
+  const began = performance.now();
+  const now = () => START_MS + performance.now() - began;
+  const { progress, runs, reads, end } = world(signals, { damaged: 7, waitMs: 100, receivedMs: [0, 5, 150, 300], now });
+  while ((progress.next[0] as number) < 5) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(runs.flat(), [1, 2, 3, 4]);
+  assert.deepEqual(progress.damaged, [7, 0, 0]);
+  assert.deepEqual([reads.taken, reads.released], [1, 1]);
+  await end();
+});
+
+test('a run that is held goes back when the selection ends', async () => {
+  const { reads, runs, selection } = world(['traces', 'logs'], { waitMs: 1e9 });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual([reads.taken, reads.released], [1, 0]);
+  // Not even now is it decided: there is no time left.
+  await selection.drain(3, 0);
+  assert.deepEqual([reads.taken, reads.released, runs], [1, 1, []]);
+});
+
+test('what is due waits for what comes due soon after, but not for long', () => {
+  const blocks = BlockPool.create(UNIT_BYTES);
+  const block = blocks.allocate(UNIT_BYTES);
+  const frames = [0, 5, 60].map((receivedMs, i) => {
+    const at = block + i * frameSpan(0);
+    startFrame(blocks, at, 'raw', 'traces', 0, 0);
+    writeU64(blocks, at + Field.receivedMs, START_MS + receivedMs);
+    return at;
+  });
+  const at = (nowMs: number, waitMs = 100) =>
+    dueFrames(blocks, frames, {
+      nowMs: START_MS + nowMs,
+      waitMs,
+      oldestInFlightMs: Infinity,
+      settledMs: Infinity,
+      slotMs: Infinity,
+    });
+  assert.deepEqual(at(90), { count: 0, inMs: 11 });
+  assert.deepEqual(at(110), { count: 0, inMs: 15 });
+  assert.deepEqual(at(125), { count: 2, inMs: 0 });
+  assert.deepEqual(at(161), { count: 3, inMs: 0 });
+  assert.deepEqual(at(0, -Infinity), { count: 3, inMs: 0 });
 });
 
 test('damage that the journal passed counts once, and is part of what was passed', async () => {
