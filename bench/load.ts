@@ -1,7 +1,8 @@
 /**
- * The load generator, a process of its own: a closed loop over raw sockets, keep-alive HTTP/1.1, one write a request.
+ * The load generator, a process of its own: raw sockets, keep-alive HTTP/1.1, one write a request. A closed loop, or with --rate (items a
+ * second) an open one: requests have their times beforehand, the next free connection takes the next, and latency counts from that time.
  *
- *   node bench/load.ts --url http://127.0.0.1:4318 --connections 8 --workload W-std --seconds 10 [--batch 512] [--warmup 3] [--events]
+ *   node bench/load.ts --url http://127.0.0.1:4318 --connections 8 --workload W-std --seconds 10 [--batch 512] [--warmup 3] [--rate 20000] [--events]
  *
  * Prints one JSON line (Report). With --events it says {"event":"begin"} and {"event":"end"} when the measured seconds begin and end.
  */
@@ -57,6 +58,9 @@ interface Loop {
   payloads: Payload[];
   /** Number of the next send, of all connections together. */
   counter: number;
+  /** When the first request is due, and each after it; 0: at once. */
+  beganMs: number;
+  everyMs: number;
   stopping: boolean;
   measuring: boolean;
   measured: Count;
@@ -115,19 +119,23 @@ function runConnection(loop: Loop, index: number): Promise<void> {
       },
     });
 
-    function send(): void {
+    function sendNext(): void {
+      const counter = loop.counter++;
+      const dueMs = loop.beganMs + counter * loop.everyMs;
+      const waitMs = loop.everyMs === 0 ? 0 : dueMs - performance.now();
+      if (waitMs > 0) setTimeout(send, waitMs, counter, dueMs);
+      else send(counter, loop.everyMs === 0 ? performance.now() : dueMs);
+    }
+
+    function send(counter: number, dueMs: number): void {
       if (loop.stopping) {
         socket.end();
         return;
       }
       current = sendables[turn++ % sendables.length] as Sendable;
-      const counter = loop.counter++;
-      sentAtMs = performance.now();
-      current.payload.patch(
-        current.body,
-        counter,
-        BigInt(Math.round((performance.timeOrigin + sentAtMs) * 1000)) * 1000n,
-      );
+      sentAtMs = dueMs;
+      const nowUs = Math.round((performance.timeOrigin + performance.now()) * 1000);
+      current.payload.patch(current.body, counter, BigInt(nowUs) * 1000n);
       socket.write(current.request);
     }
 
@@ -139,11 +147,11 @@ function runConnection(loop: Loop, index: number): Promise<void> {
         add(loop.measured, payload, status);
         loop.latencies.push(performance.now() - sentAtMs);
       }
-      if (status === 200) send();
-      else setTimeout(send, REFUSED_PAUSE_MS);
+      if (status === 200) sendNext();
+      else setTimeout(sendNext, REFUSED_PAUSE_MS);
     }
 
-    socket.on('connect', send);
+    socket.on('connect', sendNext);
     socket.on('error', () => undefined);
     socket.on('close', () => {
       if (current !== null || !loop.stopping) loop.broken++;
@@ -206,6 +214,7 @@ async function main(): Promise<void> {
       seconds: { type: 'string', default: '10' },
       warmup: { type: 'string', default: '0' },
       batch: { type: 'string' },
+      rate: { type: 'string', default: '0' },
       seed: { type: 'string', default: '1' },
       events: { type: 'boolean', default: false },
     },
@@ -227,6 +236,8 @@ async function main(): Promise<void> {
     port: Number(port),
     payloads,
     counter: 0,
+    beganMs: performance.now(),
+    everyMs: Number(values.rate) === 0 ? 0 : (1000 * batch) / Number(values.rate),
     stopping: false,
     measuring: false,
     measured: newCount(),

@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: what the agent costs, level by level, beside the null receiver in the same run (docs: performance).
  *
- *   node bench/main.ts [--levels F0,F3,F4] [--workload W-std] [--rounds 6] [--seconds 10] [--warmup 4] [--connections 8] [--batch 512]
+ *   node bench/main.ts [--levels F0,F3,F4] [--workload W-std] [--rounds 6] [--seconds 10] [--warmup 4] [--connections 8] [--batch 512] [--rate 20000]
  *                      [--workers auto] [--dist] [--profile DIR] [--out FILE] [--quick] [--smoke]
  *
  * Exit status 1 when a sink does not have what was acknowledged.
@@ -27,6 +27,7 @@ const { values } = parseArgs({
     warmup: { type: 'string' },
     connections: { type: 'string', default: '8' },
     batch: { type: 'string' },
+    rate: { type: 'string', default: '0' },
     workers: { type: 'string', default: 'auto' },
     dist: { type: 'boolean', default: false },
     profile: { type: 'string' },
@@ -49,6 +50,7 @@ const options: Omit<SlotOptions, 'level'> = {
   warmup: Number(values.warmup ?? effort.warmup),
   connections: Number(values.connections),
   batch: values.batch === undefined ? null : Number(values.batch),
+  rate: Number(values.rate),
   workers: values.workers === 'auto' ? 'auto' : Number(values.workers),
   dist: values.dist,
   profile: values.profile ?? null,
@@ -66,7 +68,7 @@ const machine = {
 };
 console.log(`${machine.cpu} x ${machine.cores}, Linux ${machine.kernel}, Node ${machine.node} ${NODE_FLAGS.join(' ')}`);
 console.log(
-  `${workload}, ${options.batch ?? DEFAULT_BATCH[workload]} a request, ${options.connections} connections, ${rounds} rounds of ${options.seconds} s after ${options.warmup} s\n`,
+  `${workload}, ${options.batch ?? DEFAULT_BATCH[workload]} a request, ${options.connections} connections, ${options.rate === 0 ? 'closed loop' : `${options.rate} items/s`}, ${rounds} rounds of ${options.seconds} s after ${options.warmup} s\n`,
 );
 if (!CAN_PIN) console.log('taskset is missing: server and generator share their cores, the figures are not comparable');
 

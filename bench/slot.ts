@@ -31,6 +31,8 @@ export interface SlotOptions {
   warmup: number;
   connections: number;
   batch: number | null;
+  /** Items a second in an open loop; 0: a closed one. */
+  rate: number;
   workers: 'auto' | number;
   /** Start the agent from dist/. */
   dist: boolean;
@@ -105,8 +107,8 @@ async function startServer(options: SlotOptions, directory: string, kafka: Child
 }
 
 export function loadArguments(options: Omit<SlotOptions, 'level'>, url: string): string[] {
-  const { workload, connections, seconds, warmup, batch } = options;
-  const given = { url, workload, connections, seconds, warmup, ...(batch === null ? {} : { batch }) };
+  const { workload, connections, seconds, warmup, batch, rate } = options;
+  const given = { url, workload, connections, seconds, warmup, rate, ...(batch === null ? {} : { batch }) };
   return [
     pathOf('load.ts'),
     '--events',

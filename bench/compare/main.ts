@@ -62,6 +62,7 @@ const options: Omit<SlotOptions, 'level'> = {
   workers: 'auto',
   dist: false,
   profile: null,
+  rate: 0,
 };
 
 async function runAgent(): Promise<Result> {

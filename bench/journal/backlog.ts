@@ -2,7 +2,7 @@
  * A sink that is dead until the journal holds gigabytes: memory meanwhile, a start over all of it, and how fast it drains while data goes on
  * coming in.
  *
- *   npm run bench:journal -- backlog [--gib 12]
+ *   npm run bench:journal -- backlog [--gib 12] [--rate 20000]      --rate: spans a second while it drains; 0: as many as one connection brings
  */
 import { startNode } from '../child.ts';
 import { benchDirectory, LIGHT_KAFKA, LOAD, LOAD_CORE, type Subject, startSubject } from './subject.ts';
@@ -15,7 +15,7 @@ const LEAST_DRAIN = 2;
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-export async function benchBacklog(gib: number): Promise<boolean> {
+export async function benchBacklog(gib: number, rate: number): Promise<boolean> {
   const { directory, remove } = benchDirectory();
   const journal = { max_size: `${gib + 4}GiB`, look_back: '0s' };
   try {
@@ -30,7 +30,7 @@ export async function benchBacklog(gib: number): Promise<boolean> {
     subject = await startSubject(directory, journal, broker);
     const startMs = performance.now() - began;
     console.log(`start over ${gib} GiB after kill -9: ready in ${Math.round(startMs)} ms, at most ${MOST_START_MS}`);
-    const drained = await drain(subject, port);
+    const drained = await drain(subject, port, rate);
     await subject.child.stop(90_000);
     return grown <= MOST_GROWTH && startMs <= MOST_START_MS && drained >= LEAST_DRAIN;
   } finally {
@@ -65,12 +65,12 @@ async function fill(subject: Subject, gib: number): Promise<number> {
 }
 
 /** Starts the sink, with load beside it, until the backlog is gone; returns drained over taken in, bytes. */
-async function drain(subject: Subject, port: number): Promise<number> {
+async function drain(subject: Subject, port: number, rate: number): Promise<number> {
   const kafka = startNode(LOAD_CORE, [LIGHT_KAFKA, '--port', String(port)]);
   await kafka.line(/^ready/);
   const first = await subject.status();
   const lag = first.sinks.kafka?.lag_items ?? 0;
-  const load = startLoad(subject, 1, 3600);
+  const load = startLoad(subject, rate === 0 ? 1 : 8, 3600, rate);
   const began = performance.now();
   let most = 0;
   for (let left = lag; left > lag * 0.02; left = (await subject.status()).sinks.kafka?.lag_items ?? 0) {
@@ -85,15 +85,24 @@ async function drain(subject: Subject, port: number): Promise<number> {
   const taken = ledger.traces.received - first.ledger.traces.received;
   const delivered = lag * 0.98 + taken;
   console.log(
-    `drained ${(delivered / 1e6).toFixed(1)} M spans in ${seconds.toFixed(0)} s while ${(taken / 1e6).toFixed(1)} M came in: ` +
+    `${rate === 0 ? 'closed loop' : `${rate} spans/s`}: drained ${(delivered / 1e6).toFixed(1)} M spans in ${seconds.toFixed(0)} s while ${(taken / 1e6).toFixed(1)} M came in: ` +
       `${(delivered / taken).toFixed(1)} times the intake, at least ${LEAST_DRAIN}; RSS at most ${most.toFixed(0)} MB`,
   );
   return delivered / taken;
 }
 
-function startLoad(subject: Subject, connections: number, seconds: number) {
+function startLoad(subject: Subject, connections: number, seconds: number, rate = 0) {
   return startNode(LOAD_CORE, [
     LOAD,
-    ...['--url', subject.url, '--connections', String(connections), '--seconds', String(seconds)],
+    ...[
+      '--url',
+      subject.url,
+      '--connections',
+      String(connections),
+      '--seconds',
+      String(seconds),
+      '--rate',
+      String(rate),
+    ],
   ]);
 }

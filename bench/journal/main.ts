@@ -10,6 +10,7 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '6' },
     seconds: { type: 'string', default: '6' },
     gib: { type: 'string', default: '12' },
+    rate: { type: 'string', default: '0' },
   },
   allowPositionals: true,
 });
@@ -19,7 +20,7 @@ console.log(
 );
 const benches: Record<string, () => Promise<boolean>> = {
   durability: () => benchDurability(Number(values.rounds), Number(values.seconds)),
-  backlog: () => benchBacklog(Number(values.gib)),
+  backlog: () => benchBacklog(Number(values.gib), Number(values.rate)),
 };
 const bench = benches[positionals[0] ?? ''];
 if (bench === undefined) throw new Error(`name one of ${Object.keys(benches).join(', ')}`);
