@@ -22,7 +22,9 @@ import {
   storedSpanIds,
 } from '../support/storage.ts';
 
-const KILLS = Number(process.env.PLUMBLINE_KILLS ?? 20);
+/** With storage and with Kafka, each. */
+const KILLS = Number(process.env.PLUMBLINE_KILLS ?? 25);
+const SPANS = Number(process.env.PLUMBLINE_KILL_SPANS ?? 25);
 const CLIENTS = 6;
 const SETTLE_MS = 60_000;
 
@@ -47,7 +49,7 @@ async function storm(
   let inTheMiddle = 0;
   for (let kill = 0; kill < KILLS; kill++) {
     const agent = await startAgentProcess(directory, config);
-    const clients = Array.from({ length: CLIENTS }, () => new Client(agent.ingest, sent));
+    const clients = Array.from({ length: CLIENTS }, () => new Client(agent.ingest, sent, { spans: SPANS }));
     await new Promise((resolve) => setTimeout(resolve, 100 + Math.random() * 600));
     assert.equal(await agent.end('SIGKILL'), 'SIGKILL');
     await Promise.all(clients.map((client) => client.stop()));

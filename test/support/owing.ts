@@ -3,8 +3,6 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { requestType } from '../../src/otlp/schema.ts';
 
-const SPANS_PER_REQUEST = 25;
-
 /** Sends requests of spans with ids of its own until it is stopped; notes what is owed. */
 export class Client {
   readonly owed = new Set<string>();
@@ -15,18 +13,20 @@ export class Client {
   readonly #done: Promise<void>;
   readonly #padding: number;
   readonly #pauseMs: number;
+  readonly #spans: number;
 
-  /** `padding`: bytes that make each request larger. `pauseMs`: between an answer and the next request. */
-  constructor(url: string, sent: Set<string>, { padding = 0, pauseMs = 0 } = {}) {
+  /** `padding`: bytes that make each request larger. `pauseMs`: between an answer and the next request. `spans`: in a request. */
+  constructor(url: string, sent: Set<string>, { padding = 0, pauseMs = 0, spans = 25 } = {}) {
     this.sent = sent;
     this.#padding = padding;
     this.#pauseMs = pauseMs;
+    this.#spans = spans;
     this.#done = this.#run(url);
   }
 
   async #run(url: string): Promise<void> {
     while (!this.#stopped) {
-      const ids = Array.from({ length: SPANS_PER_REQUEST }, () => randomBytes(8).toString('hex'));
+      const ids = Array.from({ length: this.#spans }, () => randomBytes(8).toString('hex'));
       for (const id of ids) this.sent.add(id);
       try {
         const answer = await fetch(`${url}/v1/traces`, {
