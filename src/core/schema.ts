@@ -1,5 +1,5 @@
 /** Holds a value against a JSON Schema: fills in defaults and says each fault in words; where it stands in a file is the caller's to add. */
-import { Ajv, type ErrorObject } from 'ajv';
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import type { TSchema } from 'typebox';
 import { parseEndpoint } from './endpoint.ts';
 import { nearest, suggest } from './nearest.ts';
@@ -44,13 +44,18 @@ const IN_OUR_WORDS = new Set(['type', 'const', 'enum', 'format', 'union']);
 
 const ajv = createAjv();
 
-/** Compiles a schema once; objects in it that do not say otherwise refuse unknown keys. */
+/** Compiles a schema once, when it is first needed; objects in it that do not say otherwise refuse unknown keys. */
 export function compileSchema(schema: TSchema): SchemaCheck {
-  const copy = closed(schema);
-  const validate = ajv.compile(copy);
-  // Ajv remembers schemas for ever, and a reload compiles them again.
-  ajv.removeSchema(copy);
+  let validate: ValidateFunction | undefined;
+  const compile = () => {
+    const copy = closed(schema);
+    const compiled = ajv.compile(copy);
+    // Ajv remembers schemas for ever, and a reload compiles them again.
+    ajv.removeSchema(copy);
+    return compiled;
+  };
   return (value, within) => {
+    validate ??= compile();
     if (validate(value)) return [];
     return mostTelling(validate.errors ?? []).map((error) => inWords(error, value, within));
   };
