@@ -1,5 +1,5 @@
 /** Contracts as a worker holds them: conditions compiled, signals by what they are about. */
-import { type Condition, compileConditions, Lookup, type Sight } from './match.ts';
+import { type Condition, compileConditions, type Lookup, lookupOf, type Sight } from './match.ts';
 import type { ContractPlan, SignalPlan } from './plan.ts';
 
 /** A signal over spans or log records, compiled. */
@@ -50,7 +50,7 @@ function compileSignal(plan: SignalPlan, index: number, sight: Sight): Signal {
     slowerThanNs: plan.slowerThanMs === null ? Infinity : plan.slowerThanMs * 1e6,
     takes: plan.measured === 'take',
     ofDuration: plan.value === 'duration',
-    value: plan.value === null || plan.value === 'duration' ? null : new Lookup(plan.value, sight),
+    value: plan.value === null || plan.value === 'duration' ? null : lookupOf(plan.value, sight),
     spreads: plan.quantile !== null,
   };
 }

@@ -39,7 +39,7 @@ export function compileConditions(map: ConditionMap, sight: Sight | null = null)
     const tests = compileTests(wanted, ENUM_NAMES.get(written) ?? []);
     const isEnum = written === 'span.kind' || written === 'status';
     const members = isEnum ? membersOf(tests) : 0;
-    return { lookup: new Lookup(written, sight), tests, enumKey: isEnum && members !== 0 ? written : null, members };
+    return { lookup: lookupOf(written, sight), tests, enumKey: isEnum && members !== 0 ? written : null, members };
   });
 }
 
@@ -53,13 +53,24 @@ function membersOf(tests: readonly Test[]): number {
   return members;
 }
 
-const value = emptyValue();
-
-/** What many conditions see of one item and its resource: attributes are looked for once for all of them. */
+/**
+ * What many conditions see of one item and its resource: attributes are looked for once for all of them, and each value is read once.
+ * `item.begin` for each item, after `resource.begin` for each resource.
+ */
 export class Sight {
   readonly keys = new Keys();
+  readonly lookups = new Map<string, Lookup>();
   readonly item = new Found();
   readonly resource = new Found();
+}
+
+/** Conditions on one key share its lookup when they share their sight. */
+export function lookupOf(written: string, sight: Sight | null): Lookup {
+  const known = sight?.lookups.get(written);
+  if (known !== undefined) return known;
+  const made = new Lookup(written, sight);
+  sight?.lookups.set(written, made);
+  return made;
 }
 
 /** Finds what a key means: an intrinsic, or an attribute of the item, its scope, its resource. */
@@ -70,6 +81,9 @@ export class Lookup {
   readonly #key: Buffer;
   readonly #sight: Sight | null;
   readonly #number: number;
+  readonly #value = emptyValue();
+  /** The item that `#value` is of, as its sight numbers them. */
+  #round = -1;
 
   constructor(written: string, sight: Sight | null) {
     this.#intrinsic = INTRINSICS_OF.has(written) ? (written as Intrinsic) : null;
@@ -80,19 +94,28 @@ export class Lookup {
     this.#number = sight === null || this.#intrinsic !== null ? -1 : sight.keys.add(this.#key);
   }
 
-  /** The value, of kind `none` when there is none; it holds until the next lookup. */
+  /** The value, of kind `none` when there is none; it holds until the next item. */
   read(item: Item, envelope: Envelope, reader: Reader): Value {
+    if (this.#sight !== null) {
+      const { round } = this.#sight.item;
+      if (round === this.#round) return this.#value;
+      this.#round = round;
+    }
+    this.#readAnew(item, envelope, reader);
+    return this.#value;
+  }
+
+  #readAnew(item: Item, envelope: Envelope, reader: Reader): void {
+    const value = this.#value;
     value.kind = 'none';
     if (this.#intrinsic !== null) item.intrinsic(this.#intrinsic, value);
     else {
       const place = this.#place;
       const sight = this.#sight;
-      if (place !== 'resource' && this.#readFrom(item.attributes, reader, sight === null ? null : sight.item))
-        return value;
-      if (place === 'any' && envelope.scope.count > 0 && this.#readFrom(envelope.scope, reader, null)) return value;
+      if (place !== 'resource' && this.#readFrom(item.attributes, reader, sight === null ? null : sight.item)) return;
+      if (place === 'any' && envelope.scope.count > 0 && this.#readFrom(envelope.scope, reader, null)) return;
       if (place !== 'item') this.#readFrom(envelope.resource, reader, sight === null ? null : sight.resource);
     }
-    return value;
   }
 
   #readFrom(table: AttributeTable, reader: Reader, seen: Found | null): boolean {
@@ -101,7 +124,7 @@ export class Lookup {
         ? table.find(reader.bytes, this.#key)
         : seen.rowOf(this.#number, this.#sight!.keys, table, reader.bytes);
     if (found < 0) return false;
-    readValue(reader, table.valueAt(found), table.valueEnd(found), value);
+    readValue(reader, table.valueAt(found), table.valueEnd(found), this.#value);
     return true;
   }
 }
@@ -144,18 +167,17 @@ export function matchesAll(conditions: readonly Condition[], item: Item, envelop
       if (number >>> 0 > 31 || ((members >>> number) & 1) === 0) return false;
       continue;
     }
-    lookup.read(item, envelope, reader);
-    if (!anyHolds(tests, reader.bytes)) return false;
+    if (!anyHolds(tests, lookup.read(item, envelope, reader), reader.bytes)) return false;
   }
   return true;
 }
 
-function anyHolds(tests: readonly Test[], bytes: Uint8Array): boolean {
-  for (let i = 0; i < tests.length; i++) if (holds(tests[i]!, bytes)) return true;
+function anyHolds(tests: readonly Test[], value: Value, bytes: Uint8Array): boolean {
+  for (let i = 0; i < tests.length; i++) if (holds(tests[i]!, value, bytes)) return true;
   return false;
 }
 
-function holds(test: Test, bytes: Uint8Array): boolean {
+function holds(test: Test, value: Value, bytes: Uint8Array): boolean {
   const numeric = value.kind === 'int' || value.kind === 'double';
   switch (test.op) {
     case 'is':
@@ -176,7 +198,7 @@ function holds(test: Test, bytes: Uint8Array): boolean {
     case 'exists':
       return (value.kind !== 'none') === test.wanted;
     case 'not':
-      return !anyHolds(test.tests, bytes);
+      return !anyHolds(test.tests, value, bytes);
     default:
       return test satisfies never;
   }
