@@ -1,5 +1,6 @@
 /** Holds src/status/server.ts over real HTTP: what each path answers, and that nothing outlives a stop. */
 import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { AgentError } from '../../src/core/errors.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
@@ -51,6 +52,35 @@ test('status is the object that was handed in, as it is at the time of the reque
   assert.deepEqual(await (await fetch(`${url}/status`)).json(), { received: 1 });
   received = 2;
   assert.deepEqual(await (await fetch(`${url}/status`)).json(), { received: 2 });
+});
+
+/** This host by an address that others would use; null where there is none. */
+const OUTER = Object.values(networkInterfaces())
+  .flat()
+  .find((one) => one !== undefined && !one.internal && one.family === 'IPv4')?.address;
+
+test('traces are shown to this host alone: 403 to an address of the network, whatever the id, and nothing is looked for', {
+  skip: OUTER === undefined ? 'this host has no address but loopback' : false,
+}, async (context) => {
+  const asked: string[] = [];
+  const trace = async (id: string) => {
+    asked.push(id);
+    return { id };
+  };
+  const id = 'ab'.repeat(16);
+  for (const endpoint of ['0.0.0.0:0', '[::]:0']) {
+    const { port } = new URL(await start(context, { endpoint, trace }));
+    for (const one of [id, 'nonsense']) {
+      const reply = await fetch(`http://${OUTER}:${port}/traces/${one}`);
+      assert.equal(reply.status, 403);
+      assert.match(((await reply.json()) as { error: string }).error, /loopback alone/);
+    }
+    assert.deepEqual(asked, []);
+    assert.equal((await fetch(`http://${OUTER}:${port}/status`)).status, 200, 'all else is shown');
+    const here = await fetch(`http://127.0.0.1:${port}/traces/${id.toUpperCase()}`);
+    assert.deepEqual([here.status, await here.json()], [200, { id }]);
+    assert.deepEqual(asked.splice(0), [id]);
+  }
 });
 
 test('contracts are listed, and found by service, whatever its name', async (context) => {
