@@ -92,6 +92,7 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
     contracts: contracts.plans,
     traces,
     flagged: new Map<number, number>(),
+    operations: { flushed: [] },
     breaches: new Map<number, Breach[]>(),
     onBreach: (plan: ContractPlan, breachMs: number) => {
       if (selection !== null) lookBacks.ask(plan, breachMs);

@@ -32,6 +32,7 @@ const SAMPLE: SampleConfig = {
   wait: '1s',
   base: '10%',
   keep: { error: '100%', slow: '100%', anomalous: '100%', rare: '100%' },
+  slower_than: 'p99',
   rules: [],
   budget: 'none',
   on_breach_max: { keep: '100%', budget: '20MiB/min' },
@@ -175,7 +176,9 @@ function commit(world: World, table: TraceTable): void {
   });
   const sample = world.sample;
   const section = measured?.sections.find(({ processor }) => processor === sample);
-  for (let row = (section?.at ?? 0) + MARK_HEADER_BYTES; row < (section?.end ?? 0); row += MARK_ROW_BYTES) {
+  const sourceWords = section === undefined ? 0 : (pool.words[(section.at + MARK_HEADER_BYTES - 4) >>> 2] as number);
+  const end = (section?.end ?? 0) - sourceWords * 4;
+  for (let row = (section?.at ?? 0) + MARK_HEADER_BYTES; row < end; row += MARK_ROW_BYTES) {
     const word = row >>> 2;
     table.mark(pool.words[word] as number, pool.words[word + 1] as number, NOW_MS, pool.words[word + 2] as number);
   }

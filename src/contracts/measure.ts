@@ -108,7 +108,7 @@ export class ContractMeasure {
     return hashBytes(envelope.bytes, value.at, value.end - value.at, HASH_SEED);
   }
 
-  /** Counts the span and sets `span.slow`. */
+  /** Counts the span and sets `span.slow` and `span.isLimited`. */
   span(span: SpanView, envelope: Envelope, receivedMs: number): void {
     if (this.#activeCount === 0) return;
     let operation = UNKNOWN;
@@ -127,6 +127,7 @@ export class ContractMeasure {
         const cell = this.#bases[c]! + signal.index;
         const isSlow = durationNs > signal.slowerThanNs;
         if (isSlow) span.slow = true;
+        if (signal.slowerThanNs !== Infinity) span.isLimited = true;
         if (isLate) this.#cells.late(cell);
         else if (signal.takes) this.#take(signal, cell, weight, durationNs / 1e6, this.#span, envelope, span.traceIdAt);
         else {
@@ -140,7 +141,7 @@ export class ContractMeasure {
     }
   }
 
-  /** Sets `span.slow` and counts nothing: what sampling asks after the journal. */
+  /** Sets `span.slow` and `span.isLimited` and counts nothing: what sampling asks after the journal. */
   mark(span: SpanView, envelope: Envelope): void {
     if (this.#activeCount === 0) return;
     this.#sight.item.begin();
@@ -150,8 +151,9 @@ export class ContractMeasure {
       if (spans.length === 0 || !matchesAll(where, this.#span, envelope, this.#reader)) continue;
       for (let s = 0; s < spans.length; s++) {
         const signal = spans[s]!;
-        if (durationNs <= signal.slowerThanNs) continue;
-        if (matchesAll(signal.where, this.#span, envelope, this.#reader)) span.slow = true;
+        if (signal.slowerThanNs === Infinity || !matchesAll(signal.where, this.#span, envelope, this.#reader)) continue;
+        span.isLimited = true;
+        if (durationNs > signal.slowerThanNs) span.slow = true;
       }
     }
   }

@@ -14,6 +14,11 @@ interface Wanted {
 /** How a contract names the resources it is about. */
 export type Whose = Pick<ContractPlan, 'service' | 'namespace' | 'environment' | 'serviceVersion'>;
 
+/** What contracts have in common that are about the same resources. Signed, 32 bits. */
+export function scopeOf({ service, namespace, environment, serviceVersion }: Whose): number {
+  return hashOfService(JSON.stringify([service, namespace, environment, serviceVersion])) | 0;
+}
+
 interface Entry<Of> {
   name: Buffer;
   wanted: Wanted[];

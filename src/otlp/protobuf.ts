@@ -195,6 +195,11 @@ export function hashBytes(bytes: Uint8Array, at: number, length: number, seed: n
 
 /** Another hash of 32 bits, four bytes a step: a third of the time for names, for what never leaves the process. */
 export function hashName(bytes: Uint8Array, at: number, length: number, seed: number): number {
+  return signedHashName(bytes, at, length, seed) >>> 0;
+}
+
+/** The same, signed: crossing a call, half of the unsigned ones would be boxed. */
+export function signedHashName(bytes: Uint8Array, at: number, length: number, seed: number): number {
   const end = at + length;
   let hash = seed ^ length;
   let i = at;
@@ -204,7 +209,7 @@ export function hashName(bytes: Uint8Array, at: number, length: number, seed: nu
     hash ^= hash >>> 15;
   }
   for (; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x0100_0193);
-  return (hash ^ (hash >>> 16)) >>> 0;
+  return hash ^ (hash >>> 16);
 }
 
 export const HASH_SEED = 0x811c_9dc5;

@@ -37,6 +37,8 @@ export class SpanView {
   readonly attributes = new AttributeTable();
   /** Set by contracts: slower than a `slower_than` of its service. */
   slow = false;
+  /** Set by contracts: one says from when on it is slow. */
+  isLimited = false;
 
   /** Nanoseconds from start to end; 0 when the clock went backwards. */
   durationNs(): number {
@@ -68,6 +70,7 @@ export function readSpan(reader: Reader, at: number, end: number, span: SpanView
   span.endHigh = 0;
   span.attributes.count = 0;
   span.slow = false;
+  span.isLimited = false;
   reader.pos = at;
   while (reader.pos < end) {
     const tagAt = reader.pos;

@@ -13,10 +13,14 @@ import type { Envelope } from '../otlp/resource.ts';
 import type { SpanView } from '../otlp/traces.ts';
 import type { Bits56 } from '../otlp/tracestate.ts';
 
-/** The trace table's shared memory (sample/traceTable.ts), that of its slots (sample/slots.ts), and what their times are relative to. */
+/**
+ * The trace table's shared memory (sample/traceTable.ts), that of its slots (sample/slots.ts) and of learned limits (sample/limits.ts), and
+ * what their times are relative to.
+ */
 export interface TraceTableHandle {
   memory: SharedArrayBuffer;
   slots: SharedArrayBuffer;
+  limits: SharedArrayBuffer;
   startMs: number;
   waitMs: number;
   /** What a decision waits beyond `waitMs`: a slot with a budget, so that the slot of each trace is whole by then. */
@@ -95,6 +99,8 @@ export interface Observer {
   tick(nowMs: number, final: boolean): Emission[];
   /** All it remembers, for the checkpoint; `open` gets it back. */
   save(): unknown;
+  /** What it makes of frames is made again of all that are read again after a restart, whatever it saved. */
+  readonly isRebuilt?: boolean;
   /** Goes on under another configuration; without it an observer is made anew from what it saved. */
   follow?(config: unknown, contracts: readonly ContractPlan[]): void;
 }
@@ -106,6 +112,14 @@ export interface ContractValue {
   value: number;
 }
 
+/** How long the spans of one operation lasted: counts of buckets, of which bucket i ends at 2^((offset + i + 1) / 2^scale) milliseconds. */
+export interface OperationDurations {
+  service: string;
+  name: string;
+  kind: number;
+  durations: { scale: number; offset: number; counts: Float64Array; length: number; zeroCount: number };
+}
+
 export interface ObserverContext {
   pool: BlockPool;
   /** `{agent.id}-{journal id}` */
@@ -114,7 +128,9 @@ export interface ObserverContext {
   traces: TraceTableHandle | null;
   /** Services (by the hash of their name) whose traces are unusual until then, Unix milliseconds: `flag` writes it, `sample` reads it. */
   flagged: Map<number, number>;
-  /** Broken contracts by the hash of their service's name: `detect` writes it, `sample` reads it. */
+  /** What was flushed last: `summarize` writes it, `sample` takes it. */
+  operations: { flushed: readonly OperationDurations[] };
+  /** Contracts that are broken, or were, by their scope (contracts/service.ts): `detect` writes it, `sample` reads it. */
   breaches: Map<number, Breach[]>;
   /** A contract broke at `timeMs`: what its service had sent before may be asked for. */
   onBreach(plan: ContractPlan, timeMs: number): void;

@@ -28,6 +28,8 @@ export interface FoundItem {
   span_id: string;
   /** The span's name, or the record's body when that is a text. */
   name: string;
+  /** A span's kind; empty for a log record. */
+  kind: string;
   status: string;
   duration_ms: number | null;
   received_at: string;

@@ -5,12 +5,13 @@ import { requestType } from '../otlp/schema.ts';
 import { atLeast, type Bits56, hexOf, readRandomness, thresholdOf, thresholdText } from '../otlp/tracestate.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
 import { BASE, classesOf } from '../processors/sample/classes.ts';
+import { Limits, operationOf } from '../processors/sample/limits.ts';
 import { readSlot } from '../processors/sample/slots.ts';
 import { classOf, firstMs, isLate, placeOf, slotOfTicks } from '../processors/sample/traceTable.ts';
 import type { Explained, FoundItem } from '../status/explained.ts';
 import { type Ground, sampleOf } from './ground.ts';
 import type { Store } from './store.ts';
-import { itemsOfTrace } from './traceItems.ts';
+import { itemsOfTrace, KINDS } from './traceItems.ts';
 
 /** So much of a journal is searched at most; a GB takes about a second. */
 const MOST_SEARCHED_BYTES = 512 << 20;
@@ -78,7 +79,10 @@ export async function explainTrace(sources: ExplainSources, id: string): Promise
     received: received.items,
     kept: kept.items,
   };
-  return { ...answer, why: sentence(answer, decision) };
+  return {
+    ...answer,
+    why: sentence(answer, decision) + (answer.class === 'slow' ? slowness(sources, received.items) : ''),
+  };
 }
 
 /** By what the table knows; a trace that it does not know is decided as base. Null without `sample`. */
@@ -138,6 +142,19 @@ function sentence(
     default:
       return decision satisfies never;
   }
+}
+
+/** Where the limit comes from that a span of a slow trace is over: what is learned of its operation now, else a contract. */
+function slowness({ ground, traces }: ExplainSources, items: readonly FoundItem[]): string {
+  const quantile = sampleOf(ground.config)?.slower_than ?? 'none';
+  if (traces === null || quantile === 'none') return "; slower than a contract's slower_than";
+  const limits = new Limits(traces.limits);
+  for (const { service, name, kind, duration_ms } of items) {
+    const limitMs = limits.of(operationOf(service, name, KINDS.indexOf(kind)));
+    if (duration_ms !== null && duration_ms > limitMs)
+      return `; ${name} of ${service} took ${duration_ms} ms, and ${quantile} of this operation is ${Number(limitMs.toPrecision(3))} ms`;
+  }
+  return "; slower than a contract's slower_than, or than what was learned of an operation by then";
 }
 
 interface Searched {

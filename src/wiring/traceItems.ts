@@ -1,4 +1,5 @@
 /** The items of one trace in a decoded export request, in words for people. */
+import { ENUM_NAMES } from '../contracts/contract.ts';
 import type { Signal } from '../core/block.ts';
 import type { FoundItem } from '../status/explained.ts';
 
@@ -12,6 +13,7 @@ interface Item {
   spanId?: Uint8Array;
   name?: string;
   body?: { stringValue?: string } | null;
+  kind?: number;
   status?: { code?: number } | null;
   severityNumber?: number;
   traceState?: string;
@@ -29,7 +31,8 @@ interface Request {
   resourceLogs?: Scoped[];
 }
 
-const STATUS = ['unset', 'ok', 'error'];
+const STATUS = ENUM_NAMES.get('status') ?? [];
+export const KINDS = ENUM_NAMES.get('span.kind') ?? [];
 const MOST_TEXT = 200;
 
 export function itemsOfTrace(
@@ -60,11 +63,21 @@ export function itemsOfTrace(
 }
 
 function wordsOf(signal: Signal, item: Item) {
-  const { spanId = new Uint8Array(), name, body, status, severityNumber = 0, traceState = '', attributes } = item;
+  const {
+    spanId = new Uint8Array(),
+    name,
+    body,
+    kind = 0,
+    status,
+    severityNumber = 0,
+    traceState = '',
+    attributes,
+  } = item;
   const isSpan = signal === 'traces';
   return {
     span_id: Buffer.from(spanId).toString('hex'),
     name: (isSpan ? (name ?? '') : (body?.stringValue ?? '')).slice(0, MOST_TEXT),
+    kind: isSpan ? (KINDS[kind] ?? `${kind}`) : '',
     status: isSpan ? (STATUS[status?.code ?? 0] ?? '') : `severity ${severityNumber}`,
     duration_ms: isSpan ? durationOf(item) : null,
     kept: textOf(attributes, 'plumbline.kept'),

@@ -87,8 +87,7 @@ export class Observers {
       if (definition.observer === undefined) return;
       const before = flushed[slot] === undefined ? (states[slot]?.state ?? null) : null;
       const observer = definition.observer(config, context, before);
-      // One that saves nothing is rebuilt from whatever is read again.
-      const from = observer.save() === null ? 0 : Math.max(this.position, flushed[slot] ?? 0);
+      const from = observer.isRebuilt === true ? 0 : Math.max(this.position, flushed[slot] ?? 0);
       this.#placed[slot] = { type: definition.type, observer, from };
     });
   }

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import type { ContractPlan } from '../../src/contracts/plan.ts';
+import { scopeOf } from '../../src/contracts/service.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
 import { requestType } from '../../src/otlp/schema.ts';
 import { createObserver, type DetectObserver, type Saved } from '../../src/processors/detect/observer.ts';
-import type { Emission } from '../../src/processors/processor.ts';
+import type { Breach, Emission } from '../../src/processors/processor.ts';
 import { contractOf } from '../contracts/plans.ts';
 import { decoded, itemsOf, type Plain } from '../otlp/generate.ts';
 import { createWorld, NOW_MS, plainly, span } from '../worker/world.ts';
@@ -54,7 +55,8 @@ function createDetect(plan: ContractPlan) {
     contracts: [plan],
     traces: null,
     flagged: new Map<number, number>(),
-    breaches: new Map(),
+    operations: { flushed: [] },
+    breaches: new Map<number, Breach[]>(),
     onBreach: () => undefined,
     contractValues: () => [],
     telemetry: createTelemetry(),
@@ -80,6 +82,7 @@ function createDetect(plan: ContractPlan) {
       detect.events.push(...eventsOf(detect.observer.tick(NOW_MS + atS * 1000, false)));
     },
     telemetry: context.telemetry,
+    breaches: context.breaches,
   };
   return detect;
 }
@@ -181,6 +184,25 @@ test('with `per` each instance is judged, the worst counts, and one that is gone
     ['pod-1'],
   );
   assert.equal(shown()?.state, 'healthy');
+});
+
+test('a breach that is over is remembered over restarts and reloads, so that what came in it is marked again as it was', () => {
+  const plan = contractOf([ERRORS], { ...TIMES, namespace: 'eu' });
+  const detect = createDetect(plan);
+  for (let second = 0; second < 40; second++) {
+    detect.tick(second);
+    detect.send(second, request({ 'service.namespace': 'eu' }, ...spans(second * 100, 'a', 10, second < 5 ? 9 : 0)));
+  }
+  const known = detect.breaches.get(scopeOf(plan));
+  const [breach] = known ?? [];
+  assert.ok(known?.length === 1 && breach !== undefined && breach.sinceMs >= NOW_MS, JSON.stringify(known));
+  assert.ok(breach.untilMs > breach.sinceMs && breach.untilMs < NOW_MS + 40_000, `${breach.untilMs}`);
+  for (let i = 0; i < 2; i++) {
+    detect.restart();
+    assert.deepEqual([...detect.breaches], [[scopeOf(plan), known]]);
+  }
+  detect.restart([contractOf([ERRORS], { ...TIMES, namespace: 'us' })]);
+  assert.equal(detect.breaches.size, 0, 'of a contract that is gone nothing is left');
 });
 
 test('a restart in the midst of an incident changes nothing of what is told', () => {

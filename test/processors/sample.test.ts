@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ContractSource } from '../../src/contracts/contract.ts';
 import { planContract } from '../../src/contracts/plan.ts';
-import { HASH_SEED, hashBytes } from '../../src/otlp/protobuf.ts';
+import { scopeOf } from '../../src/contracts/service.ts';
+import { requestType } from '../../src/otlp/schema.ts';
 import { BASE, ERROR, SLOW } from '../../src/processors/sample/classes.ts';
 import { traceTableFor } from '../../src/processors/sample/index.ts';
 import { classOf, findTrace, isLate, TraceTable } from '../../src/processors/sample/traceTable.ts';
@@ -59,7 +60,6 @@ const CONTRACT: ContractSource = {
   late_after: '2m',
   on_breach: { keep: '100%', look_back: '2m', budget: '20MiB/min' },
 };
-const SHOP = hashBytes(Buffer.from('shop'), 0, 4, HASH_SEED);
 const LOW = '00000000000001';
 const HIGH = 'ffffffffffffff';
 const attributesOf = (item: Plain | undefined) =>
@@ -282,7 +282,7 @@ test('a service whose contract is broken has its traces kept from then until it 
     ...CONTRACT,
   });
   const sampling = createSampling({ wait: '1s', base: '0%', keep: { rare: '0%' } }, 64, NOW_MS, [plan]);
-  sampling.breaches.set(SHOP, [{ plan, sinceMs: NOW_MS + 1000, untilMs: NOW_MS + 3000 }]);
+  sampling.breaches.set(scopeOf(plan), [{ plan, sinceMs: NOW_MS + 1000, untilMs: NOW_MS + 3000 }]);
   for (let second = 0; second < 5; second++)
     sampling.send(NOW_MS + second * 1000, plainly(traces(span(second))), plainly(service('other', span(second + 100))));
   const kept = sampling.decide(NOW_MS + 60_000).flatMap((one) => one.kept.traces);
@@ -292,6 +292,37 @@ test('a service whose contract is broken has its traces kept from then until it 
       ['span 1', 'breach'],
       ['span 2', 'breach'],
     ],
+  );
+});
+
+test('a contract of one namespace or environment leaves the traces of others of that name alone', () => {
+  const { plan } = planContract({ ...CONTRACT, namespace: 'eu', environment: 'prod' });
+  const sampling = createSampling({ wait: '1s', base: '0%', keep: { rare: '0%' } }, 64, NOW_MS, [plan]);
+  sampling.breaches.set(scopeOf(plan), [{ plan, sinceMs: NOW_MS, untilMs: Infinity }]);
+  const of = (more: Record<string, string>, ...names: string[]) => ({
+    resource: {
+      attributes: Object.entries({ 'service.name': 'shop', ...more }).map(([key, stringValue]) => ({
+        key,
+        value: { stringValue },
+      })),
+    },
+    scopeSpans: [{ spans: names.map((name, i) => span(i + name.charCodeAt(0) * 10, { name })) }],
+  });
+  const type = requestType('traces');
+  const eu = { 'service.namespace': 'eu' };
+  const resourceSpans = [
+    of({}, 'a'),
+    of({ ...eu, 'deployment.environment': 'prod' }, 'b', 'c'),
+    of({ ...eu, 'deployment.environment.name': 'test' }, 'd'),
+    of({ 'service.namespace': 'us', 'deployment.environment.name': 'prod' }, 'e'),
+    of({ ...eu, 'deployment.environment.name': 'prod' }, 'f'),
+    of({ 'service.name': 'other', ...eu, 'deployment.environment.name': 'prod' }, 'g'),
+  ];
+  sampling.send(NOW_MS, plainly(type.encode(type.fromObject({ resourceSpans })).finish()));
+  const kept = sampling.decide(Infinity).flatMap((one) => one.kept.traces);
+  assert.deepEqual(
+    kept.map((item) => [item.name, attributesOf(item)['plumbline.kept']]),
+    ['b', 'c', 'f'].map((name) => [name, 'breach']),
   );
 });
 

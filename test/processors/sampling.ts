@@ -3,7 +3,7 @@ import pino from 'pino';
 import type { ContractPlan } from '../../src/contracts/plan.ts';
 import { Field, type Signal } from '../../src/core/block.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
-import type { Breach, Observer } from '../../src/processors/processor.ts';
+import type { Breach, Observer, ObserverContext } from '../../src/processors/processor.ts';
 import { sample, settledMs, traceTableFor } from '../../src/processors/sample/index.ts';
 import { decoded, itemsOf, type Plain } from '../otlp/generate.ts';
 import { createWorld, NOW_MS, type Sent, sampleConfig } from '../worker/world.ts';
@@ -16,13 +16,26 @@ export interface Outcome {
   sampledOut: number[];
 }
 
-/** `startMs`: when its process started. */
-export function createSampling(changes: object = {}, units = 64, startMs = NOW_MS, contracts: ContractPlan[] = []) {
+/** `startMs`: when its process started. `before`: processors that stand before it. `saved`: what it saved before a restart. */
+export function createSampling(
+  changes: object = {},
+  units = 64,
+  startMs = NOW_MS,
+  contracts: ContractPlan[] = [],
+  before: object[] = [],
+  saved: unknown = null,
+) {
   const given = sampleConfig(changes);
   const handle = traceTableFor(given, startMs);
-  const world = createWorld({ processors: [{ type: 'sample', ...changes }], table: handle, units, contracts });
+  const world = createWorld({
+    processors: [...before, { type: 'sample', ...changes }],
+    table: handle,
+    units,
+    contracts,
+  });
   const breaches = new Map<number, Breach[]>();
   const flagged = new Map<number, number>();
+  const operations: ObserverContext['operations'] = { flushed: [] };
   const telemetry = createTelemetry();
   const observer = sample.observer?.(
     given,
@@ -32,13 +45,14 @@ export function createSampling(changes: object = {}, units = 64, startMs = NOW_M
       contracts,
       traces: handle,
       flagged,
+      operations,
       breaches,
       onBreach: () => undefined,
       contractValues: () => [],
       telemetry,
       log: pino({ enabled: false }),
     },
-    null,
+    saved,
   ) as Observer;
   const view = new DataView(world.pool.handle.memory);
   const waiting: { sent: readonly Sent[]; flags: number[]; receivedMs: number }[] = [];
@@ -72,15 +86,18 @@ export function createSampling(changes: object = {}, units = 64, startMs = NOW_M
 
   return {
     world,
+    given,
     handle,
     breaches,
     flagged,
+    operations,
     telemetry,
     observer,
     /** Received, measured, merged. */
     send(receivedMs: number, ...sent: Sent[]) {
       const { result, frames, block } = world.observe(sent, false, receivedMs);
-      for (const { at, end } of result.measured?.sections ?? []) observer.merge(view, at, end, receivedMs);
+      for (const { processor, at, end } of result.measured?.sections ?? [])
+        if (processor === before.length) observer.merge(view, at, end, receivedMs);
       if (result.measured !== null) world.pool.discard(result.measured.block);
       waiting.push({ sent, flags: frames.map((at) => world.pool.bytes[at + Field.flags] ?? 0), receivedMs });
       world.pool.discard(block);

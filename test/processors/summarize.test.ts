@@ -29,6 +29,7 @@ function createBench(options: Plain = {}, saved: unknown = null) {
     contracts: [],
     traces: null,
     flagged: new Map(),
+    operations: { flushed: [] },
     breaches: new Map(),
     onBreach: () => undefined,
     contractValues: () => [],

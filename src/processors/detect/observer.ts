@@ -2,8 +2,8 @@
 import { STATES, type State, worstState } from '../../contracts/judged.ts';
 import { mergeMeasurements } from '../../contracts/merge.ts';
 import { readMeasurements } from '../../contracts/rows.ts';
+import { scopeOf } from '../../contracts/service.ts';
 import { type EventRecord, serializeEvents, serializeMetrics } from '../../core/otel.ts';
-import { hashOfService } from '../../otlp/resource.ts';
 import type { Emission, Observer, ObserverContext } from '../processor.ts';
 import { type ContractReport, describeChange, reportOf } from './describe.ts';
 import {
@@ -23,6 +23,8 @@ export interface Saved {
   /** When it was last told the time. */
   heardMs: number;
   watch: SavedWatch;
+  /** Breaches that are over: frames of their time may be marked again. */
+  ended: { scope: number; sinceMs: number; untilMs: number }[];
 }
 
 export interface DetectObserver extends Observer {
@@ -69,10 +71,10 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
   /** What sampling follows. */
   function followBreach({ plan, state }: WatchedContract, before: State, nowMs: number): void {
     if ((state === 'breached') === (before === 'breached')) return;
-    const hash = hashOfService(plan.service);
-    const known = context.breaches.get(hash) ?? [];
+    const scope = scopeOf(plan);
+    const known = context.breaches.get(scope) ?? [];
     if (state === 'breached') {
-      context.breaches.set(hash, [
+      context.breaches.set(scope, [
         ...known.filter((one) => one.plan !== plan),
         { plan, sinceMs: nowMs, untilMs: Infinity },
       ]);
@@ -80,16 +82,27 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
     } else for (const breach of known) if (breach.plan === plan) breach.untilMs = nowMs;
   }
 
-  /** Those that were broken before a restart or a reload are so still. */
+  /** Those that were broken before a restart or a reload are so still, and what came through one that was is still of its time. */
   function publishBreaches(): void {
     context.breaches.clear();
     for (const { plan, state, signals } of watched) {
-      if (state !== 'breached') continue;
+      const scope = scopeOf(plan);
+      const ended = saved?.ended?.find((one) => one.scope === scope);
       const since = Math.min(...signals.map((one) => (one.state === 'breached' ? sinceOf(one) : Infinity)));
-      const hash = hashOfService(plan.service);
-      const breach = { plan, sinceMs: since * 1000, untilMs: Infinity };
-      context.breaches.set(hash, [...(context.breaches.get(hash) ?? []), breach]);
+      const breach =
+        state === 'breached'
+          ? { plan, sinceMs: since * 1000, untilMs: Infinity }
+          : ended === undefined
+            ? null
+            : { plan, sinceMs: ended.sinceMs, untilMs: ended.untilMs };
+      if (breach !== null) context.breaches.set(scope, [...(context.breaches.get(scope) ?? []), breach]);
     }
+  }
+
+  function saveEnded(): Saved['ended'] {
+    return [...context.breaches].flatMap(([scope, breaches]) =>
+      breaches.flatMap(({ sinceMs, untilMs }) => (untilMs === Infinity ? [] : [{ scope, sinceMs, untilMs }])),
+    );
   }
 
   /** While the agent itself did not run nobody was silent. */
@@ -180,7 +193,7 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
         });
       return emissions;
     },
-    save: () => ({ judgedSecond, sentMs, heardMs, watch: saveWatch(watched) }) satisfies Saved,
+    save: () => ({ judgedSecond, sentMs, heardMs, watch: saveWatch(watched), ended: saveEnded() }) satisfies Saved,
     report: () => watched.map((contract) => reportOf(contract)),
   };
 }

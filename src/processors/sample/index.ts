@@ -9,6 +9,7 @@ import type { Addition, ProcessorDefinition, TraceTableHandle } from '../process
 import { classesOf, MOST_RULES } from './classes.ts';
 import { createMarker } from './mark.ts';
 import { createObserver } from './observer.ts';
+import type { SavedOperations } from './operations.ts';
 import { createSelector } from './select.ts';
 import { SLOT_MS, settledSlot } from './slots.ts';
 import { createTraceTable } from './traceTable.ts';
@@ -44,11 +45,24 @@ const config = Type.Object(
     keep: Type.Object(
       {
         error: share('Share of the traces with an error span, and of log records of severity error and above', '100%'),
-        slow: share("Share of the traces with a span slower than a contract's slower_than", '100%'),
+        slow: share(
+          "Share of the traces with a span slower than a contract's slower_than, or than `slower_than`",
+          '100%',
+        ),
         anomalous: share('Share of the traces through a service that `flag` has flagged, while the flag lasts', '100%'),
         rare: share('Share of the first trace of each operation in each minute', '100%'),
       },
       { additionalProperties: false, default: {}, description: 'Shares of the classes' },
+    ),
+    slower_than: Type.Unsafe<'none' | 'p90' | 'p95' | 'p99' | 'p99.9'>(
+      Type.Union(
+        ['none', 'p90', 'p95', 'p99', 'p99.9'].map((one) => Type.Literal(one)),
+        {
+          default: 'p99',
+          description:
+            'Quantile of its operation beyond which a span is slow, where no contract says; none: contracts alone say',
+        },
+      ),
     ),
     rules: Type.Array(rule, {
       default: [],
@@ -82,7 +96,7 @@ export const sample: ProcessorDefinition = {
   kind: 'selector',
   config,
   measurer: (given, views) => createMarker(given as SampleConfig, views),
-  observer: (given, context) => createObserver(given as SampleConfig, context),
+  observer: (given, context, saved) => createObserver(given as SampleConfig, context, saved as SavedOperations | null),
   selector: (given, views) => {
     const classes = classesOf(given as SampleConfig, views.contracts);
     return createSelector(given as SampleConfig, classes, additionsOf(given as SampleConfig, views.contracts), views);
@@ -94,6 +108,11 @@ export function traceTableFor(given: SampleConfig, nowMs: number): TraceTableHan
   // With a budget a trace is decided when its whole slot is known.
   const lagMs = given.budget === 'none' ? 0 : SLOT_MS;
   return createTraceTable(given.traces, waitMsOf(given), nowMs, lagMs);
+}
+
+/** 0.99 of `p99`; null when nothing is learned. */
+export function quantileOf({ slower_than }: SampleConfig): number | null {
+  return slower_than === 'none' ? null : Number((Number(slower_than.slice(1)) / 100).toFixed(4));
 }
 
 export function waitMsOf(given: SampleConfig): number {

@@ -1,7 +1,8 @@
 // HOT: once per span. Bench: bench/micro/processors/sample/mark.bench.ts
 /** What a span or log record says by itself about its class: status or severity, slowness, sampling.priority, rules. */
+import { FirstMatch } from '../../contracts/firstMatch.ts';
 import { createItems } from '../../contracts/items.ts';
-import { type Condition, compileConditions, matchesAll, Sight } from '../../contracts/match.ts';
+import { compileConditions, Sight } from '../../contracts/match.ts';
 import { type AttributeTable, emptyValue, readValue } from '../../otlp/attributes.ts';
 import { type LogView, SEVERITY_ERROR } from '../../otlp/logs.ts';
 import { Reader } from '../../otlp/protobuf.ts';
@@ -10,12 +11,13 @@ import { type SpanView, STATUS_ERROR } from '../../otlp/traces.ts';
 import type { Views } from '../processor.ts';
 import { BASE, ERROR, ruleClass, SLOW, UNWANTED, WANTED } from './classes.ts';
 import type { SampleConfig } from './index.ts';
+import { hashOfOperation, Limits } from './limits.ts';
 
 const PRIORITY = Buffer.from('sampling.priority');
 
-interface Rule {
-  conditions: Condition[];
-  traceClass: number;
+interface Rules {
+  first: FirstMatch;
+  traceClasses: number[];
 }
 
 export class ItemClass {
@@ -24,24 +26,42 @@ export class ItemClass {
   readonly #aside: Reader;
   readonly #spanItem;
   readonly #logItem;
-  readonly #spanRules: Rule[];
-  readonly #logRules: Rule[];
+  readonly #spanRules: Rules;
+  readonly #logRules: Rules;
   readonly #value = emptyValue();
   /** Attributes that rules ask for are found in one pass. */
   readonly #sight = new Sight();
+  /** Null when none are learned. */
+  readonly #limits: Limits | null;
 
-  constructor({ rules }: SampleConfig, { reader, span, log }: Views) {
+  constructor({ rules, slower_than }: SampleConfig, { reader, span, log, traces }: Views) {
+    this.#limits = slower_than === 'none' || traces === null ? null : new Limits(traces.limits);
     this.#reader = reader;
     this.#aside = new Reader(reader.bytes);
     const { spanItem, logItem } = createItems(span, log, this.#aside);
     this.#spanItem = spanItem;
     this.#logItem = logItem;
-    const compile = (of: 'spans' | 'logs') =>
-      rules.flatMap((rule, i) =>
-        rule.of === of ? [{ conditions: compileConditions(rule.where, this.#sight), traceClass: ruleClass(i) }] : [],
-      );
+    const compile = (of: 'spans' | 'logs'): Rules => {
+      const numbers = [...rules.keys()].filter((i) => rules[i]?.of === of);
+      const lists = rules.filter((rule) => rule.of === of).map(({ where }) => compileConditions(where, this.#sight));
+      return { first: new FirstMatch(lists), traceClasses: numbers.map(ruleClass) };
+    };
     this.#spanRules = compile('spans');
     this.#logRules = compile('logs');
+  }
+
+  /** A task begins. */
+  begin(): void {
+    if (this.#limits !== null) this.#limits.begin();
+  }
+
+  /** What the span's operation is known by. */
+  operationOf({ nameAt, nameLength, kind }: SpanView, envelope: Envelope): number {
+    return hashOfOperation(this.#reader.bytes, nameAt, nameLength, kind, envelope.serviceHash | 0);
+  }
+
+  get asksForOperations(): boolean {
+    return this.#limits !== null;
   }
 
   /** Another resource, or another task. */
@@ -50,33 +70,30 @@ export class ItemClass {
   }
 
   get hasLogRules(): boolean {
-    return this.#logRules.length > 0;
+    return !this.#logRules.first.isEmpty;
   }
 
-  /** `span.slow` has been set by whoever measures contracts. */
-  ofSpan(span: SpanView, envelope: Envelope): number {
+  /** `span.slow` and `span.isLimited` have been set by whoever measures contracts. `operation`: 0 when nobody asks for it. */
+  ofSpan(span: SpanView, envelope: Envelope, operation: number): number {
     if (span.status === STATUS_ERROR) return ERROR;
     if (span.slow) return SLOW;
+    if (this.#limits !== null && !span.isLimited && this.#limits.isOver(operation, span)) return SLOW;
     const priority = this.#priorityOf(span.attributes);
-    if (priority !== BASE || this.#spanRules.length === 0) return priority;
+    const { first, traceClasses } = this.#spanRules;
+    if (priority !== BASE || first.isEmpty) return priority;
     this.#sight.item.begin();
-    for (let i = 0; i < this.#spanRules.length; i++) {
-      const { conditions, traceClass } = this.#spanRules[i]!;
-      if (matchesAll(conditions, this.#spanItem, envelope, this.#aside)) return traceClass;
-    }
-    return BASE;
+    const rule = first.find(this.#spanItem, envelope, this.#aside);
+    return rule < 0 ? BASE : traceClasses[rule]!;
   }
 
   ofLog(log: LogView, envelope: Envelope): number {
     if (log.severity >= SEVERITY_ERROR) return ERROR;
     const priority = this.#priorityOf(log.attributes);
-    if (priority !== BASE || this.#logRules.length === 0) return priority;
+    const { first, traceClasses } = this.#logRules;
+    if (priority !== BASE || first.isEmpty) return priority;
     this.#sight.item.begin();
-    for (let i = 0; i < this.#logRules.length; i++) {
-      const { conditions, traceClass } = this.#logRules[i]!;
-      if (matchesAll(conditions, this.#logItem, envelope, this.#aside)) return traceClass;
-    }
-    return BASE;
+    const rule = first.find(this.#logItem, envelope, this.#aside);
+    return rule < 0 ? BASE : traceClasses[rule]!;
   }
 
   #priorityOf(attributes: AttributeTable): number {

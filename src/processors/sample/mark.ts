@@ -3,11 +3,14 @@
  * `sample` before the journal: one row for each run of spans of one trace and service, with the worst class among them. With a budget also
  * what was in the task: bytes, log records and envelopes.
  *
- *   | envelopes | their bytes | runs | pad | row | row | ...
- *   row:  | id low | id high | class, 0x100 for a log record | hash of the service's name | bytes | operation new to this task, or 0 |
+ *   | envelopes | their bytes | runs | words of sources | row | row | ... | source | source | ...
+ *   row:     | id low | id high | class, 0x100 for a log record | its source | bytes | operation new to this task, or 0 |
+ *   source:  | hash of the service's name | contracts of the resource | their scopes ... |      named by its first word's index
  */
+
+import { ServiceTable, scopeOf } from '../../contracts/service.ts';
 import type { LogView } from '../../otlp/logs.ts';
-import { hashName, readFixed32 } from '../../otlp/protobuf.ts';
+import { Reader, readFixed32 } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import type { Measurer, Views } from '../processor.ts';
 import { BASE, ERROR } from './classes.ts';
@@ -31,7 +34,16 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
   const itemClass = new ItemClass(given, views);
   const hasBudget = given.budget !== 'none';
   const wantsRare = given.keep.rare !== '0%';
+  const wantsOperation = wantsRare || itemClass.asksForOperations;
   const operations = new Int32Array(OPERATIONS);
+  const services = new ServiceTable<number>(new Reader(bytes));
+  const scopes = new Map(views.contracts.map((plan) => [scopeOf(plan), plan]));
+  for (const [scope, plan] of scopes) services.add(plan, scope);
+  /** Scopes of the resource's contracts. */
+  const active: number[] = [];
+  let sources = new Int32Array(64);
+  let sourceWords = 0;
+  let source = 0;
   // Signed, as all that is compared with it: a uint32 that crosses a call would be boxed for each span.
   let rows = new Int32Array(STEP * 1024);
   let count = 0;
@@ -45,9 +57,31 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
     isNew = false;
     envelopes++;
     envelopeBytes += envelope.resourceEnd - envelope.resourceAt + ENVELOPE_BYTES;
+    enterSource(envelope);
   }
 
-  function add(low: number, high: number, kind: number, service: number, size: number, operation: number): void {
+  /** Notes where the resource's items come from, unless it is where the last ones came from. */
+  function enterSource(envelope: Envelope): void {
+    const count = services.find(envelope, active);
+    const service = envelope.serviceHash | 0;
+    if (sourceWords > 0 && sources[source] === service && sources[source + 1] === count) {
+      let same = 0;
+      while (same < count && sources[source + 2 + same] === active[same]) same++;
+      if (same === count) return;
+    }
+    if (sourceWords + 2 + count > sources.length) {
+      const grown = new Int32Array(sources.length * 2 + count);
+      grown.set(sources);
+      sources = grown;
+    }
+    source = sourceWords;
+    sources[source] = service;
+    sources[source + 1] = count;
+    for (let i = 0; i < count; i++) sources[source + 2 + i] = active[i]!;
+    sourceWords += 2 + count;
+  }
+
+  function add(low: number, high: number, kind: number, from: number, size: number, operation: number): void {
     const at = count * STEP;
     if (at + STEP > rows.length) {
       const grown = new Int32Array(rows.length * 2);
@@ -57,7 +91,7 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
     rows[at] = low;
     rows[at + 1] = high;
     rows[at + 2] = kind;
-    rows[at + 3] = service;
+    rows[at + 3] = from;
     rows[at + 4] = size;
     rows[at + 5] = operation;
     count++;
@@ -77,7 +111,10 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
       envelopes = 0;
       envelopeBytes = 0;
       runs = 0;
+      sourceWords = 0;
+      source = 0;
       operations.fill(0);
+      itemClass.begin();
     },
     enterResource() {
       itemClass.enterResource();
@@ -88,23 +125,23 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
       if (isNew) enter(envelope);
       const low = readFixed32(bytes, span.traceIdAt + 8) | 0;
       const high = readFixed32(bytes, span.traceIdAt + 12) | 0;
-      const traceClass = itemClass.ofSpan(span, envelope);
-      const service = envelope.serviceHash | 0;
+      const hash = wantsOperation ? itemClass.operationOf(span, envelope) : 0;
+      const traceClass = itemClass.ofSpan(span, envelope, hash);
       const size = span.end - span.at + GROWTH_BYTES;
-      const operation = wantsRare ? newOperation(hashName(bytes, span.nameAt, span.nameLength, service) | 0 || 1) : 0;
+      const operation = wantsRare ? newOperation(hash) : 0;
       const last = (count - 1) * STEP;
-      if (count > 0 && rows[last] === low && rows[last + 1] === high && rows[last + 3] === service) {
+      if (count > 0 && rows[last] === low && rows[last + 1] === high && rows[last + 3] === source) {
         if (traceClass > rows[last + 2]!) rows[last + 2] = traceClass;
         rows[last + 4] = rows[last + 4]! + size;
         if (operation === 0 || rows[last + 5] === 0) {
           rows[last + 5] = rows[last + 5]! | operation;
           return;
         }
-        add(low, high, traceClass, service, 0, operation);
+        add(low, high, traceClass, source, 0, operation);
         return;
       }
       runs++;
-      add(low, high, traceClass, service, size, operation);
+      add(low, high, traceClass, source, size, operation);
     },
     ...(hasBudget
       ? {
@@ -125,22 +162,24 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
               rows[last + 2] === (LOG_ROW | traceClass)
             )
               rows[last + 4] = rows[last + 4]! + size;
-            else add(low, high, LOG_ROW | traceClass, envelope.serviceHash | 0, size, 0);
+            else add(low, high, LOG_ROW | traceClass, source, size, 0);
           },
         }
       : {}),
-    size: () => (count === 0 ? 0 : MARK_HEADER_BYTES + count * MARK_ROW_BYTES),
+    size: () => (count === 0 ? 0 : MARK_HEADER_BYTES + count * MARK_ROW_BYTES + sourceWords * 4),
     write(out, at) {
       if (count === 0) return at;
       const header = new Int32Array(out.buffer, out.byteOffset + at, 4);
       header[0] = envelopes;
       header[1] = envelopeBytes;
       header[2] = runs;
-      header[3] = 0;
+      header[3] = sourceWords;
       new Int32Array(out.buffer, out.byteOffset + at + MARK_HEADER_BYTES, count * STEP).set(
         rows.subarray(0, count * STEP),
       );
-      return at + MARK_HEADER_BYTES + count * MARK_ROW_BYTES;
+      const sourcesAt = at + MARK_HEADER_BYTES + count * MARK_ROW_BYTES;
+      new Int32Array(out.buffer, out.byteOffset + sourcesAt, sourceWords).set(sources.subarray(0, sourceWords));
+      return sourcesAt + sourceWords * 4;
     },
   } satisfies Measurer;
 }

@@ -1,10 +1,15 @@
-/** `sample` on main: keeps the trace table and the slots. All of it is rebuilt from the journal after a restart, so nothing is saved. */
+/**
+ * `sample` on main: keeps the trace table and the slots, which are rebuilt from the journal after a restart, and learns what is slow, which
+ * is saved.
+ */
 import type { ContractPlan } from '../../contracts/plan.ts';
 import { parseShare } from '../../core/units.ts';
 import type { Observer, ObserverContext } from '../processor.ts';
 import { ANOMALOUS, BASE, breachClass, classesOf, RARE, slotBytes } from './classes.ts';
-import type { SampleConfig } from './index.ts';
+import { quantileOf, type SampleConfig } from './index.ts';
+import { publishLimits } from './limits.ts';
 import { LOG_ROW, MARK_HEADER_BYTES, MARK_ROW_BYTES } from './mark.ts';
+import { Operations, type SavedOperations } from './operations.ts';
 import { SLOT_MS, Slots } from './slots.ts';
 import { slotOfTicks, TraceTable } from './traceTable.ts';
 
@@ -12,11 +17,16 @@ const MINUTE_MS = 60_000;
 /** Operations of one minute that can be rare; beyond it they are not. */
 const MOST_OPERATIONS = 20_000;
 
-export function createObserver(config: SampleConfig, context: ObserverContext): Observer {
+export function createObserver(
+  config: SampleConfig,
+  context: ObserverContext,
+  saved: SavedOperations | null,
+): Observer {
   const { traces: handle, telemetry } = context;
-  if (handle === null) return { merge() {}, tick: () => [], save: () => null, follow() {} };
+  if (handle === null) return { isRebuilt: true, merge() {}, tick: () => [], save: () => null, follow() {} };
   let given = config;
   let contracts = context.contracts;
+  const { limits } = handle;
   const hasBudget = handle.lagMs > 0;
   const slots = new Slots(handle.slots);
   const table = new TraceTable(handle, hasBudget ? slots : null);
@@ -25,6 +35,7 @@ export function createObserver(config: SampleConfig, context: ObserverContext): 
   let told = 0;
   let minute = -1;
   const granted = new Set<number>();
+  const operations = new Operations(saved);
 
   /** One trace of each operation and minute. */
   function isRare(operation: number, receivedMs: number): boolean {
@@ -39,32 +50,42 @@ export function createObserver(config: SampleConfig, context: ObserverContext): 
     return true;
   }
 
-  /** What the service of a trace is found to be in at that moment. */
-  function stateClass(service: number, receivedMs: number): number {
-    let found = receivedMs < (context.flagged.get(service) ?? 0) ? ANOMALOUS : BASE;
-    const breaches = context.breaches.get(service);
-    if (breaches === undefined) return found;
-    for (const { plan, sinceMs, untilMs } of breaches)
-      if (receivedMs >= sinceMs && receivedMs < untilMs) found = Math.max(found, breachClass(given, contracts, plan));
+  function publish(): void {
+    const quantile = quantileOf(given);
+    publishLimits(limits, quantile === null ? new Map() : operations.limits(quantile));
+  }
+
+  /** What the source of a trace is found to be in at that moment. `at`: its address. */
+  function stateClass(out: DataView, at: number, receivedMs: number): number {
+    let found = receivedMs < (context.flagged.get(out.getUint32(at, true)) ?? 0) ? ANOMALOUS : BASE;
+    if (context.breaches.size === 0) return found;
+    const end = at + 8 + out.getInt32(at + 4, true) * 4;
+    for (let scope = at + 8; scope < end; scope += 4) {
+      const breaches = context.breaches.get(out.getInt32(scope, true));
+      if (breaches === undefined) continue;
+      for (const { plan, sinceMs, untilMs } of breaches)
+        if (receivedMs >= sinceMs && receivedMs < untilMs) found = Math.max(found, breachClass(given, contracts, plan));
+    }
     return found;
   }
 
-  function mergeRow(out: DataView, row: number, receivedMs: number): void {
+  function mergeRow(out: DataView, row: number, sourcesAt: number, receivedMs: number): void {
     const word = (index: number) => out.getUint32(row + index * 4, true);
     const low = word(0);
     const high = word(1);
     const kind = word(2);
-    const service = word(3);
     if ((kind & LOG_ROW) !== 0) {
       table.addLog(low, high, receivedMs, kind & 0xff, word(4));
       return;
     }
-    let traceClass = Math.max(kind, stateClass(service, receivedMs));
+    let traceClass = Math.max(kind, stateClass(out, sourcesAt + word(3) * 4, receivedMs));
     if (isRare(word(5), receivedMs)) traceClass = Math.max(traceClass, RARE);
     table.mark(low, high, receivedMs, traceClass, word(4));
   }
 
+  publish();
   return {
+    isRebuilt: true,
     merge(out, at, end, receivedMs) {
       if (at === end) return;
       if (hasBudget) {
@@ -75,9 +96,16 @@ export function createObserver(config: SampleConfig, context: ObserverContext): 
           totals.runs += out.getUint32(at + 8, true);
         }
       }
-      for (let row = at + MARK_HEADER_BYTES; row < end; row += MARK_ROW_BYTES) mergeRow(out, row, receivedMs);
+      const sourcesAt = end - out.getUint32(at + 12, true) * 4;
+      for (let row = at + MARK_HEADER_BYTES; row < sourcesAt; row += MARK_ROW_BYTES)
+        mergeRow(out, row, sourcesAt, receivedMs);
     },
     tick(nowMs, final) {
+      if (context.operations.flushed.length > 0) {
+        operations.learn(context.operations.flushed, nowMs);
+        context.operations.flushed = [];
+        publish();
+      }
       if (hasBudget) {
         // Whoever stops waits for nothing any more.
         const untilMs = final ? nowMs + SLOT_MS : nowMs - handle.waitMs;
@@ -91,13 +119,14 @@ export function createObserver(config: SampleConfig, context: ObserverContext): 
       }
       return [];
     },
-    save: () => null,
+    save: () => operations.save(),
     follow(next, plans) {
       // Of this type's own schema: the registry hands configurations out untyped.
       given = next as SampleConfig;
       contracts = plans;
       shares = sharesOf(given, contracts);
       grantsRare = (parseShare(given.keep.rare) ?? 1) > 0;
+      publish();
     },
   };
 }

@@ -81,13 +81,14 @@ export function createSelector(
   /** What an item is by itself; read only when its trace was dropped and had late marks. */
   function lateClass(at: number, end: number, envelope: Envelope): number {
     readSpan(reader, at, end, span);
+    envelope.load();
     if (isLate(entry, SLOW)) {
-      envelope.load();
       contracts.enterResource(envelope);
       contracts.mark(span, envelope);
     }
     itemClass.enterResource();
-    return itemClass.ofSpan(span, envelope);
+    const operation = itemClass.asksForOperations ? itemClass.operationOf(span, envelope) : 0;
+    return itemClass.ofSpan(span, envelope, operation);
   }
 
   return {
@@ -99,6 +100,7 @@ export function createSelector(
     begin(withTraceState, receivedMs) {
       // What it counts is not asked for: only whether a span is slow.
       contracts.reset();
+      itemClass.begin();
       hasTraceState = withTraceState;
       frameSlot = Math.floor((receivedMs - startMs) / SLOT_MS);
       // The table may have changed since the last frame.

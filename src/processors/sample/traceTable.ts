@@ -11,6 +11,7 @@
 import type { TraceTableHandle } from '../processor.ts';
 import type { SlotTotals } from './budget.ts';
 import { BASE, ERROR, SLOW } from './classes.ts';
+import { createLimits } from './limits.ts';
 import { createSlots, SLOT_MS, type Slots } from './slots.ts';
 
 /** `findTrace` of a trace that is not in the table. */
@@ -35,7 +36,8 @@ export function createTraceTable(traces: number, waitMs: number, nowMs: number, 
   const places = 2 ** Math.ceil(Math.log2(Math.max(1024, traces * 2)));
   // On the border of a slot, so that after a restart every time falls into the tick and slot it fell into before.
   const startMs = Math.max(0, Math.floor((nowMs - BEFORE_START_MS) / SLOT_MS) * SLOT_MS);
-  return { memory: new SharedArrayBuffer(places * STEP * 4), slots: createSlots(), startMs, waitMs, lagMs };
+  const memory = new SharedArrayBuffer(places * STEP * 4);
+  return { memory, slots: createSlots(), limits: createLimits(), startMs, waitMs, lagMs };
 }
 
 function homeOf(low: number, high: number, mask: number): number {

@@ -2,7 +2,7 @@
 /** `summarize` on main: merges what the workers measured into one histogram per group, and turns them into metrics every flush. */
 import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otlp/attributes.ts';
 import { Reader } from '../../otlp/protobuf.ts';
-import type { Observer, ObserverContext } from '../processor.ts';
+import type { Observer, ObserverContext, OperationDurations } from '../processor.ts';
 import { flushSummaries } from './flush.ts';
 import { type Group, type Identity, OVERFLOW_NAME } from './group.ts';
 import { GroupTable, halvesOf, keyOf } from './groupTable.ts';
@@ -134,6 +134,7 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       groups = new GroupTable();
       overflow = new Map();
       startMs = 0;
+      context.operations.flushed = operationsOf(flushed);
       return flushSummaries(flushed, from, nowMs, context.agent);
     },
     save() {
@@ -142,4 +143,13 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       return { startMs, groups: plain } satisfies Saved;
     },
   };
+}
+
+function operationsOf(groups: readonly Group[]): OperationDurations[] {
+  const operations: OperationDurations[] = [];
+  for (const { resource, name, kind, status, histogram } of groups) {
+    if (status === LOG_ROW || name === OVERFLOW_NAME) continue;
+    operations.push({ service: resource['service.name'] ?? '', name, kind, durations: histogram });
+  }
+  return operations;
 }

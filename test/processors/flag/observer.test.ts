@@ -30,6 +30,7 @@ function start(changes: Plain = {}, saved: unknown = null) {
       contracts: [],
       traces: null,
       flagged,
+      operations: { flushed: [] },
       breaches: new Map(),
       onBreach: () => undefined,
       contractValues: () => values,

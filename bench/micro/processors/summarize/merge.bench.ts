@@ -19,6 +19,7 @@ export function benches(): Bench[] {
       contracts: [],
       traces: null,
       flagged: new Map(),
+      operations: { flushed: [] },
       breaches: new Map(),
       onBreach: () => undefined,
       contractValues: () => [],

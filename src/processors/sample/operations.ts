@@ -1,0 +1,131 @@
+/**
+ * How long the spans of each operation last, learned from what `summarize` flushes: a histogram for each, of which the past fades. What
+ * lies beyond a quantile of it is slow.
+ */
+import type { OperationDurations } from '../processor.ts';
+import { MOST_LIMITS, operationOf } from './limits.ts';
+
+/** Buckets of a histogram: each 9 % wider than the one before, from 1 us to 70 minutes. */
+const PER_DOUBLING = 8;
+const LEAST_DOUBLING = -10;
+const BUCKETS = 32 * PER_DOUBLING;
+/** A limit needs as many spans beyond it as say something: 1,000 spans for p99. */
+const MIN_BEYOND = 10;
+/**
+ * Of what was learned half is left after this. A lasting change of all spans counts as usual when one per cent (p99) of the weight is new:
+ * within minutes where it got slower.
+ */
+const HALF_LIFE_MS = 6 * 3600_000;
+const FADE_EVERY_MS = 60_000;
+
+interface Operation {
+  counts: Float32Array;
+  total: number;
+}
+
+export interface SavedOperations {
+  fadedMs: number;
+  /** First bucket in use, and the counts from there on. */
+  operations: [operation: number, first: number, counts: number[]][];
+}
+
+export class Operations {
+  readonly #known = new Map<number, Operation>();
+  #fadedMs: number;
+
+  constructor(saved: SavedOperations | null) {
+    this.#fadedMs = saved?.fadedMs ?? 0;
+    for (const [operation, first, counts] of saved?.operations ?? []) {
+      const restored = new Float32Array(BUCKETS);
+      restored.set(counts, first);
+      this.#known.set(operation, { counts: restored, total: counts.reduce((sum, count) => sum + count, 0) });
+    }
+  }
+
+  get size(): number {
+    return this.#known.size;
+  }
+
+  learn(flushed: readonly OperationDurations[], nowMs: number): void {
+    this.#fade(nowMs);
+    for (const { service, name, kind, durations } of flushed) {
+      const known = this.#of(operationOf(service, name, kind));
+      add(known, 0, durations.zeroCount);
+      for (let i = 0; i < durations.length; i++) {
+        const count = durations.counts[i] as number;
+        if (count > 0) add(known, bucketOf((durations.offset + i + 1) / 2 ** durations.scale), count);
+      }
+    }
+    this.#bound();
+  }
+
+  #of(operation: number): Operation {
+    const known = this.#known.get(operation);
+    if (known !== undefined) return known;
+    const made = { counts: new Float32Array(BUCKETS), total: 0 };
+    this.#known.set(operation, made);
+    return made;
+  }
+
+  #fade(nowMs: number): void {
+    if (this.#fadedMs === 0) this.#fadedMs = nowMs;
+    const elapsedMs = nowMs - this.#fadedMs;
+    if (elapsedMs < FADE_EVERY_MS) return;
+    this.#fadedMs = nowMs;
+    const left = 0.5 ** (elapsedMs / HALF_LIFE_MS);
+    for (const [operation, known] of this.#known) {
+      known.total *= left;
+      for (let b = 0; b < BUCKETS; b++) known.counts[b] = (known.counts[b] as number) * left;
+      if (known.total < 1) this.#known.delete(operation);
+    }
+  }
+
+  /** Those with the most spans are known. */
+  #bound(): void {
+    if (this.#known.size <= MOST_LIMITS) return;
+    const least = [...this.#known].sort(([, a], [, b]) => a.total - b.total).slice(0, this.#known.size - MOST_LIMITS);
+    for (const [operation] of least) this.#known.delete(operation);
+  }
+
+  /** Milliseconds beyond which less than 1 - `quantile` of the operation's spans lie, of those that are known well enough. */
+  limits(quantile: number): Map<number, number> {
+    const limits = new Map<number, number>();
+    for (const [operation, { counts, total }] of this.#known) {
+      const allowed = total * (1 - quantile);
+      if (allowed < MIN_BEYOND - 1e-6) continue;
+      let bucket = BUCKETS - 1;
+      for (let beyond = 0; bucket > 0; bucket--) {
+        beyond += counts[bucket] as number;
+        if (beyond > allowed) break;
+      }
+      limits.set(operation, 2 ** (LEAST_DOUBLING + (bucket + 1) / PER_DOUBLING));
+    }
+    return limits;
+  }
+
+  save(): SavedOperations {
+    return {
+      fadedMs: this.#fadedMs,
+      operations: [...this.#known].map(([operation, { counts }]) => {
+        const first = Math.max(
+          0,
+          counts.findIndex((count) => count > 0),
+        );
+        const end = counts.findLastIndex((count) => count > 0) + 1;
+        // A tenth of a per cent is near enough, and a third of the text.
+        return [operation, first, Array.from(counts.subarray(first, end), (count) => Number(count.toPrecision(3)))];
+      }),
+    };
+  }
+}
+
+function add(into: Operation, bucket: number, count: number): void {
+  into.counts[bucket] = (into.counts[bucket] as number) + count;
+  into.total += count;
+}
+
+/** The bucket that ends at or after this many doublings of a millisecond; the ends of finer buckets fall on it or before it. */
+function bucketOf(doublings: number): number {
+  const bucket = Math.ceil((doublings - LEAST_DOUBLING) * PER_DOUBLING - 1e-9) - 1;
+  return Math.max(0, Math.min(BUCKETS - 1, bucket));
+}
