@@ -16,7 +16,7 @@ ingest: { http: { endpoint: "127.0.0.1:0" } }
 processors:
   - { type: summarize, every: 1s }
   - { type: detect }
-  - { type: sample, wait: 1s, base: 0%, keep: { rare: 0% } }
+  - { type: sample, wait: 1s, base: 0%, keep: { rare: 0% }, slower_than: p99 }
 sinks:
   - { type: storage, subscribe: [sampled], directory: ./data/storage, rotate: { every: 300ms } }
 `;

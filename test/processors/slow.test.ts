@@ -27,7 +27,7 @@ const times = (count: number, ms: number) => new Array<number>(count).fill(ms);
 const limitOf = (operations: Operations, name = 'GET /', quantile = 0.99) =>
   operations.limits(quantile).get(operationOf('shop', name, SERVER));
 
-const CONFIG = { wait: '1s', base: '0%', keep: { rare: '0%' } };
+const CONFIG = { slower_than: 'p99', wait: '1s', base: '0%', keep: { rare: '0%' } };
 const reasonsOf = (items: readonly Plain[]) =>
   items.map(({ name, attributes }) => [
     name,

@@ -58,7 +58,7 @@ const config = Type.Object(
       Type.Union(
         ['none', 'p90', 'p95', 'p99', 'p99.9'].map((one) => Type.Literal(one)),
         {
-          default: 'p99',
+          default: 'p99.9',
           description:
             'Quantile of its operation beyond which a span is slow, where no contract says; none: contracts alone say',
         },
