@@ -1,22 +1,13 @@
 /** A contract breaks: the minutes before it come after all, within seconds, nothing twice, and a kill -9 in the middle changes nothing of it. */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { requestType } from '../../src/otlp/schema.ts';
-import {
-  type AgentProcess,
-  eventually,
-  settledLedger,
-  startAgentProcess,
-  temporaryDirectory,
-} from '../support/agent.ts';
+import { eventually, settledLedger, startAgentProcess } from '../support/agent.ts';
+import { assertOnce, type Event, keptOf, prepareBreach, Sender } from '../support/breach.ts';
 import { readAllStored, type Span, spansOf } from '../support/storage.ts';
 
 const WITHIN_MS = 10_000;
 const BASE = 0.1;
-const PER_BATCH = 20;
 
 const yaml = (wait: string, more = '') => `
 agent: { id: look-back, data_dir: ./data, shutdown: { serve_on: 0ms, grace: 20s }, log_level: warn }
@@ -31,74 +22,6 @@ sinks:
   - { type: storage, subscribe: [sampled, events, raw], directory: ./data/storage, rotate: { every: 300ms }, compression: none }
 `;
 
-/** Spans of the status error break it, those before do not. */
-const contract = (onBreach: string) => `
-contract: v1
-service: checkout
-signals:
-  - { name: errors, of: spans, bad: { app.bad: true }, breached: above 20% }
-window: 5s
-for: 0s
-min_items: 10
-on_breach: ${onBreach}
-`;
-
-interface Sent {
-  id: string;
-  service: string;
-  ms: number;
-}
-
-class Sender {
-  readonly sent: Sent[] = [];
-  readonly #agent: () => AgentProcess;
-
-  constructor(agent: () => AgentProcess) {
-    this.#agent = agent;
-  }
-
-  async send(service: string, bad: boolean): Promise<void> {
-    const type = requestType('traces');
-    const nowMs = Date.now();
-    const spans = Array.from({ length: PER_BATCH }, () => ({
-      traceId: randomBytes(16),
-      spanId: randomBytes(8),
-      name: 'work',
-      startTimeUnixNano: String(BigInt(nowMs) * 1_000_000n),
-      endTimeUnixNano: String(BigInt(nowMs) * 1_000_000n),
-      attributes: [{ key: 'app.bad', value: { boolValue: bad } }],
-    }));
-    const resource = { attributes: [{ key: 'service.name', value: { stringValue: service } }] };
-    const body = type.encode(type.fromObject({ resourceSpans: [{ resource, scopeSpans: [{ spans }] }] })).finish();
-    const headers = { 'content-type': 'application/x-protobuf' };
-    const answer = await fetch(`${this.#agent().ingest}/v1/traces`, {
-      method: 'POST',
-      headers,
-      body: new Uint8Array(body),
-    });
-    await answer.arrayBuffer();
-    assert.equal(answer.status, 200);
-    for (const { spanId } of spans) this.sent.push({ id: spanId.toString('hex'), service, ms: nowMs });
-  }
-
-  async sendFor(ms: number, bad: boolean): Promise<void> {
-    const end = Date.now() + ms;
-    while (Date.now() < end) {
-      await Promise.all([this.send('checkout', bad), this.send('other', false)]);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-}
-
-interface Event {
-  eventName?: string;
-  timeUnixNano?: string;
-  attributes?: {
-    key: string;
-    value: { stringValue?: string; intValue?: string; doubleValue?: number; boolValue?: boolean };
-  }[];
-}
-
 function eventsIn(storage: string, name: string): Event[] {
   const requests = readAllStored(storage, 'events', 'logs') as {
     resourceLogs?: { scopeLogs?: { logRecords?: Event[] }[] }[];
@@ -110,24 +33,11 @@ function eventsIn(storage: string, name: string): Event[] {
     .filter(({ eventName }) => eventName === name);
 }
 
-const keptOf = ({ attributes }: Span) => attributes?.find(({ key }) => key === 'plumbline.kept')?.value?.stringValue;
 /** The counting rule of docs/output.md. */
 function countOf(span: Span): number {
   if (keptOf(span) === 'look_back') return 0;
   const digits = /th:([0-9a-f]+)/.exec(span.traceState ?? '')?.[1];
   return digits === undefined ? 1 : 1 / (1 - Number.parseInt(digits.padEnd(14, '0'), 16) / 2 ** 56);
-}
-
-function prepare(t: Parameters<typeof temporaryDirectory>[0], name: string, onBreach: string): string {
-  const directory = temporaryDirectory(t, name);
-  mkdirSync(join(directory, 'contracts'));
-  writeFileSync(join(directory, 'contracts/checkout.yaml'), contract(onBreach));
-  return directory;
-}
-
-function assertOnce(spans: readonly Span[]): void {
-  const ids = spans.map(({ spanId }) => spanId);
-  assert.equal(new Set(ids).size, ids.length, 'an item stands twice');
 }
 
 for (const [name, wait, more] of [
@@ -136,7 +46,7 @@ for (const [name, wait, more] of [
   ['with a budget, too', '1s', ', budget: 600MiB/min'],
 ] as const) {
   test(`what a service sent before a breach is at the sink within 10 s of it, nothing twice: ${name}`, async (t) => {
-    const directory = prepare(t, 'look-back', '{ look_back: 2m }');
+    const directory = prepareBreach(t, 'look-back', '{ look_back: 2m }');
     const storage = join(directory, 'data/storage');
     const agent = await startAgentProcess(directory, yaml(wait, more));
     t.after(() => agent.end('SIGKILL'));
@@ -185,7 +95,7 @@ for (const [name, wait, more] of [
 }
 
 test('a look-back is thinned to its budget, and to the cap of the node’s owner', async (t) => {
-  const directory = prepare(t, 'look-back-budget', '{ look_back: 2m, budget: 1GiB/min }');
+  const directory = prepareBreach(t, 'look-back-budget', '{ look_back: 2m, budget: 1GiB/min }');
   const storage = join(directory, 'data/storage');
   const agent = await startAgentProcess(directory, yaml('500ms', ', on_breach_max: { budget: 20KiB/min }'));
   t.after(() => agent.end('SIGKILL'));
@@ -203,7 +113,7 @@ test('a look-back is thinned to its budget, and to the cap of the node’s owner
 });
 
 test('killed in the middle of a look-back, again and again: nothing is missing and nothing stands twice', async (t) => {
-  const directory = prepare(t, 'look-back-kill', '{ look_back: 2m }');
+  const directory = prepareBreach(t, 'look-back-kill', '{ look_back: 2m }');
   const storage = join(directory, 'data/storage');
   const config = yaml('4s');
   let agent = await startAgentProcess(directory, config);
