@@ -297,7 +297,8 @@ test('a service whose contract is broken has its traces kept from then until it 
 
 test('a contract of one namespace or environment leaves the traces of others of that name alone', () => {
   const { plan } = planContract({ ...CONTRACT, namespace: 'eu', environment: 'prod' });
-  const sampling = createSampling({ wait: '1s', base: '0%', keep: { rare: '0%' } }, 64, NOW_MS, [plan]);
+  const { plan: sound } = planContract({ ...CONTRACT, namespace: 'us' });
+  const sampling = createSampling({ wait: '1s', base: '0%', keep: { rare: '0%' } }, 64, NOW_MS, [sound, plan]);
   sampling.breaches.set(scopeOf(plan), [{ plan, sinceMs: NOW_MS, untilMs: Infinity }]);
   const of = (more: Record<string, string>, ...names: string[]) => ({
     resource: {

@@ -1,0 +1,67 @@
+/** Holds src/worker/observers.ts: after a restart what was merged before is not merged again, but by those that are made again of it. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { pino } from 'pino';
+import { createTelemetry } from '../../src/core/telemetry.ts';
+import type { ObserverContext } from '../../src/processors/processor.ts';
+import { processors } from '../../src/processors/registry.ts';
+import { traceTableFor } from '../../src/processors/sample/index.ts';
+import { findTrace } from '../../src/processors/sample/traceTable.ts';
+import { Observers, type SavedObservers } from '../../src/worker/observers.ts';
+import { configured, createWorld, idOf, NOW_MS, plainly, sampleConfig, span, traces } from './world.ts';
+
+test('the trace table is made again of frames from before the checkpoint, a summary is not, and both go on with what they saved', () => {
+  const list = [{ type: 'summarize' }, { type: 'sample' }];
+  const placed = configured(list).map(({ type, config }) => {
+    const definition = processors.find((one) => one.type === type);
+    assert.ok(definition !== undefined);
+    return { definition, config };
+  });
+  /** A process: a trace table of its own, and what the one before it had saved. */
+  const start = (saved: SavedObservers | null) => {
+    const table = traceTableFor(sampleConfig(), NOW_MS);
+    const world = createWorld({ processors: list, table });
+    const context: ObserverContext = {
+      pool: world.pool,
+      agent: 'a-1',
+      contracts: [],
+      traces: table,
+      flagged: new Map(),
+      operations: { flushed: [] },
+      breaches: new Map(),
+      onBreach: () => undefined,
+      contractValues: () => [],
+      telemetry: createTelemetry(),
+      log: pino({ enabled: false }),
+    };
+    const observers = new Observers(placed, context, saved, []);
+    return {
+      observers,
+      send(n: number, sequence: number) {
+        const { result } = world.observe([plainly(traces(span(n, { name: 'GET /' })))]);
+        observers.merge(result.measured, NOW_MS, sequence, sequence + 1);
+      },
+      knows(n: number) {
+        const id = idOf(n, 16);
+        return findTrace(new Uint32Array(table.memory), id.readUInt32LE(8), id.readUInt32LE(12)) >= 0;
+      },
+      calls: () =>
+        (observers.save().states[0]?.state as { groups: [number, object, unknown[]][] }).groups.map(
+          ([, , histogram]) => histogram[4],
+        ),
+    };
+  };
+  const before = start(null);
+  before.send(1, 0);
+  before.send(2, 1);
+  const saved = JSON.parse(JSON.stringify(before.observers.save())) as SavedObservers;
+  assert.notEqual(saved.states[1]?.state, null, 'what sampling has learned is saved');
+  const after = start(saved);
+  assert.equal(after.knows(1), false);
+  assert.deepEqual(after.observers.cuts, [2, 0], 'runs that are read again are cut where the summary goes on');
+  after.send(1, 0);
+  after.send(2, 1);
+  after.send(3, 2);
+  assert.deepEqual([1, 2, 3, 4].map(after.knows), [true, true, true, false]);
+  assert.deepEqual(after.calls(), [3]);
+});
