@@ -1,5 +1,6 @@
 // HOT: once per counted item. Bench: bench/micro/contracts/measure.bench.ts
 /** What a worker counts for contracts during one task, and how it leaves: sums by cell, data points, operations, spreads. */
+import type { PointView } from '../otlp/points.ts';
 import { MOST_TRACES, TABLES, type Table, WIDTHS } from './rows.ts';
 
 /** Operations (names of spans by version) that one task tells apart; the rest counts in sums alone. */
@@ -211,6 +212,26 @@ export class Cells {
     row[at + 5] = a;
     row[at + 6] = b;
     return this.#points.count - 1;
+  }
+
+  /** Where a point lies, for what explains it (rows.ts). */
+  pointSource(
+    point: number,
+    kind: number,
+    { at, end, exemplarsFrom }: PointView,
+    instanceAt: number,
+    instanceLength: number,
+    unit: number,
+  ): void {
+    const row = this.#points.numbers;
+    const to = point * WIDTHS.points + 7;
+    row[to] = kind;
+    row[to + 1] = at;
+    row[to + 2] = end;
+    row[to + 3] = exemplarsFrom;
+    row[to + 4] = instanceAt;
+    row[to + 5] = instanceLength;
+    row[to + 6] = unit;
   }
 
   /** A part of a point's spread. */

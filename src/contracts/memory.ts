@@ -1,7 +1,7 @@
 /** All that main remembers of one signal (of one instance, where a contract judges each), and how what workers measured gets there. */
 import { type Judged, newJudged } from './judged.ts';
 import type { SignalPlan } from './plan.ts';
-import { type MeasuredPoint, Point, type SavedSeries, SeriesTable } from './series.ts';
+import { type MeasuredPoint, Point, type SavedSeries, SeriesTable, type Step } from './series.ts';
 import { Intervals } from './spread.ts';
 import { BURN_PAIRS } from './threshold.ts';
 import { type Amounts, FINE_WINDOW_MS, noAmounts, type SavedWindow, Window } from './window.ts';
@@ -56,14 +56,20 @@ export function addItems(memory: SignalMemory, receivedMs: number, amounts: Amou
   memory.lastItemMs = Math.max(memory.lastItemMs, receivedMs);
 }
 
-/** Adds a data point. */
-export function addPoint(plan: SignalPlan, memory: SignalMemory, receivedMs: number, point: MeasuredPoint): void {
+/** Adds a data point; what it added, or null. */
+export function addPoint(
+  plan: SignalPlan,
+  memory: SignalMemory,
+  receivedMs: number,
+  point: MeasuredPoint,
+): Step | null {
   const sinceMs = memory.fromStart ? 0 : memory.watchedMs || Infinity;
   const step = memory.series?.step(point, receivedMs, sinceMs) ?? null;
-  if (step === null) return;
+  if (step === null) return null;
   // A counter that did not rise says that nothing came; whoever says how something stands has come.
   if (step.a > 0 || (point.flags & Point.value) !== 0) memory.lastItemMs = Math.max(memory.lastItemMs, receivedMs);
   if (!needsSteps(plan)) memory.window.add(receivedMs, { ...noAmounts(), items: step.a, sum: step.b });
+  return step;
 }
 
 export interface SavedMemory {

@@ -1,7 +1,9 @@
 /** Main's side of what workers measured: cells, points and operations into the memory of their signals, in the journal's order. */
 import type { Evidence } from './evidence.ts';
+import { explainPoint } from './explain.ts';
 import { addItems, addPoint, type SignalMemory } from './memory.ts';
 import type { SignalPlan } from './plan.ts';
+import type { PointText } from './pointText.ts';
 import { boundsOf, type Measurements, MOST_TRACES, WIDTHS } from './rows.ts';
 import type { Spread } from './spread.ts';
 
@@ -19,6 +21,8 @@ export interface MergeOptions {
   unjudged(target: Target, reason: 'late' | 'unmeasured', items: number): void;
   /** Bytes that the addresses in the tables point into. */
   bytes: Buffer;
+  /** Reads points that lie in them. */
+  texts: PointText;
 }
 
 export function mergeMeasurements(tables: Measurements, receivedMs: number, options: MergeOptions): void {
@@ -30,7 +34,7 @@ export function mergeMeasurements(tables: Measurements, receivedMs: number, opti
   targets.forEach((target, cell) => {
     if (target !== null) mergeCell(tables, cell, target, receivedMs, spreads[cell] ?? null, options);
   });
-  mergePoints(tables, targets, receivedMs);
+  mergePoints(tables, targets, receivedMs, options.texts);
   mergeOperations(tables, targets, receivedMs, options.bytes);
 }
 
@@ -73,7 +77,12 @@ function mergeCell(
   }
 }
 
-function mergePoints({ points, entries }: Measurements, targets: readonly (Target | null)[], receivedMs: number): void {
+function mergePoints(
+  { points, entries }: Measurements,
+  targets: readonly (Target | null)[],
+  receivedMs: number,
+  texts: PointText,
+): void {
   const cellOf = (point: number) => points[point * WIDTHS.points] as number;
   const spreads = spreadsOf(entries, 3, points.length / WIDTHS.points, (row, point) => {
     const intervals = targets[cellOf(point)]?.memory.intervals;
@@ -83,7 +92,7 @@ function mergePoints({ points, entries }: Measurements, targets: readonly (Targe
     const target = targets[cellOf(point)];
     if (!target) continue;
     const number = (i: number) => points[point * WIDTHS.points + i] as number;
-    addPoint(target.plan, target.memory, receivedMs, {
+    const measured = {
       flags: number(1),
       series: number(2),
       startMs: number(3),
@@ -91,7 +100,17 @@ function mergePoints({ points, entries }: Measurements, targets: readonly (Targe
       a: number(5),
       b: number(6),
       spread: spreads[point] ?? null,
-    });
+    };
+    const step = addPoint(target.plan, target.memory, receivedMs, measured);
+    const source = {
+      kind: number(7),
+      at: number(8),
+      end: number(9),
+      exemplarsFrom: number(10),
+      instanceAt: number(11),
+      instanceLength: number(12),
+    };
+    explainPoint({ target, receivedMs, measured, step, source, unit: number(13), texts });
   }
 }
 

@@ -1,9 +1,10 @@
 // HOT: once per data point. Bench: bench/micro/contracts/measure.bench.ts
 /** Reads, in a worker, what contracts measure of data points; which of it is new since the point before is main's to say (series.ts). */
+import { emptyValue, readValue } from '../otlp/attributes.ts';
 import { readBounds, readBucketCounts, readBuckets } from '../otlp/buckets.ts';
 import { MetricKind, type MetricView, Temporality } from '../otlp/metrics.ts';
 import type { PointView } from '../otlp/points.ts';
-import { HASH_SEED, hashBytes, type Reader, sameBytes } from '../otlp/protobuf.ts';
+import { HASH_SEED, hashBytes, Reader, sameBytes } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
 import type { Cells } from './cells.ts';
 import type { Contract } from './compile.ts';
@@ -25,6 +26,7 @@ interface Signal {
 
 /** Buckets of one histogram that are looked at; no SDK makes as many. */
 const MOST_BUCKETS = 1024;
+const INSTANCE = Buffer.from('service.instance.id');
 const SECOND_SEED = 0x9747_b28c;
 /** UCUM's names, as semantic conventions use them, and what people write. */
 const UNITS_MS: readonly (readonly [name: Buffer, ms: number])[] = Object.entries({
@@ -56,11 +58,18 @@ export class PointMeasure {
   #unitMs = Number.NaN;
   #resourceHash = -1;
   #flags = 0;
+  #kind = 0;
+  /** The resource's instance; -1: not yet read. */
+  #instanceAt = -1;
+  #instanceLength = 0;
+  readonly #aside: Reader;
+  readonly #value = emptyValue();
 
   constructor(contracts: readonly Contract[], cells: Cells, sight: Sight, reader: Reader, point: PointView) {
     this.#sight = sight;
     this.#cells = cells;
     this.#reader = reader;
+    this.#aside = new Reader(reader.bytes);
     this.#point = point;
     this.#item = createPointItem(point);
     for (const contract of contracts) {
@@ -75,6 +84,7 @@ export class PointMeasure {
     this.#ofResource = [];
     this.#ofMetric = [];
     this.#resourceHash = -1;
+    this.#instanceAt = -1;
     if (this.#signals.size === 0) return;
     for (let c = 0; c < count; c++) {
       const { lateAfterMs } = active[c]!.plan;
@@ -87,6 +97,7 @@ export class PointMeasure {
     this.#ofMetric = this.#ofResource.filter(({ signal }) => this.#isNamed(metric, signal.names));
     if (this.#ofMetric.length === 0) return;
     this.#flags = flagsOf(metric);
+    this.#kind = metric.kind;
     this.#unitMs = Number.NaN;
     for (const [name, ms] of UNITS_MS) if (this.#isText(metric.unitAt, metric.unitLength, name)) this.#unitMs = ms;
   }
@@ -118,7 +129,7 @@ export class PointMeasure {
     const series = this.#seriesOf(metric, envelope);
     const startMs = (point.startHigh * 0x1_0000_0000 + point.startLow) / 1e6;
     if (point.noRecordedValue) {
-      this.#cells.point(cell, this.#flags | Point.noValue, series, startMs, timeMs, 0, 0);
+      this.#note(envelope, 1, this.#cells.point(cell, this.#flags | Point.noValue, series, startMs, timeMs, 0, 0));
       return;
     }
     const isOdd =
@@ -131,7 +142,7 @@ export class PointMeasure {
     }
     if (signal.plan.measured === 'share' || signal.plan.measured === 'burn')
       this.#share(signal, cell, isNumber, series, startMs, timeMs, envelope);
-    else this.#take(signal, cell, isNumber, series, startMs, timeMs);
+    else this.#take(signal, cell, isNumber, series, startMs, timeMs, envelope);
   }
 
   /** Sums weigh by their value, histograms by their count, points of gauges are one each. */
@@ -153,14 +164,39 @@ export class PointMeasure {
     else if (isGauge) bad = point.value * this.#unitMs > signal.plan.slowerThanMs ? 1 : 0;
     // Each point of a gauge is an item of its own: nothing is subtracted.
     const flags = isGauge ? Point.gauge : this.#flags;
-    this.#cells.point(cell, flags, series, startMs, timeMs, items, bad);
+    const unit = signal.plan.slowerThanMs === null ? 1 : this.#unitMs;
+    this.#note(envelope, unit, this.#cells.point(cell, flags, series, startMs, timeMs, items, bad));
   }
 
-  #take(signal: Signal, cell: number, isNumber: boolean, series: number, startMs: number, timeMs: number): void {
+  /** Notes where the point of a row lies: main reads it again when somebody has to be told what it is about. */
+  #note(envelope: Envelope, unit: number, row: number): void {
+    if (this.#instanceAt < 0) this.#readInstance(envelope);
+    this.#cells.pointSource(row, this.#kind, this.#point, this.#instanceAt, this.#instanceLength, unit);
+  }
+
+  #readInstance({ bytes, resource }: Envelope): void {
+    const found = resource.find(bytes, INSTANCE);
+    const value = this.#value;
+    if (found >= 0) readValue(this.#aside, resource.valueAt(found), resource.valueEnd(found), value);
+    const isText = found >= 0 && value.kind === 'string';
+    this.#instanceAt = isText ? value.at : 0;
+    this.#instanceLength = isText ? value.end - value.at : 0;
+  }
+
+  #take(
+    signal: Signal,
+    cell: number,
+    isNumber: boolean,
+    series: number,
+    startMs: number,
+    timeMs: number,
+    envelope: Envelope,
+  ): void {
     const point = this.#point;
     const unit = signal.inMs ? this.#unitMs : 1;
     const a = isNumber ? point.value * unit : point.count;
     const row = this.#cells.point(cell, this.#flags, series, startMs, timeMs, a, point.sum * unit);
+    this.#note(envelope, unit, row);
     if (isNumber || signal.plan.measured !== 'take') return;
     if (signal.plan.take === 'mean' || signal.plan.take === 'sum') return;
     this.#eachBucket((low, high, count) => this.#cells.entry(row, low * unit, high * unit, count));

@@ -137,18 +137,51 @@ function seenSeries(plan: SignalPlan, memory: SignalMemory, second: number): See
   return seen;
 }
 
-/** Each series' increase over the time that its points cover; series add up. */
+/** What one series has, in the signal's unit. */
+export interface SeriesValue {
+  name: string;
+  value: number;
+}
+
+/**
+ * The series of a rate or of what is taken of a metric that explain the signal's value, up to `most`, the worst first: those that are
+ * over the limit by themselves, else, where only all together are, those that have most.
+ */
+export function worstSeries(plan: SignalPlan, memory: SignalMemory, second: number, most: number): SeriesValue[] {
+  const limit = plan.degraded ?? plan.breached;
+  const all = seenSeries(plan, memory, second).map(({ series, steps }) => ({
+    name: series.name ?? '',
+    value: seriesValue(plan, memory, series, steps),
+  }));
+  const over = all.filter(({ value }) => (value - limit) * plan.direction > 0);
+  return (over.length > 0 ? over : all.filter(({ value }) => !Number.isNaN(value)))
+    .sort((a, b) => (b.value - a.value) * plan.direction || (a.name < b.name ? -1 : 1))
+    .slice(0, most);
+}
+
+function seriesValue(plan: SignalPlan, memory: SignalMemory, series: Series, steps: readonly Step[]): number {
+  if (plan.measured === 'rate') return rateOf(plan, steps);
+  const isDistribution = (series.flags & Point.distribution) !== 0;
+  return isDistribution ? takenOfHistograms(plan, memory, steps) : takenOverTime(plan, steps);
+}
+
+/** A series' increase over the time that its points cover, a second. */
+function rateOf(plan: SignalPlan, steps: readonly Step[]): number {
+  let rise = 0;
+  let coveredMs = 0;
+  for (const step of steps) {
+    rise += plan.value === 'sum' ? step.b : step.a;
+    coveredMs += step.coveredMs;
+  }
+  return (rise / coveredMs) * SECOND_MS;
+}
+
+/** Series add up. */
 function readMetricRate(plan: SignalPlan, memory: SignalMemory, second: number): Reading {
   let value = 0;
   let items = 0;
   for (const { steps } of seenSeries(plan, memory, second)) {
-    let rise = 0;
-    let coveredMs = 0;
-    for (const step of steps) {
-      rise += plan.value === 'sum' ? step.b : step.a;
-      coveredMs += step.coveredMs;
-    }
-    value += (rise / coveredMs) * SECOND_MS;
+    value += rateOf(plan, steps);
     items += steps.length;
   }
   return { value, items, enough: items >= plan.minItems };

@@ -12,7 +12,9 @@ export const MOST_TRACES = 5;
  *   numbers     items, sum (of bad items, or of values), min, max, last, items each counted as one, late items, items
  *               without a value that can be measured
  *   traces      how many, then addresses of the newest trace ids
- *   points      cell, flags, series, start and time in Unix milliseconds, a, b          (series.ts says what they mean)
+ *   points      cell, flags, series, start and time in Unix milliseconds, a, b          (series.ts says what they mean);
+ *               then where it lies: field number of its kind, from, to, first exemplar, address and length of the
+ *               resource's instance; and what its numbers are multiplied by to be in the signal's unit
  *   operations  hash, address and length of the name, address and length of the service's version
  *   tallies     cell, operation, items, bad items
  *   buckets     cell, logarithmic bucket, items, -
@@ -22,7 +24,7 @@ export const WIDTHS = {
   identity: 4,
   numbers: 8,
   traces: 1 + MOST_TRACES,
-  points: 7,
+  points: 14,
   operations: 5,
   tallies: 4,
   buckets: 4,

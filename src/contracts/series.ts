@@ -35,6 +35,8 @@ export interface Step {
 }
 
 export interface Series {
+  /** What tells it from others, for people; null until somebody has said it. */
+  name: string | null;
   flags: number;
   startMs: number;
   timeMs: number;
@@ -160,6 +162,7 @@ export class SeriesTable {
     for (const { key, spread, steps, receivedMs, ...series } of saved)
       this.all.set(key, {
         ...series,
+        name: series.name ?? null,
         receivedMs: receivedMs ?? Number.NEGATIVE_INFINITY,
         spread: spreadOf(spread),
         steps: steps.map((step) => ({ ...step, spread: spreadOf(step.spread) })),
@@ -168,7 +171,7 @@ export class SeriesTable {
 }
 
 function newSeries(): Series {
-  const none = { flags: 0, startMs: 0, timeMs: 0, receivedMs: 0, intervalMs: 0, gapMs: 0, a: 0, b: 0 };
+  const none = { name: null, flags: 0, startMs: 0, timeMs: 0, receivedMs: 0, intervalMs: 0, gapMs: 0, a: 0, b: 0 };
   return { ...none, spread: null, steps: [] };
 }
 

@@ -1,6 +1,9 @@
 /** The agent's own counters: one registry, every metric declared here, every drop with a reason. Label values are bounded by config. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
+/** Contracts of one service may differ in what else they say of it; a label stands only where its contract says something. */
+const CONTRACT_LABELS = ['service', 'service_namespace', 'environment', 'service_version'] as const;
+
 export type Telemetry = ReturnType<typeof createTelemetry>;
 
 export function createTelemetry() {
@@ -77,13 +80,13 @@ export function createTelemetry() {
     contractState: new Gauge({
       name: 'plumbline_contract_state',
       help: '0 unknown, 1 healthy, 2 degraded, 3 breached',
-      labelNames: ['service', 'signal'] as const,
+      labelNames: [...CONTRACT_LABELS, 'signal'] as const,
       registers,
     }),
     contractUnjudged: new Counter({
       name: 'plumbline_contract_unjudged_items_total',
       help: 'Items of a signal that were not judged: late, or unmeasured (no number, or a unit that is none of time)',
-      labelNames: ['service', 'signal', 'reason'] as const,
+      labelNames: [...CONTRACT_LABELS, 'signal', 'reason'] as const,
       registers,
     }),
     workerRestarts: new Counter({

@@ -10,7 +10,7 @@ import { createObserver, type DetectObserver, type Saved } from '../../src/proce
 import type { Breach, Emission } from '../../src/processors/processor.ts';
 import { contractOf } from '../contracts/plans.ts';
 import { decoded, itemsOf, type Plain } from '../otlp/generate.ts';
-import { createWorld, NOW_MS, plainly, span } from '../worker/world.ts';
+import { createWorld, NOW_MS, span } from '../worker/world.ts';
 
 const ERRORS = { name: 'errors', of: 'spans', bad: { status: 'error' }, degraded: 'above 10%', breached: 'above 50%' };
 const TIMES = { window: '10s', for: '2s', recover_after: '3s', min_items: 5 };
@@ -47,12 +47,12 @@ function eventsOf(emissions: Emission[]): Told[] {
 }
 
 /** An agent's worker and observer in this thread, with a clock of its own. */
-function createDetect(plan: ContractPlan) {
-  const world = createWorld({ processors: [{ type: 'detect' }], contracts: [plan] });
+function createDetect(...plans: ContractPlan[]) {
+  const world = createWorld({ processors: [{ type: 'detect' }], contracts: plans });
   const context = {
     pool: world.pool,
     agent: 'edge-1',
-    contracts: [plan],
+    contracts: plans,
     traces: null,
     flagged: new Map<number, number>(),
     operations: { flushed: [] },
@@ -62,7 +62,7 @@ function createDetect(plan: ContractPlan) {
     telemetry: createTelemetry(),
     log: pino({ level: 'silent' }),
   };
-  const open = (saved: Saved | null, contracts = [plan]) => createObserver(10_000, { ...context, contracts }, saved);
+  const open = (saved: Saved | null, contracts = plans) => createObserver(10_000, { ...context, contracts }, saved);
   const detect = {
     observer: open(null) as DetectObserver,
     events: [] as Told[],
@@ -70,8 +70,8 @@ function createDetect(plan: ContractPlan) {
     restart(contracts?: ContractPlan[]) {
       detect.observer = open(JSON.parse(JSON.stringify(detect.observer.save())) as Saved, contracts);
     },
-    send(atS: number, request: Uint8Array) {
-      const { result, block } = world.observe([plainly(request)]);
+    send(atS: number, request: Uint8Array, signal: 'traces' | 'metrics' = 'traces') {
+      const { result, block } = world.observe([{ signal, bytes: request }]);
       const [section] = result.measured?.sections ?? [];
       assert.ok(section !== undefined);
       detect.observer.merge(new DataView(world.pool.handle.memory), section.at, section.end, NOW_MS + atS * 1000);
@@ -263,4 +263,124 @@ test('late items are counted and not judged', async () => {
     (await detect.telemetry.contractUnjudged.get()).values.map(({ labels, value }) => [labels, value]),
     [[{ service: 'shop', signal: 'errors', reason: 'late' }, 1]],
   );
+});
+
+test('contracts that differ in namespace or environment alone have metrics of their own', async () => {
+  const eu = contractOf([ERRORS], { ...TIMES, namespace: 'eu' });
+  const staging = contractOf([ERRORS], { ...TIMES, namespace: 'eu', environment: 'staging', late_after: '1m' });
+  const detect = createDetect(contractOf([ERRORS], { ...TIMES, namespace: 'us' }), eu, staging);
+  detect.tick(0);
+  for (let second = 0; second < 6; second++) {
+    const attributes = { 'service.namespace': 'eu', 'deployment.environment.name': 'live' };
+    detect.send(second, request(attributes, ...spans(second * 100, 'a', 10, 9)));
+    detect.tick(second + 1);
+  }
+  const states = (await detect.telemetry.contractState.get()).values.map(({ labels, value }) => [labels, value]);
+  assert.deepEqual(states, [
+    [{ service: 'shop', service_namespace: 'us', signal: 'errors' }, 0],
+    [{ service: 'shop', service_namespace: 'eu', signal: 'errors' }, 3],
+    [{ service: 'shop', service_namespace: 'eu', environment: 'staging', signal: 'errors' }, 0],
+  ]);
+});
+
+test('a span that is sent again counts twice: nothing remembers them all', () => {
+  const detect = createDetect(contractOf([ERRORS], TIMES));
+  const same = request({}, ...spans(0, 'a', 10, 4));
+  detect.tick(0);
+  detect.send(0, same);
+  detect.tick(1);
+  const shown = () => detect.observer.report()[0]?.signals[0];
+  assert.deepEqual([shown()?.items, shown()?.value], [10, 0.4]);
+  detect.send(0, same);
+  detect.tick(2);
+  assert.deepEqual([shown()?.items, shown()?.value], [20, 0.4]);
+});
+
+const ns = (atS: number) => String(BigInt(NOW_MS + atS * 1000) * 1_000_000n);
+const hex = (bytes: number, n: number) => Buffer.from(n.toString(16).padStart(bytes * 2, '0'), 'hex');
+
+function exemplar(atS: number, trace: number, value: number): Plain {
+  return { timeUnixNano: ns(atS), asDouble: value, traceId: hex(16, trace), spanId: hex(8, trace) };
+}
+
+function metrics(resource: Record<string, string>, ...list: Plain[]): Uint8Array {
+  const type = requestType('metrics');
+  const attributes = Object.entries({ 'service.name': 'shop', ...resource }).map(([key, stringValue]) => ({
+    key,
+    value: { stringValue },
+  }));
+  return type
+    .encode(type.fromObject({ resourceMetrics: [{ resource: { attributes }, scopeMetrics: [{ metrics: list }] }] }))
+    .finish();
+}
+
+const point = (atS: number, attributes: Record<string, string>, more: Plain): Plain => ({
+  timeUnixNano: ns(atS),
+  startTimeUnixNano: ns(atS - 1),
+  attributes: Object.entries(attributes).map(([key, stringValue]) => ({ key, value: { stringValue } })),
+  ...more,
+});
+
+test('an event about a metric names the series that are worst, and traces of exemplars over the limit', () => {
+  const backlog = { name: 'backlog', metric: 'queue.depth', take: 'last', breached: 'above 1000' };
+  const detect = createDetect(contractOf([backlog], TIMES));
+  for (let second = 0; second < 6; second++) {
+    detect.tick(second);
+    for (const pod of ['pod-1', 'pod-2']) {
+      const at = (queue: string, asDouble: number, trace: number) =>
+        point(second, { queue }, { asDouble, exemplars: [exemplar(second, trace, asDouble)] });
+      const bad = second > 1 && pod === 'pod-2' ? 4000 : 20;
+      const dataPoints = [
+        at('orders', bad, 100 + second),
+        at('mail', bad > 20 ? 1200 : 5, 200 + second),
+        at('x', 900, 9),
+      ];
+      detect.send(
+        second,
+        metrics({ 'service.instance.id': pod }, { name: 'queue.depth', gauge: { dataPoints } }),
+        'metrics',
+      );
+    }
+  }
+  detect.tick(6);
+  const breach = detect.events.find(({ attributes }) => attributes['signal.state'] === 'breached');
+  assert.deepEqual(breach?.attributes['signal.series'], [
+    'queue=orders, service.instance.id=pod-2 4000',
+    'queue=mail, service.instance.id=pod-2 1200',
+  ]);
+  assert.equal(breach?.attributes['signal.operations'], undefined);
+  assert.match(breach?.body ?? '', /; most by queue=orders, service.instance.id=pod-2 4000, queue=mail/);
+  const ids = (...traces: number[]) => traces.map((trace) => hex(16, trace).toString('hex'));
+  const known = [...ids(102, 103, 104, 105), ...ids(202, 203, 204, 205)];
+  const traces = breach?.attributes['trace.ids'] as string[];
+  assert.ok(traces.length > 0 && traces.every((id) => known.includes(id)), `${traces}: of points over the limit alone`);
+  detect.restart();
+  const [signal] = detect.observer.report()[0]?.signals ?? [];
+  assert.deepEqual(
+    signal?.series.map(({ name, value }) => [name, value]),
+    [
+      ['queue=orders, service.instance.id=pod-2', 4000],
+      ['queue=mail, service.instance.id=pod-2', 1200],
+    ],
+  );
+});
+
+test('an event about a share of a histogram names the series with most beyond the limit, and the slow exemplars', () => {
+  const slow = { name: 'slow', metric: 'latency', slower_than: '300ms', breached: 'above 20%' };
+  const detect = createDetect(contractOf([slow], TIMES));
+  const histogram = (second: number, route: string, counts: number[], exemplars: Plain[]) =>
+    point(second, { route }, { count: 10, sum: 1, bucketCounts: counts, explicitBounds: [0.3], exemplars });
+  for (let second = 0; second < 6; second++) {
+    detect.tick(second);
+    const dataPoints = [
+      histogram(second, '/fast', [10, 0], [exemplar(second, 1, 0.1)]),
+      histogram(second, '/slow', [1, 9], [exemplar(second, 2, 0.2), exemplar(second, 3, 0.9), exemplar(-50, 4, 0.9)]),
+    ];
+    const data = { dataPoints, aggregationTemporality: 1 };
+    detect.send(second, metrics({}, { name: 'latency', unit: 's', histogram: data }), 'metrics');
+  }
+  detect.tick(6);
+  const breach = detect.events.find(({ attributes }) => attributes['signal.state'] === 'breached');
+  assert.match(String(breach?.attributes['signal.series']), /^route=\/slow 90\.0% of \d+$/);
+  assert.deepEqual(breach?.attributes['trace.ids'], [hex(16, 3).toString('hex')], 'slow, and of this point');
 });

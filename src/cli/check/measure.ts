@@ -3,6 +3,7 @@ import { Evidence } from '../../contracts/evidence.ts';
 import { newMemory } from '../../contracts/memory.ts';
 import { mergeMeasurements, type Target } from '../../contracts/merge.ts';
 import type { ContractPlan } from '../../contracts/plan.ts';
+import { PointText } from '../../contracts/pointText.ts';
 import { readMeasurements } from '../../contracts/rows.ts';
 import {
   BlockPool,
@@ -41,6 +42,7 @@ export function createMeasuring(plans: readonly ContractPlan[], fromStart: boole
   parts.measurers.push({ processor: -1, measurer: clock.measurer });
   const walk = new ItemWalk();
   const view = new DataView(pool.handle.memory);
+  const texts = new PointText(pool.bytes);
   const targets = new Map<number, Target>();
   for (const plan of plans.flatMap(({ signals }) => signals)) {
     const evidence = new Evidence(Number.MAX_SAFE_INTEGER);
@@ -66,6 +68,7 @@ export function createMeasuring(plans: readonly ContractPlan[], fromStart: boole
       if (tables !== null && refused.length === 0)
         mergeMeasurements(tables, receivedMs, {
           bytes: pool.bytes,
+          texts,
           find: (key) => targets.get(key) ?? null,
           unjudged() {},
         });

@@ -2,8 +2,9 @@
 import type { Contribution } from '../../contracts/evidence.ts';
 import type { Change } from '../../contracts/judge.ts';
 import { type State, worstState } from '../../contracts/judged.ts';
-import type { ContractPlan } from '../../contracts/plan.ts';
-import { formatShare, whyOf } from '../../contracts/words.ts';
+import type { ContractPlan, SignalPlan } from '../../contracts/plan.ts';
+import { type SeriesValue, worstSeries } from '../../contracts/reading.ts';
+import { formatShare, formatValue, whyOf } from '../../contracts/words.ts';
 import type { Attributes, EventRecord } from '../../core/otel.ts';
 import { formatDuration } from '../../core/units.ts';
 import { type Instance, type WatchedContract, type WatchedSignal, worstInstance } from './watch.ts';
@@ -33,6 +34,8 @@ export type SignalReport = {
   threshold: { degraded: string | null; breached: string };
   why: string;
   operations: OperationReport[];
+  /** Of rates and of what is taken of metrics. */
+  series: SeriesValue[];
   /** Ids of traces that show it, newest first. */
   traces: string[];
   instances?: { name: string; state: State; value: number; items: number }[];
@@ -74,10 +77,9 @@ export function describeChange(told: Told): EventRecord | null {
   }
   let body = `${service}: ${plan.name} ${change.from} -> ${change.to}: ${why}`;
   if (bad(change.to)) {
-    const contributions = contributionsOf(instance, second);
-    addEvidence(attributes, resource, instance, contributions, second);
+    const most = addEvidence(attributes, resource, instance, second);
     if (judged.worseSince > 0) body += `; since ${timeOf(judged.worseSince)}`;
-    if (contributions.length > 0) body += `; most by ${contributions.map(describeContribution).join(', ')}`;
+    if (most.length > 0) body += `; most by ${most.join(', ')}`;
   }
   const name = 'plumbline.contract.state_changed';
   return { name, timeMs, severity: SEVERITY[change.to], body, resource, attributes };
@@ -119,21 +121,21 @@ function resourceOf(
   };
 }
 
-function addEvidence(
-  attributes: Attributes,
-  resource: Attributes,
-  { plan, memory, evidence }: Instance,
-  contributions: readonly Contribution[],
-  second: number,
-): void {
+/** Adds what explains the change; returns what contributes most, in words. */
+function addEvidence(attributes: Attributes, resource: Attributes, instance: Instance, second: number): string[] {
+  const { plan, memory, evidence } = instance;
+  const contributions = contributionsOf(instance, second);
+  const series = worstSeries(plan, memory, second, MOST_OPERATIONS).map((one) => describeSeries(plan, one));
+  const most = contributions.length > 0 ? contributions.map(describeContribution) : series;
   if (memory.judged.worseSince > 0) attributes['signal.since'] = timeOf(memory.judged.worseSince);
-  if (contributions.length > 0) attributes['signal.operations'] = contributions.map(describeContribution);
+  if (most.length > 0) attributes[plan.of === 'metrics' ? 'signal.series' : 'signal.operations'] = most;
   const versions = [...new Set(contributions.map(({ version }) => version).filter((version) => version !== ''))];
   if (versions.length > 0) attributes['signal.versions'] = versions;
   // The one that contributes most; which others do is in signal.versions.
   if (versions[0] !== undefined && resource['service.version'] === undefined) resource['service.version'] = versions[0];
   const traces = evidence.tracesSince(second * 1000 - Math.max(plan.windowMs, EVIDENCE_MS));
   if (traces.length > 0) attributes['trace.ids'] = traces;
+  return most;
 }
 
 /** Traces this old still explain a short window. */
@@ -148,6 +150,10 @@ function contributionsOf({ plan, evidence }: Instance, second: number): Contribu
 function describeContribution({ name, version, items, bad }: Contribution): string {
   const of = version === '' ? '' : ` (${version})`;
   return `${name === '' ? 'unnamed' : name}${of} ${formatShare(items === 0 ? 0 : bad / items)} of ${Math.round(items)}`;
+}
+
+function describeSeries(plan: SignalPlan, { name, value }: SeriesValue): string {
+  return `${name === '' ? 'unnamed' : name} ${formatValue(plan, value)}`;
 }
 
 function timeOf(second: number): string {
@@ -183,6 +189,7 @@ function reportSignal({ per }: ContractPlan, signal: WatchedSignal): SignalRepor
     threshold: plan.thresholds,
     why: frozen ? `${why}; too few items (${Math.round(items)} of ${plan.minItems}), so it stays ${state}` : why,
     operations: instance === null || !isBad ? [] : contributionsOf(instance, second).map((one) => ({ ...one })),
+    series: instance === null || !isBad ? [] : worstSeries(plan, instance.memory, second, MOST_OPERATIONS),
     traces: instance === null || !isBad ? [] : instance.evidence.tracesSince(0),
     ...(per === null ? {} : { instances: [...signal.instances.values()].map(describeInstance) }),
   };

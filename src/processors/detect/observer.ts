@@ -1,6 +1,8 @@
 /** `detect` on main: merges what the workers counted, judges every second, and says what changed. */
 import { STATES, type State, worstState } from '../../contracts/judged.ts';
 import { mergeMeasurements } from '../../contracts/merge.ts';
+import type { ContractPlan } from '../../contracts/plan.ts';
+import { PointText } from '../../contracts/pointText.ts';
 import { readMeasurements } from '../../contracts/rows.ts';
 import { scopeOf } from '../../contracts/service.ts';
 import { type EventRecord, serializeEvents, serializeMetrics } from '../../core/otel.ts';
@@ -42,6 +44,7 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
   const byKey = new Map<number, { contract: WatchedContract; signal: WatchedSignal }>();
   for (const contract of watched)
     for (const signal of contract.signals) byKey.set(signal.plan.key, { contract, signal });
+  const texts = new PointText(context.pool.bytes);
   let judgedSecond = saved?.judgedSecond ?? 0;
   let sentMs = saved?.sentMs ?? 0;
   const { contractState, contractUnjudged } = context.telemetry;
@@ -153,7 +156,7 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
   function showStates(): void {
     for (const { plan, signals } of watched)
       for (const signal of signals)
-        contractState.set({ service: plan.service, signal: signal.plan.name }, STATES.indexOf(signal.state));
+        contractState.set({ ...labelsOf(plan), signal: signal.plan.name }, STATES.indexOf(signal.state));
   }
 
   // Contracts that a reload removed have no state any more.
@@ -166,13 +169,15 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
       if (tables === null) return;
       mergeMeasurements(tables, receivedMs, {
         bytes: context.pool.bytes,
+        texts,
         find(key, group, name) {
           const found = byKey.get(key);
           return found === undefined ? null : instanceOf(found.signal, group, name);
         },
         unjudged({ plan }, reason, items) {
-          const service = byKey.get(plan.key)?.contract.plan.service ?? '';
-          contractUnjudged.inc({ service, signal: plan.name, reason }, items);
+          const contract = byKey.get(plan.key)?.contract;
+          if (contract !== undefined)
+            contractUnjudged.inc({ ...labelsOf(contract.plan), signal: plan.name, reason }, items);
         },
       });
     },
@@ -204,6 +209,16 @@ function sinceOf(signal: WatchedSignal): number {
 
 function worstValue(signal: WatchedSignal): number {
   return worstInstance(signal)?.memory.judged.value ?? 0;
+}
+
+/** Which contract a metric is of: what it says of the service beyond its name stands only where it says it. */
+function labelsOf({ service, namespace, environment, serviceVersion }: ContractPlan) {
+  return {
+    service,
+    ...(namespace === null ? {} : { service_namespace: namespace }),
+    ...(environment === null ? {} : { environment }),
+    ...(serviceVersion === null ? {} : { service_version: serviceVersion }),
+  };
 }
 
 /** The judged service as a resource. */
