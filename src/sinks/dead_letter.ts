@@ -29,8 +29,8 @@ export interface Letter extends Row {
 
 type Words = Pick<Letter, 'sequence' | 'items' | 'reason' | 'rejected'> & { key?: string | null };
 
-/** Writes a refused part; of a part that is not the piece of a split frame, the frames it was made of. */
-export async function buryPart(grave: Grave, part: Part, frames: readonly number[], reason: string): Promise<void> {
+/** Writes a refused part and returns its bytes, as the other two do; of a part that is not the piece of a split frame, the frames it was made of. */
+export async function buryPart(grave: Grave, part: Part, frames: readonly number[], reason: string): Promise<number> {
   const words = { sequence: rangeOf([part]), items: part.items, key: part.key, reason };
   return bury(grave, frames, recordsOf(grave, part, frames), words);
 }
@@ -42,14 +42,14 @@ export async function buryPartial(
   frames: readonly number[],
   rejected: number,
   reason: string,
-): Promise<void> {
+): Promise<number> {
   const records = parts.flatMap((part) => recordsOf(grave, part, frames));
   const items = parts.reduce((sum, part) => sum + part.items, 0);
   return bury(grave, frames, records, { sequence: rangeOf(parts), items, rejected, reason });
 }
 
 /** Writes a frame that cannot be encoded. */
-export async function buryFrame(grave: Grave, frame: number, reason: string): Promise<void> {
+export async function buryFrame(grave: Grave, frame: number, reason: string): Promise<number> {
   const sequence = `${readU64(grave.pool, frame + Field.sequence)}`;
   const items = grave.pool.words[(frame + Field.items) >>> 2] as number;
   return bury(grave, [frame], [frameRecord(grave.pool, frame)], { sequence, items, reason });
@@ -74,7 +74,7 @@ function recordsOf({ pool }: Grave, part: Part, frames: readonly number[]): Buff
   return [length, pool.bytes.subarray(part.at, part.at + part.length)];
 }
 
-async function bury(grave: Grave, frames: readonly number[], records: Buffer[], words: Words): Promise<void> {
+async function bury(grave: Grave, frames: readonly number[], records: Buffer[], words: Words): Promise<number> {
   const { agent, sink, row, pool } = grave;
   await mkdir(grave.directory, { recursive: true, mode: 0o750 });
   // A refusal that comes again after a crash overwrites itself.
@@ -83,6 +83,7 @@ async function bury(grave: Grave, frames: readonly number[], records: Buffer[], 
   const letter: Letter = { agent, sink, stream: row.stream, signal: row.signal, key: null, received_ms, ...words };
   await writeSafely(grave.directory, `${name}.json`, [Buffer.from(`${JSON.stringify(letter)}\n`)]);
   await writeSafely(grave.directory, `${name}.binpb`, records);
+  return records.reduce((sum, { length }) => sum + length, 0);
 }
 
 async function writeSafely(directory: string, name: string, content: Buffer[]): Promise<void> {

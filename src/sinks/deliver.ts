@@ -4,6 +4,7 @@ import type { BlockPool, Signal, Stream } from '../core/block.ts';
 import type { CursorRow, FrameSource, Row, SinkContext, SinkDefinition, Writer } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Telemetry } from '../core/telemetry.ts';
+import { LetterBound, type LetterLimits } from './letterBound.ts';
 import type { EncodeTask } from './parts.ts';
 import { expireCursor } from './progress.ts';
 import { backoffMs, type Retry, sleep } from './retry.ts';
@@ -41,6 +42,9 @@ export interface DeliveryOptions {
   directory: string;
   /** Directory of what the destination refuses for good; null drops it, counted. */
   deadLetter: string | null;
+  letterLimits: LetterLimits;
+  /** Dead letters were deleted for their bound: they are lost. */
+  lettersDeleted?(said: Row & { sink: string; items: number }): void;
   telemetry: Telemetry;
   log: Logger;
   now(): number;
@@ -133,11 +137,36 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   };
 }
 
+/** Dead letters within their bound; what is deleted was dead-lettered and is given up now. Letters of others are told of, not counted. */
+function boundLetters(options: DeliveryOptions): LetterBound | null {
+  const { deadLetter, letterLimits, log, now } = options;
+  if (deadLetter === null) return null;
+  return new LetterBound({
+    directory: deadLetter,
+    limits: letterLimits,
+    log,
+    now,
+    deleted({ agent, sink, stream, signal, rejected, ...said }) {
+      const row = { stream, signal };
+      const items = rejected ?? said.items;
+      options.lettersDeleted?.({ ...row, sink, items });
+      if (agent !== options.agent || sink !== options.name || !options.streams.includes(stream)) return;
+      const cursor = options.cursor(row);
+      const counted = Math.min(items, cursor.deadLettered);
+      cursor.deadLettered -= counted;
+      cursor.expired += counted;
+      options.telemetry.sinkItems.inc({ sink, ...row, outcome: 'expired' }, counted);
+      options.changed?.(row, 0);
+    },
+  });
+}
+
 function createRows(options: DeliveryOptions, writer: Writer): DeliveryRow[] {
   const { definition } = options;
   const settings = {
     ...options,
     encoder: definition.encoder(options.config),
+    letters: boundLetters(options),
     batchBytes: definition.batchBytes,
     concurrency: options.concurrency ?? definition.concurrency,
     changed: (row: Row, damaged: number) => options.changed?.(row, damaged),

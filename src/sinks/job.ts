@@ -7,6 +7,7 @@ import { formatDuration } from '../core/units.ts';
 import { buryFrame, buryPart, buryPartial, syncDirectory } from './dead_letter.ts';
 import { createOutput, divide } from './divide.ts';
 import type { Lease } from './lease.ts';
+import type { LetterBound } from './letterBound.ts';
 import { type EncodeTask, makeParts, type Parts } from './parts.ts';
 
 export interface JobSettings {
@@ -19,6 +20,8 @@ export interface JobSettings {
   timeoutMs: number;
   /** Directory of what the destination refuses for good; null drops it, counted. */
   deadLetter: string | null;
+  /** Holds that directory within its bound. */
+  letters: LetterBound | null;
   log: Logger;
 }
 
@@ -143,13 +146,15 @@ export class Job {
 
   async #bury(): Promise<void> {
     if (this.#dead.length === 0) return;
-    const { deadLetter, agent, name, pool, log } = this.#settings;
+    const { deadLetter, letters, agent, name, pool, log } = this.#settings;
+    const written: number[] = [];
     if (deadLetter !== null) {
       const grave = { directory: deadLetter, agent, sink: name, pool, row: this.#row };
       for (const dead of this.#dead) {
-        if ('frame' in dead) await buryFrame(grave, dead.frame, dead.reason);
-        else if (dead.isPartial) await buryPartial(grave, dead.parts, this.#frames, dead.items, dead.reason);
-        else for (const part of dead.parts) await buryPart(grave, part, this.#frames, dead.reason);
+        if ('frame' in dead) written.push(await buryFrame(grave, dead.frame, dead.reason));
+        else if (dead.isPartial)
+          written.push(await buryPartial(grave, dead.parts, this.#frames, dead.items, dead.reason));
+        else for (const part of dead.parts) written.push(await buryPart(grave, part, this.#frames, dead.reason));
       }
       await syncDirectory(deadLetter);
     }
@@ -161,6 +166,7 @@ export class Job {
       'refused for good',
     );
     this.#dead = [];
+    await letters?.add(written);
   }
 }
 

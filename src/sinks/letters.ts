@@ -21,6 +21,7 @@ import { splitRequest } from '../otlp/split.ts';
 const Said = Type.Object(
   {
     agent: Type.String({ minLength: 1 }),
+    sink: Type.String({ default: '' }),
     stream: Type.Union(STREAMS.map((stream) => Type.Literal(stream))),
     signal: Type.Union(SIGNALS.map((signal) => Type.Literal(signal))),
     sequence: Type.String({ pattern: '^\\d+(/\\d+(\\.\\d+)*)?(-.*)?$' }),
@@ -48,12 +49,11 @@ export interface BuriedLetter {
 export async function readLetters(directory: string): Promise<{ letters: BuriedLetter[]; faults: string[] }> {
   const letters: BuriedLetter[] = [];
   const faults: string[] = [];
-  for (const name of await namesIn(directory)) {
-    if (!name.endsWith('.json')) continue;
+  for (const path of await lettersIn(directory)) {
     try {
-      letters.push(await readLetter(join(directory, name)));
+      letters.push(await readLetter(`${path}.json`));
     } catch (error) {
-      faults.push(`${join(directory, name)}: ${messageOf(error)}`);
+      faults.push(`${path}.json: ${messageOf(error)}`);
     }
   }
   return { letters: letters.sort((a, b) => a.sequence - b.sequence || a.part - b.part), faults };
@@ -105,7 +105,13 @@ export async function removeLetter({ path }: BuriedLetter): Promise<void> {
   await rm(`${path}.json`, { force: true });
 }
 
-async function readLetter(file: string): Promise<BuriedLetter> {
+/** Paths of a directory's letters without `.json` and `.binpb`. */
+export async function lettersIn(directory: string): Promise<string[]> {
+  const names = await namesIn(directory);
+  return names.flatMap((name) => (name.endsWith('.json') ? [join(directory, name.slice(0, -'.json'.length))] : []));
+}
+
+export async function readLetter(file: string): Promise<BuriedLetter> {
   const said: unknown = JSON.parse(await readFile(file, 'utf8'));
   const [fault] = check(said, (path) => path.join('.'));
   if (fault !== undefined) throw new AgentError('SINK_REFUSED', fault.message);

@@ -125,6 +125,8 @@ function jobSettings(options: RedeliverOptions, agent: string, letter: BuriedLet
   return {
     ...options,
     agent,
+    // What is sent again is old by nature: the running agent holds the bound.
+    letters: null,
     encoder: named,
     encode: async (frames, stream, signal) => {
       const releases: (() => void)[] = [];

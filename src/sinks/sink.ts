@@ -48,6 +48,23 @@ const EVERY_SINK = {
     default: '',
     description: 'Directory for what the destination refuses for good. Default: dead_letter/NAME below agent.data_dir.',
   }),
+  dead_letter_retain: Type.Object(
+    {
+      size: Type.Union([Type.Literal('none'), Type.String({ format: 'bytes' })], {
+        default: '1GiB',
+        description: 'The oldest dead letters go when all together take more on disk; none keeps them.',
+      }),
+      age: Type.Union([Type.Literal('none'), Type.String({ format: 'duration' })], {
+        default: '30d',
+        description: 'Dead letters go at this age; none keeps them.',
+      }),
+    },
+    {
+      default: {},
+      description:
+        'Looked at whenever a dead letter is written. What goes is counted as expired and told as plumbline.loss.',
+    },
+  ),
 };
 
 /** The whole schema of one sink's section but `type`, `name` and `optional`. */
@@ -82,5 +99,9 @@ export function deliveryOf(config: unknown, deadLetterDefault: string | null) {
     maxLagBytes: parseBytes(section.max_lag) ?? Infinity,
     concurrency: section.concurrency,
     deadLetter: section.dead_letter || deadLetterDefault,
+    letterLimits: {
+      bytes: parseBytes(section.dead_letter_retain.size) ?? Infinity,
+      ageMs: parseDurationMs(section.dead_letter_retain.age) ?? Infinity,
+    },
   };
 }

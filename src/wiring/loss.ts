@@ -3,7 +3,14 @@ import type { Signal, Stream } from '../core/block.ts';
 import { serializeEvents } from '../core/otel.ts';
 import type { Emission } from '../processors/processor.ts';
 
-export type LossCause = 'damaged' | 'poison' | 'max_age' | 'max_lag' | 'drop_oldest' | 'sink_removed';
+export type LossCause =
+  | 'damaged'
+  | 'poison'
+  | 'max_age'
+  | 'max_lag'
+  | 'drop_oldest'
+  | 'sink_removed'
+  | 'dead_letter_retain';
 
 export interface Loss {
   cause: LossCause;
@@ -20,6 +27,7 @@ const WORDS: Record<LossCause, string> = {
   max_age: 'older than journal.max_age',
   max_lag: 'beyond max_lag of the sink',
   drop_oldest: 'given up because the journal was full (journal.when_full: drop_oldest)',
+  dead_letter_retain: 'in dead letters beyond dead_letter_retain of the sink',
   sink_removed: 'queued for a sink that is configured no longer',
 };
 

@@ -36,6 +36,7 @@ export function createDeliveries(ground: Ground, store: Store, workers: WorkerPo
       pool,
       source: (stream) => (stream === 'raw' ? intake : derived),
       changed: ({ stream, signal }, items) => memory.lose({ cause: 'damaged', sink: sink.name, stream, signal, items }),
+      lettersDeleted: (said) => memory.lose({ cause: 'dead_letter_retain', ...said }),
       cursor: (row) => cursors.get(rowKey(sink.name, row)) as CursorRow,
       encode: async (frames, stream, signal) => {
         const result = await workers.run({ kind: 'encode', sink: index, frames: [...frames], stream, signal });

@@ -1,6 +1,6 @@
 /** Holds src/sinks/dead_letter.ts: what is refused for good is kept with its reason, counted, and blocks nothing. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { AgentError } from '../../src/core/errors.ts';
@@ -168,5 +168,68 @@ test('items that were refused without a word which are counted, and the request 
   assert.deepEqual([cursor.delivered, cursor.deadLettered], [17, 3]);
   const said = JSON.parse(readFileSync(join(deadLetter, 'edge-1-0123abcd_raw_traces_0-1.json'), 'utf8'));
   assert.deepEqual([said.items, said.rejected, said.reason], [20, 3, 'attribute too long']);
+  await ended(harness);
+});
+
+test('dead letters are held within a size: the oldest go, are counted as expired and told; the newest stays', async (t) => {
+  const sink = scriptedSink({ batchBytes: 1 });
+  const deadLetter = join(temporaryFolder(t), 'dead');
+  sink.script = () => ({ kind: 'refused', parts: [0], reason: 'no' });
+  const told: object[] = [];
+  // Each letter takes two blocks of 4 KiB.
+  const harness = createHarness(sink.definition, SECTION, {
+    deadLetter,
+    letterLimits: { bytes: 5 * 8192, ageMs: Infinity },
+    lettersDeleted: (said) => told.push(said),
+  });
+  fill(harness, 12);
+  harness.delivery.start();
+  const cursor = harness.cursor(ROW);
+  await eventually(() => cursor.next === 12);
+  const left = readdirSync(deadLetter).filter((name) => name.endsWith('.binpb'));
+  assert.equal(left.length, 12 - told.length);
+  assert.ok(left.length >= 4 && left.length <= 5, `${left.length} letters in a directory that has room for five`);
+  assert.deepEqual(
+    left.sort(),
+    [...left.keys()].map((i) => `edge-1-0123abcd_raw_traces_${12 - left.length + i}.binpb`).sort(),
+  );
+  assert.deepEqual([cursor.delivered, cursor.deadLettered, cursor.expired], [0, left.length, told.length]);
+  assert.deepEqual(told[0], { ...ROW, sink: 'scripted', items: 1 });
+  const { values } = await harness.telemetry.sinkItems.get();
+  assert.equal(values.find(({ labels }) => labels.outcome === 'expired')?.value, told.length);
+  await ended(harness);
+});
+
+test('dead letters go at an age, of a partial success what was rejected counts, and a file that is none is left alone', async (t) => {
+  const sink = scriptedSink({ batchBytes: 1 });
+  const deadLetter = join(temporaryFolder(t), 'dead');
+  const told: { items: number }[] = [];
+  let nowMs = Date.now();
+  const harness = createHarness(sink.definition, SECTION, {
+    deadLetter,
+    letterLimits: { bytes: Infinity, ageMs: 60_000 },
+    lettersDeleted: (said) => told.push(said),
+    now: () => nowMs,
+  });
+  mkdirSync(deadLetter);
+  writeFileSync(join(deadLetter, 'foreign.json'), '{}');
+  const old = new Date(nowMs - 3_600_000);
+  utimesSync(join(deadLetter, 'foreign.json'), old, old);
+  sink.script = () => ({ kind: 'partial', items: 1, reason: 'one is bad' });
+  fill(harness, 1);
+  harness.delivery.start();
+  const cursor = harness.cursor(ROW);
+  await eventually(() => cursor.next === 1);
+  assert.equal(told.length, 0);
+  nowMs += 61_000;
+  sink.script = () => ({ kind: 'refused', parts: [0], reason: 'no' });
+  fill(harness, 1);
+  await eventually(() => cursor.next === 2);
+  assert.deepEqual(
+    told.map(({ items }) => items),
+    [1],
+  );
+  assert.deepEqual([cursor.deadLettered, cursor.expired], [1, 1]);
+  assert.ok(existsSync(join(deadLetter, 'foreign.json')));
   await ended(harness);
 });

@@ -67,6 +67,7 @@ for (const definition of sinks) {
       maxLagBytes: Number.POSITIVE_INFINITY,
       concurrency: definition.concurrency,
       deadLetter: '/d',
+      letterLimits: { bytes: 1 << 30, ageMs: 30 * 86_400_000 },
     });
   });
 
