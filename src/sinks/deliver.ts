@@ -5,6 +5,7 @@ import type { CursorRow, FrameSource, Row, SinkContext, SinkDefinition, Writer }
 import { messageOf } from '../core/errors.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import { LetterBound, type LetterLimits } from './letterBound.ts';
+import type { BuriedLetter } from './letters.ts';
 import type { EncodeTask } from './parts.ts';
 import { expireCursor } from './progress.ts';
 import { backoffMs, type Retry, sleep } from './retry.ts';
@@ -73,6 +74,7 @@ export interface Delivery {
 
 export function createDelivery(options: DeliveryOptions): Delivery {
   const stop = new AbortController();
+  const letters = boundLetters(options);
   let writer: Writer | null = null;
   let rows: DeliveryRow[] = [];
   let openError: string | null = null;
@@ -98,7 +100,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
         const opened = await options.definition.open(options.config, context);
         openError = null;
         writer = opened;
-        rows = createRows(options, opened);
+        rows = createRows(options, opened, letters);
         for (const row of rows) void row.run();
         return;
       } catch (error) {
@@ -122,6 +124,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       await opening;
       for (const row of rows) row.stopReading();
       await before(deadlineMs, options.now(), Promise.all(rows.map((row) => row.settled())));
+      if (letters !== null) await before(deadlineMs, options.now(), letters.sweep());
       if (writer !== null) await before(deadlineMs, options.now(), writer.close(deadlineMs));
     },
     expire: (row, next, total) =>
@@ -141,16 +144,20 @@ export function createDelivery(options: DeliveryOptions): Delivery {
 function boundLetters(options: DeliveryOptions): LetterBound | null {
   const { deadLetter, letterLimits, log, now } = options;
   if (deadLetter === null) return null;
+  const isOwn = ({ agent, sink, stream }: BuriedLetter['said']) =>
+    agent === options.agent && sink === options.name && options.streams.includes(stream);
   return new LetterBound({
     directory: deadLetter,
     limits: letterLimits,
     log,
     now,
-    deleted({ agent, sink, stream, signal, rejected, ...said }) {
+    mayDelete: ({ said, sequence }) => !isOwn(said) || sequence < options.cursor(said).next,
+    deleted(said) {
+      const { sink, stream, signal } = said;
       const row = { stream, signal };
-      const items = rejected ?? said.items;
+      const items = said.rejected ?? said.items;
       options.lettersDeleted?.({ ...row, sink, items });
-      if (agent !== options.agent || sink !== options.name || !options.streams.includes(stream)) return;
+      if (!isOwn(said)) return;
       const cursor = options.cursor(row);
       const counted = Math.min(items, cursor.deadLettered);
       cursor.deadLettered -= counted;
@@ -161,15 +168,19 @@ function boundLetters(options: DeliveryOptions): LetterBound | null {
   });
 }
 
-function createRows(options: DeliveryOptions, writer: Writer): DeliveryRow[] {
+function createRows(options: DeliveryOptions, writer: Writer, letters: LetterBound | null): DeliveryRow[] {
   const { definition } = options;
   const settings = {
     ...options,
     encoder: definition.encoder(options.config),
-    letters: boundLetters(options),
+    letters,
     batchBytes: definition.batchBytes,
     concurrency: options.concurrency ?? definition.concurrency,
-    changed: (row: Row, damaged: number) => options.changed?.(row, damaged),
+    changed: (row: Row, damaged: number) => {
+      options.changed?.(row, damaged);
+      // Now that what was buried is counted.
+      void letters?.sweep();
+    },
   };
   return options.streams.flatMap((stream) =>
     SIGNALS_OF[stream].map((signal) => {

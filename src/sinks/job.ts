@@ -166,7 +166,7 @@ export class Job {
       'refused for good',
     );
     this.#dead = [];
-    await letters?.add(written);
+    letters?.add(written);
   }
 }
 

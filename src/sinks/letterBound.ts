@@ -15,6 +15,8 @@ export interface LetterBoundOptions {
   limits: LetterLimits;
   log: Logger;
   now(): number;
+  /** False of one whose items are not counted yet: it stays for now. */
+  mayDelete(letter: BuriedLetter): boolean;
   /** Told of each letter that was deleted. */
   deleted(said: BuriedLetter['said']): void;
 }
@@ -23,6 +25,7 @@ export interface LetterBoundOptions {
 const BLOCK_BYTES = 4096;
 /** A full directory is emptied so far at once, so that it is listed rarely. */
 const KEPT_SHARE = 0.9;
+const AGAIN_MS = 60_000;
 
 interface Known {
   path: string;
@@ -30,21 +33,39 @@ interface Known {
   buriedMs: number;
 }
 
+interface Extent {
+  bytes: number;
+  oldestMs: number;
+}
+
+const NONE: Extent = { bytes: 0, oldestMs: Infinity };
+
 export class LetterBound {
   readonly #options: LetterBoundOptions;
-  /** Bytes of all letters when they were last listed, and of those that came since. Those that redeliver took meanwhile count, too. */
-  #bytes = Infinity;
-  #oldestMs = 0;
+  /** Of all letters when they were last listed. Those that redeliver took meanwhile count, too. */
+  #listed: Extent = { bytes: Infinity, oldestMs: 0 };
+  /** Of those that came since; some may have been listed already. */
+  #since: Extent = NONE;
+  #listedMs = 0;
+  #isStuck = false;
   #busy: Promise<void> = Promise.resolve();
 
   constructor(options: LetterBoundOptions) {
     this.#options = options;
   }
 
-  /** Called after letters were written, with the bytes in each. Never rejects: what cannot be deleted is tried again with the next. */
-  add(letters: readonly number[]): Promise<void> {
-    for (const bytes of letters) this.#bytes += blocksOf(bytes) + BLOCK_BYTES;
-    this.#oldestMs = Math.min(this.#oldestMs, this.#options.now());
+  /** Notes letters that were written, by the bytes in each. */
+  add(letters: readonly number[]): void {
+    if (letters.length === 0) return;
+    const { bytes, oldestMs } = this.#since;
+    this.#since = {
+      bytes: letters.reduce((sum, one) => sum + blocksOf(one) + BLOCK_BYTES, bytes),
+      oldestMs: Math.min(oldestMs, this.#options.now()),
+    };
+  }
+
+  /** Deletes what is over the bound, after what was asked before. Never rejects: what cannot be deleted is tried again with the next. */
+  sweep(): Promise<void> {
     this.#busy = this.#busy.then(async () => {
       try {
         await this.#sweep();
@@ -58,18 +79,26 @@ export class LetterBound {
   async #sweep(): Promise<void> {
     const { limits, now } = this.#options;
     const fromMs = now() - limits.ageMs;
-    if (this.#bytes <= limits.bytes && this.#oldestMs >= fromMs) return;
+    const oldestMs = Math.min(this.#listed.oldestMs, this.#since.oldestMs);
+    if (this.#listed.bytes + this.#since.bytes <= limits.bytes && oldestMs >= fromMs) return;
+    // What cannot be deleted is not looked for with every batch.
+    if (this.#since === NONE && this.#isStuck && now() - this.#listedMs < AGAIN_MS) return;
+    this.#since = NONE;
+    this.#listedMs = now();
     const all = await this.#list();
     let bytes = all.reduce((sum, one) => sum + one.bytes, 0);
     const wanted = bytes > limits.bytes ? limits.bytes * KEPT_SHARE : limits.bytes;
+    let deleted = 0;
     // The newest stays, however large it is.
     while (all.length > 1 && (bytes > wanted || (all[0] as Known).buriedMs < fromMs)) {
       const oldest = all.shift() as Known;
       // One that says nothing of itself is left alone: nobody could tell what is lost.
-      if (await this.#delete(oldest.path)) bytes -= oldest.bytes;
+      if (!(await this.#delete(oldest.path))) continue;
+      bytes -= oldest.bytes;
+      deleted++;
     }
-    this.#bytes = bytes;
-    this.#oldestMs = all[0]?.buriedMs ?? Infinity;
+    this.#isStuck = deleted === 0;
+    this.#listed = { bytes, oldestMs: all[0]?.buriedMs ?? Infinity };
   }
 
   /** All letters, the oldest first. */
@@ -84,9 +113,10 @@ export class LetterBound {
   }
 
   async #delete(path: string): Promise<boolean> {
-    const { log, deleted } = this.#options;
+    const { log, mayDelete, deleted } = this.#options;
     try {
       const letter = await readLetter(`${path}.json`);
+      if (!mayDelete(letter)) return false;
       await removeLetter(letter);
       deleted(letter.said);
       return true;

@@ -118,7 +118,7 @@ export function encodeHere(pool: BlockPool, encode: (out: Output) => Encoded['pa
 /** Lets I/O and promises run until the condition holds; `tick` is called each turn, to move a mocked clock. */
 export async function eventually(condition: () => boolean, tick: () => void = () => {}): Promise<void> {
   // Not Date, which tests mock: a sync to disk takes as long as it takes.
-  for (const untilMs = performance.now() + 10_000; performance.now() < untilMs; ) {
+  for (const untilMs = performance.now() + 30_000; performance.now() < untilMs; ) {
     if (condition()) return;
     tick();
     await new Promise((resolve) => setImmediate(resolve));

@@ -45,10 +45,11 @@ test('the trace table is made again of frames from before the checkpoint, a summ
         const id = idOf(n, 16);
         return findTrace(new Uint32Array(table.memory), id.readUInt32LE(8), id.readUInt32LE(12)) >= 0;
       },
-      calls: () =>
-        (observers.save().states[0]?.state as { groups: [number, object, unknown[]][] }).groups.map(
-          ([, , histogram]) => histogram[4],
-        ),
+      calls() {
+        const [saved] = observers.save().states;
+        assert.ok(saved !== undefined);
+        return (saved.state as { groups: [number, object, unknown[]][] }).groups.map(([, , histogram]) => histogram[4]);
+      },
     };
   };
   const before = start(null);
