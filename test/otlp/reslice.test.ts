@@ -6,7 +6,7 @@ import { type Chooser, DROP, Reslicer } from '../../src/otlp/reslice.ts';
 import { Envelope } from '../../src/otlp/resource.ts';
 import { decoded, encodeRequest, list, type Plain, placed, request, SEED, seeded } from './generate.ts';
 
-/** 100,000 takes some minutes. */
+/** 100,000 takes a minute and a half. */
 const CASES = Number(process.env.PLUMBLINE_CASES ?? 2400);
 
 const NAMES = {

@@ -106,17 +106,20 @@ export class Operations {
   save(): SavedOperations {
     return {
       fadedMs: this.#fadedMs,
-      operations: [...this.#known].map(([operation, { counts }]) => {
-        const first = Math.max(
-          0,
-          counts.findIndex((count) => count > 0),
-        );
-        const end = counts.findLastIndex((count) => count > 0) + 1;
-        // A tenth of a per cent is near enough, and a third of the text.
-        return [operation, first, Array.from(counts.subarray(first, end), (count) => Number(count.toPrecision(3)))];
-      }),
+      operations: [...this.#known].map(([operation, { counts }]) => saveCounts(operation, counts)),
     };
   }
+}
+
+function saveCounts(operation: number, counts: Float32Array): SavedOperations['operations'][number] {
+  let first = 0;
+  let end = BUCKETS;
+  while (first < end && counts[first] === 0) first++;
+  while (end > first && counts[end - 1] === 0) end--;
+  const saved: number[] = [];
+  // A tenth of a span is near enough: what is beyond a limit is ten.
+  for (let b = first; b < end; b++) saved.push(Math.round((counts[b] as number) * 10) / 10);
+  return [operation, first, saved];
 }
 
 function add(into: Operation, bucket: number, count: number): void {
