@@ -113,12 +113,12 @@ export class ContractMeasure {
     if (this.#activeCount === 0) return;
     let operation = UNKNOWN;
     this.#sight.item.begin();
-    const durationNs = span.durationNs();
+    // These two are written out: a method that gives a fraction, or a large number, would box it for each span.
+    const durationNs = Math.max(0, (span.endHigh - span.startHigh) * 0x1_0000_0000 + (span.endLow - span.startLow));
+    const endMs = (span.endHigh * 0x1_0000_0000 + span.endLow) / 1e6;
     for (let c = 0; c < this.#activeCount; c++) {
       const contract = this.#active[c]!;
       if (contract.spans.length === 0 || !matchesAll(contract.where, this.#span, envelope, this.#reader)) continue;
-      // Written out: a method that gives a fraction would box it for each span.
-      const endMs = (span.endHigh * 0x1_0000_0000 + span.endLow) / 1e6;
       const isLate = receivedMs - endMs > contract.plan.lateAfterMs;
       const weight = this.#weightOf(span, contract.plan.upstreamWeight);
       for (let s = 0; s < contract.spans.length; s++) {

@@ -81,11 +81,11 @@ export class PointMeasure {
   }
 
   enterResource(active: readonly Contract[], bases: readonly number[], count: number): void {
+    if (this.#signals.size === 0) return;
     this.#ofResource = [];
     this.#ofMetric = [];
     this.#resourceHash = -1;
     this.#instanceAt = -1;
-    if (this.#signals.size === 0) return;
     for (let c = 0; c < count; c++) {
       const { lateAfterMs } = active[c]!.plan;
       for (const signal of this.#signals.get(active[c]!) ?? [])

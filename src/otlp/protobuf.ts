@@ -193,7 +193,7 @@ export function hashBytes(bytes: Uint8Array, at: number, length: number, seed: n
   return hash >>> 0;
 }
 
-/** Another hash of 32 bits, four bytes a step: a third of the time for names, for what never leaves the process. */
+/** Another hash of 32 bits (with a sign: a larger number would be boxed), four bytes a step: a third of the time for names, for what never leaves the process. */
 export function hashName(bytes: Uint8Array, at: number, length: number, seed: number): number {
   return signedHashName(bytes, at, length, seed) >>> 0;
 }
