@@ -5,6 +5,7 @@ import { readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { kafka } from '../../../src/sinks/kafka/index.ts';
+import { administer } from '../../support/kafka/admin.ts';
 import { type Broker, startBroker, unavailable } from '../../support/kafka/broker.ts';
 import { AGENT, bytesOfRequest, createHarness, namesIn, resource, spans, temporaryFolder, within } from '../harness.ts';
 import { recordsOf } from './records.ts';
@@ -129,6 +130,31 @@ describe('with a broker', { skip: unavailable() ?? false }, () => {
     assert.equal(delivery.state().state, 'ok');
     await delivery.close(Date.now() + 5000);
   });
+
+  for (const [metadata_max_age, partitions] of [
+    ['1h', [0]],
+    ['100ms', [0, 1]],
+  ] as const) {
+    test(`with metadata_max_age ${metadata_max_age} a partition that a topic gets is ${partitions.length > 1 ? '' : 'not '}used at once`, async () => {
+      const topic = `grows-${metadata_max_age}`;
+      await broker.createTopics([topic]);
+      const config = section({ subscribe: { sampled: topic }, metadata_max_age });
+      const { source, delivery, cursor } = createHarness(kafka, config);
+      const send = async (from: number, to: number) => {
+        for (let i = from; i < to; i++) source.append('sampled', 'traces', spans(i, i + 1), 1);
+        await within(10_000, () => cursor(TRACES).next === to);
+      };
+      delivery.start();
+      await send(0, 1);
+      await administer([broker.address], (admin) => admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] }));
+      await wait(500);
+      // Sixteen sequences in a row go to one partition.
+      await send(1, 64);
+      await delivery.close(Date.now() + 5000);
+      const used = new Set((await recordsOf(broker, topic, 64)).map(({ partition }) => partition));
+      assert.deepEqual([...used].sort(), partitions);
+    });
+  }
 
   test('create_topics creates the topic', async () => {
     const config = section({ subscribe: { sampled: 'made' }, create_topics: true });
