@@ -8,12 +8,12 @@ import { AgentError, type ErrorCode } from '../core/errors.ts';
 export type Outcome =
   | { kind: 'accepted'; items: number; rejected: number }
   | { kind: 'refused'; code: ErrorCode; message: string };
-export type Submit = (body: {
-  signal: Signal;
-  encoding: number;
+export interface Body {
   chunks: readonly Uint8Array[];
   bytes: number;
-}) => Promise<Outcome>;
+}
+/** Copies the chunks before it returns: afterwards their memory may be another request's. */
+export type Submit = (body: Body & { signal: Signal; encoding: number }) => Promise<Outcome>;
 
 export interface Claim {
   /** Bits of Encoding, or why the request is refused unread. */
@@ -53,10 +53,7 @@ export function readClaim(contentType: string | undefined, contentEncoding: stri
  * Collects the body's chunks; `take` is asked about the bytes so far and answers why no more are taken, or null. Rejects with what
  * `take` answered, or with CLIENT_GONE.
  */
-export function readBody(
-  stream: IncomingMessage,
-  take: (bytes: number) => AgentError | null,
-): Promise<{ chunks: Uint8Array[]; bytes: number }> {
+export function readBody(stream: IncomingMessage, take: (bytes: number) => AgentError | null): Promise<Body> {
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = [];
     let bytes = 0;

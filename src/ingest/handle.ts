@@ -1,14 +1,13 @@
-/** Handles one request: what is refused before a body is read, in order; then the body, and the answer to it. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Encoding, SIGNALS, type Signal } from '../core/block.ts';
+/** Handles one request, however it came: what is refused before a body is read, in order; then the body, and the answer to it. */
+import { Encoding, type Signal } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import { successBody } from '../otlp/reply.ts';
-import { ACCEPTED_CODINGS, readBody, readClaim, type Submit } from './accept.ts';
+import { ACCEPTED_CODINGS, type Body, readClaim, type Submit } from './accept.ts';
 import type { Admission } from './admission.ts';
-import { allowOrigin, answerPreflight, type CorsOptions } from './cors.ts';
+import type { CorsOptions } from './cors.ts';
 import { inflatedBytes } from './inflated.ts';
-import { type Refusal, refusalOf, sendRefusal, sendSuccess, unavailable } from './replies.ts';
+import { type Refusal, refusalOf, unavailable } from './replies.ts';
 import { ALL_SIGNALS, type Client, charge, quotaRetryAfterS, type Tokens } from './tokens.ts';
 
 export interface HandleOptions {
@@ -31,45 +30,59 @@ export interface HandleState {
   tokens: Tokens | null;
 }
 
+/** The headers that are looked at here. */
+export interface RequestHeaders {
+  'content-type'?: string | undefined;
+  'content-encoding'?: string | undefined;
+  'content-length'?: string | undefined;
+  authorization?: string | undefined;
+}
+
+/** A request on one of the three paths, and the way to answer it; nodeHttp.ts and front.ts each have one. */
+export interface Exchange {
+  readonly signal: Signal;
+  readonly method: string | undefined;
+  readonly headers: RequestHeaders;
+  /** The client's. */
+  readonly address: string;
+  /** Told when the connection is gone, whether or not there was an answer. */
+  whenGone(callback: () => void): void;
+  /** Says 100 to a client that waits for it. */
+  proceed(): void;
+  /** The body, at once when it is there already; rejects as accept.ts says. */
+  readBody(take: (bytes: number) => AgentError | null): Body | Promise<Body>;
+  /** The body's bytes are not looked at any more. */
+  freeBody(): void;
+  succeed(body: Buffer, json: boolean): void;
+  /** Does nothing when there was an answer already, or the client has gone. */
+  refuse(refusal: Refusal, json: boolean): void;
+}
+
 /** What is held while a request is under way. */
 interface Held {
   name: string;
   bytes: number;
 }
 
-export type Handle = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void;
+export type Handle = (exchange: Exchange) => void;
 
 export function createHandle(options: HandleOptions, state: HandleState, admission: Admission): Handle {
-  const signals = new Map(SIGNALS.map((signal) => [options.paths[signal], signal]));
-  return (request, response, expectsContinue) => {
-    const startMs = performance.now();
-    const signal = signals.get(pathOf(request.url ?? ''));
-    if (state.draining) response.setHeader('connection', 'close');
-    response.once('finish', () => {
-      options.telemetry.ingestRequests.inc({ signal: signal ?? 'unknown', code: response.statusCode });
-      if (signal !== undefined) options.telemetry.ingestSeconds.observe((performance.now() - startMs) / 1000);
-    });
-    if (signal === undefined) return sendRefusal(request, response, notFound(request), isJson(request));
-    allowOrigin(options.cors, request, response);
-    if (answerPreflight(options.cors, request, response)) return;
-    const exchange: Exchange = { request, response, signal, expectsContinue };
+  return (exchange) =>
     void answer(exchange, options, state, admission).catch((error: unknown) => {
       options.onFault(error);
-      sendRefusal(request, response, { status: 500, message: 'internal error' }, isJson(request));
+      exchange.refuse({ status: 500, message: 'internal error' }, isJson(exchange.headers));
     });
-  };
 }
 
-interface Exchange {
-  request: IncomingMessage;
-  response: ServerResponse;
-  signal: Signal;
-  expectsContinue: boolean;
+/** Counts a request that was answered; `startMs` is by performance.now(). */
+export function countAnswer({ telemetry }: HandleOptions, signal: Signal | null, code: number, startMs: number): void {
+  telemetry.ingestRequests.inc({ signal: signal ?? 'unknown', code });
+  if (signal !== null) telemetry.ingestSeconds.observe((performance.now() - startMs) / 1000);
 }
 
 /** Errors answer in the request's encoding; JSON where that is unknown. */
-export function isJson(request: IncomingMessage): boolean {
-  return !/^application\/x-protobuf/i.test(request.headers['content-type'] ?? '');
+export function isJson(headers: RequestHeaders): boolean {
+  return !/^application\/x-protobuf/i.test(headers['content-type'] ?? '');
 }
 
 async function answer(
@@ -78,27 +91,27 @@ async function answer(
   state: HandleState,
   admission: Admission,
 ): Promise<void> {
-  const { request, response, signal } = exchange;
-  const claim = readClaim(request.headers['content-type'], request.headers['content-encoding']);
+  const { headers, signal } = exchange;
+  const claim = readClaim(headers['content-type'], headers['content-encoding']);
   const json = (claim.encoding & Encoding.json) !== 0;
-  const client = clientOf(state.tokens, request);
-  const announced = Number(request.headers['content-length'] ?? 0);
+  const client = clientOf(state.tokens, exchange);
+  const announced = Number(headers['content-length'] ?? 0);
   const refusal =
-    refuseMethod(request) ??
+    refuseMethod(exchange) ??
     refuseClient(client, signal) ??
     refuseClaim(claim.refusal) ??
     refuseState(options.refusing() ?? admission.pressure(), admission) ??
     refuseSize(announced, options.maxBodyBytes) ??
     refuseQuota(client, announced, options.now());
-  if (refusal !== null || client === null) return sendRefusal(request, response, refusal ?? unauthenticated(), json);
+  if (refusal !== null || client === null) return exchange.refuse(refusal ?? unauthenticated(), json);
   const held: Held = { name: client.name, bytes: announced };
   const admitted = admission.reserve(client.name, announced) || (await waitFor(exchange, admission, held));
   if (!admitted) {
     if (client.quota !== null) client.quota.level += announced;
-    return sendRefusal(request, response, overBudget(admission), json);
+    return exchange.refuse(overBudget(admission), json);
   }
   try {
-    if (exchange.expectsContinue) response.writeContinue();
+    exchange.proceed();
     await answerBody(exchange, claim.encoding, options, admission, held, client);
   } finally {
     admission.release(held.name, held.bytes);
@@ -106,46 +119,40 @@ async function answer(
 }
 
 async function answerBody(
-  { request, response, signal }: Exchange,
+  exchange: Exchange,
   encoding: number,
   options: HandleOptions,
   admission: Admission,
   held: Held,
   client: Client,
 ): Promise<void> {
+  const { signal } = exchange;
   const json = (encoding & Encoding.json) !== 0;
   const announced = held.bytes;
   try {
-    const body = await readBody(request, (bytes) => takeMore(bytes, options.maxBodyBytes, admission, held));
+    const reading = exchange.readBody((bytes) => takeMore(bytes, options.maxBodyBytes, admission, held));
+    // Without a detour over the microtasks when it is there: the front lends a body out of memory that its next read fills again.
+    const body = reading instanceof Promise ? await reading : reading;
     if (client.quota !== null && body.bytes > announced) charge(client.quota, body.bytes - announced, options.now());
     const inflated = inflatedBytes(encoding, body.chunks, body.bytes, options.maxBodyBytes);
     if (!growTo(admission, held, body.bytes + inflated)) throw overloaded(admission);
-    const outcome = await options.submit({ signal, encoding, ...body });
-    if (outcome.kind === 'accepted') sendSuccess(response, successBody(signal, outcome.rejected, json), json);
-    else sendRefusal(request, response, refusalOf(outcome, admission.retryAfterS()), json);
+    const submitted = options.submit({ signal, encoding, ...body });
+    exchange.freeBody();
+    const outcome = await submitted;
+    if (outcome.kind === 'accepted') exchange.succeed(successBody(signal, outcome.rejected, json), json);
+    else exchange.refuse(refusalOf(outcome, admission.retryAfterS()), json);
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
-    sendRefusal(request, response, refusalOf(error, admission.retryAfterS()), json);
+    exchange.refuse(refusalOf(error, admission.retryAfterS()), json);
   }
 }
 
-/** The path without its query; also of the absolute form that proxies send. */
-function pathOf(target: string): string {
-  const path = target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?#]*/i, '');
-  const query = path.indexOf('?');
-  return query < 0 ? path : path.slice(0, query);
+function clientOf(tokens: Tokens | null, { headers, address }: Exchange): Client | null {
+  if (tokens !== null) return tokens.find(headers.authorization);
+  return { name: address, signals: ALL_SIGNALS, quota: null };
 }
 
-function clientOf(tokens: Tokens | null, request: IncomingMessage): Client | null {
-  if (tokens !== null) return tokens.find(request.headers.authorization);
-  return { name: request.socket.remoteAddress ?? '', signals: ALL_SIGNALS, quota: null };
-}
-
-function notFound({ url }: IncomingMessage): Refusal {
-  return { status: 404, message: `no such path: ${pathOf(url ?? '').slice(0, 100)}` };
-}
-
-function refuseMethod({ method }: IncomingMessage): Refusal | null {
+function refuseMethod({ method }: Exchange): Refusal | null {
   return method === 'POST' ? null : { status: 405, message: 'use POST', headers: { allow: 'POST' } };
 }
 
@@ -204,8 +211,8 @@ function overloaded({ used, limit }: Admission): AgentError {
 }
 
 /** True when room came before WAIT_MS and before the client went away. */
-async function waitFor({ response }: Exchange, admission: Admission, held: Held): Promise<boolean> {
-  const gone = new Promise((resolve) => response.once('close', resolve));
+function waitFor(exchange: Exchange, admission: Admission, held: Held): Promise<boolean> {
+  const gone = new Promise<void>((resolve) => exchange.whenGone(resolve));
   return admission.wait(held.name, held.bytes, gone);
 }
 

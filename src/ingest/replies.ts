@@ -1,5 +1,5 @@
 /** Writes what a request is answered: a 200 or a Status in the request's encoding, and what happens to a body that was not read. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { AgentError, ErrorCode } from '../core/errors.ts';
 import { statusBody } from '../otlp/reply.ts';
 
@@ -68,10 +68,15 @@ export function sendRefusal(
 }
 
 /** A whole reply for a socket whose request could not be parsed. */
-export function rawRefusal({ status, message }: Refusal, reason: string, json: boolean): Buffer {
-  const body = statusBody(message, status === 400, json);
-  const head = `HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Type: ${typeOf(json)}\r\nContent-Length: ${body.length}\r\n\r\n`;
-  return Buffer.concat([Buffer.from(head), body]);
+export function rawRefusal({ status, message }: Refusal, json: boolean): Buffer {
+  return rawReply(status, { connection: 'close' }, statusBody(message, status === 400, json), json);
+}
+
+/** A whole reply as it goes over the wire. */
+export function rawReply(status: number, headers: Record<string, string>, body: Buffer, json: boolean): Buffer {
+  const all = { ...headers, 'content-type': typeOf(json), 'content-length': body.length };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.concat([Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n`), body]);
 }
 
 function typeOf(json: boolean): string {

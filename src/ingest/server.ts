@@ -6,9 +6,10 @@ import type { Duplex } from 'node:stream';
 import { formatEndpoint, parseEndpoint } from '../core/endpoint.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { Admission } from './admission.ts';
+import { answerBroken } from './broken.ts';
 import { createHandle, type HandleOptions, type HandleState, isJson } from './handle.ts';
+import { createRequestListener } from './nodeHttp.ts';
 import { watchFiles } from './reload.ts';
-import { rawRefusal } from './replies.ts';
 import { readTls, type TlsFiles } from './tls.ts';
 import { parseTokens } from './tokens.ts';
 
@@ -59,16 +60,17 @@ export async function startIngest(options: IngestOptions): Promise<IngestServer>
   const state: HandleState = { draining: false, tokens: readTokens(options.tokenFile) };
   const server = createHttpServer(options);
   const handle = createHandle(options, state, admission);
+  const listener = createRequestListener(options, state, handle);
   const open = new WeakMap<Duplex, OpenRequests>();
   const take = (expectsContinue: boolean) => (request: IncomingMessage, response: ServerResponse) => {
     follow(open, request, response);
-    handle(request, response, expectsContinue);
+    listener(request, response, expectsContinue);
   };
   server.on('request', take(false));
   server.on('checkContinue', take(true));
   // Any other expectation: nobody has to know it, and Node's own 417 has no Status.
   server.on('checkExpectation', take(false));
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => answerBroken(error, socket, open, options));
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => answerClientError(error, socket, open, options));
   const watches = startWatches(options, state, server);
   const url = await listen(server, options);
   return {
@@ -176,8 +178,8 @@ function follow(open: WeakMap<Duplex, OpenRequests>, request: IncomingMessage, r
   response.once('close', () => entry.count--);
 }
 
-/** What Node's parser or its timers refuse: malformed, too slow, too long. */
-function answerBroken(
+/** What Node's parser or its timers refuse. */
+function answerClientError(
   error: NodeJS.ErrnoException,
   socket: Duplex,
   open: WeakMap<Duplex, OpenRequests>,
@@ -190,19 +192,6 @@ function answerBroken(
     socket.destroy();
     return;
   }
-  const { status, reason, message } = brokenStatus(error.code ?? '');
-  telemetry.ingestRequests.inc({ signal: 'unknown', code: status });
-  const json = entry === undefined || entry.count === 0 || isJson(entry.last);
-  socket.end(rawRefusal({ status, message }, reason, json), () => socket.destroy());
-}
-
-function brokenStatus(code: string): { status: number; reason: string; message: string } {
-  switch (code) {
-    case 'HPE_HEADER_OVERFLOW':
-      return { status: 431, reason: 'Request Header Fields Too Large', message: 'the headers are over 16 KiB' };
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return { status: 408, reason: 'Request Timeout', message: 'the request did not come in time' };
-    default:
-      return { status: 400, reason: 'Bad Request', message: `malformed HTTP (${code})` };
-  }
+  const json = entry === undefined || entry.count === 0 || isJson(entry.last.headers);
+  answerBroken(socket, error.code ?? '', json, telemetry);
 }

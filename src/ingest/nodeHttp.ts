@@ -1,0 +1,55 @@
+/** Requests as node:http and node:https give them: which are exports, CORS, and how they are answered. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { SIGNALS, type Signal } from '../core/block.ts';
+import { readBody } from './accept.ts';
+import { allowOrigin, answerPreflight } from './cors.ts';
+import { countAnswer, type Exchange, type Handle, type HandleOptions, type HandleState, isJson } from './handle.ts';
+import { type Refusal, sendRefusal, sendSuccess } from './replies.ts';
+
+export type RequestListener = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void;
+
+export function createRequestListener(options: HandleOptions, state: HandleState, handle: Handle): RequestListener {
+  const signals = new Map(SIGNALS.map((signal) => [options.paths[signal], signal]));
+  return (request, response, expectsContinue) => {
+    const startMs = performance.now();
+    const signal = signals.get(pathOf(request.url ?? '')) ?? null;
+    if (state.draining) response.setHeader('connection', 'close');
+    response.once('finish', () => countAnswer(options, signal, response.statusCode, startMs));
+    if (signal === null) return sendRefusal(request, response, notFound(request), isJson(request.headers));
+    allowOrigin(options.cors, request, response);
+    if (answerPreflight(options.cors, request, response)) return;
+    handle(exchangeOf(request, response, signal, expectsContinue));
+  };
+}
+
+function exchangeOf(
+  request: IncomingMessage,
+  response: ServerResponse,
+  signal: Signal,
+  expectsContinue: boolean,
+): Exchange {
+  return {
+    signal,
+    method: request.method,
+    headers: request.headers,
+    address: request.socket.remoteAddress ?? '',
+    whenGone: (callback) => response.once('close', callback),
+    proceed: () => expectsContinue && response.writeContinue(),
+    readBody: (take) => readBody(request, take),
+    // The chunks are the garbage collector's.
+    freeBody: () => {},
+    succeed: (body, json) => sendSuccess(response, body, json),
+    refuse: (refusal, json) => sendRefusal(request, response, refusal, json),
+  };
+}
+
+/** The path without its query; also of the absolute form that proxies send. */
+function pathOf(target: string): string {
+  const path = target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?#]*/i, '');
+  const query = path.indexOf('?');
+  return query < 0 ? path : path.slice(0, query);
+}
+
+function notFound({ url }: IncomingMessage): Refusal {
+  return { status: 404, message: `no such path: ${pathOf(url ?? '').slice(0, 100)}` };
+}
