@@ -71,6 +71,7 @@ test('an empty file is the default configuration', () => {
         tls: { cert_file: '', key_file: '', client_ca_file: '', reload_interval: '1m' },
         auth: { bearer_token_file: '' },
         cors: { allowed_origins: [], allowed_headers: [], max_age: '2h' },
+        fast_path: true,
         insecure: false,
       },
       admission: { in_flight: 'auto', waiting: 'auto' },

@@ -105,6 +105,11 @@ const Http = section(
       },
       'Exporters in browsers.',
     ),
+    fast_path: Type.Boolean({
+      default: true,
+      description:
+        'Reads requests that are written as exporters write them without the detour over node:http; all others, and all with TLS, take it.',
+    }),
     insecure: Type.Boolean({
       default: false,
       description: 'Must be true to listen beyond loopback without TLS or tokens: everyone who reaches it may send.',

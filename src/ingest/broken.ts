@@ -1,16 +1,17 @@
 /** Answers what is no request: malformed, too slow, too long. The connection ends with it. */
 import type { Duplex } from 'node:stream';
 import type { Telemetry } from '../core/telemetry.ts';
-import { rawRefusal } from './replies.ts';
+import { type Refusal, rawReply, refusalBody } from './replies.ts';
 
 /** `code` is that of Node's error. */
 export function answerBroken(socket: Duplex, code: string, json: boolean, telemetry: Telemetry): void {
-  const { status, message } = brokenStatus(code);
-  telemetry.ingestRequests.inc({ signal: 'unknown', code: status });
-  socket.end(rawRefusal({ status, message }, json), () => socket.destroy());
+  const refusal = brokenStatus(code);
+  telemetry.ingestRequests.inc({ signal: 'unknown', code: refusal.status });
+  const reply = rawReply(refusal.status, { connection: 'close' }, refusalBody(refusal, json), json);
+  socket.end(reply, () => socket.destroy());
 }
 
-function brokenStatus(code: string): { status: number; message: string } {
+function brokenStatus(code: string): Refusal {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
       return { status: 431, message: 'the headers are over 16 KiB' };

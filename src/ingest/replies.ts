@@ -11,12 +11,12 @@ export interface Refusal {
 }
 
 /** Unread bodies up to this size are read and dropped, so that the connection stays usable; longer ones close it. */
-const MOST_DROPPED_BYTES = 64 << 10;
+export const MOST_DROPPED_BYTES = 64 << 10;
 /**
  * How long a sender may go on sending after it was refused. Closing at once would reset the connection, and the reset can overtake the
  * reply: the client would never learn why, and try again.
  */
-const LINGER_MS = 1000;
+export const LINGER_MS = 1000;
 
 /** The one place that knows which code is which status. Retryable are 429, 502, 503 and 504 alone. */
 export function httpStatusOf(code: ErrorCode): number {
@@ -59,7 +59,7 @@ export function sendRefusal(
   json: boolean,
 ): void {
   if (response.destroyed || response.headersSent) return;
-  const body = statusBody(message, status === 400, json);
+  const body = refusalBody({ status, message }, json);
   const lingers = !request.complete && !isShort(request);
   if (lingers) response.setHeader('connection', 'close');
   response.writeHead(status, { ...headers, 'content-type': typeOf(json), 'content-length': body.length });
@@ -67,9 +67,8 @@ export function sendRefusal(
   else linger(request, response, body);
 }
 
-/** A whole reply for a socket whose request could not be parsed. */
-export function rawRefusal({ status, message }: Refusal, json: boolean): Buffer {
-  return rawReply(status, { connection: 'close' }, statusBody(message, status === 400, json), json);
+export function refusalBody({ status, message }: Refusal, json: boolean): Buffer {
+  return statusBody(message, status === 400, json);
 }
 
 /** A whole reply as it goes over the wire. */
@@ -77,6 +76,29 @@ export function rawReply(status: number, headers: Record<string, string>, body: 
   const all = { ...headers, 'content-type': typeOf(json), 'content-length': body.length };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.concat([Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n`), body]);
+}
+
+/** A reply's bytes: `more` are headers beside those that all have; `closes` says that the connection ends with it. */
+export type WriteReply = (
+  status: number,
+  more: Record<string, string> | null,
+  body: Buffer,
+  json: boolean,
+  closes: boolean,
+) => Buffer;
+
+export function createWriteReply(keepAliveMs: number, cors: boolean): WriteReply {
+  const always: Record<string, string> = cors ? { vary: 'Origin' } : {};
+  const closing = { ...always, connection: 'close' };
+  const lasting = { ...always, connection: 'keep-alive', 'keep-alive': `timeout=${Math.floor(keepAliveMs / 1000)}` };
+  // The body of a success without a word is always the same buffer, and so is its reply.
+  const ready = new WeakMap<Buffer, Buffer>();
+  return (status, more, body, json, closes) => {
+    if (more !== null || closes) return rawReply(status, { ...(closes ? closing : lasting), ...more }, body, json);
+    const reply = ready.get(body) ?? rawReply(status, lasting, body, json);
+    ready.set(body, reply);
+    return reply;
+  };
 }
 
 function typeOf(json: boolean): string {

@@ -7,7 +7,8 @@ import { formatEndpoint, parseEndpoint } from '../core/endpoint.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { Admission } from './admission.ts';
 import { answerBroken } from './broken.ts';
-import { createHandle, type HandleOptions, type HandleState, isJson } from './handle.ts';
+import { type Front, startFront } from './front.ts';
+import { createHandle, type Handle, type HandleOptions, type HandleState, isJson } from './handle.ts';
 import { createRequestListener } from './nodeHttp.ts';
 import { watchFiles } from './reload.ts';
 import { readTls, type TlsFiles } from './tls.ts';
@@ -23,6 +24,10 @@ export interface IngestOptions extends HandleOptions {
   tokenFile: string | null;
   /** A changed file was taken (null) or refused, and what was in use stays. */
   onReload(what: 'certificates' | 'tokens', error: Error | null): void;
+  /** Requests that are written as exporters write them do not go through node:http: front.ts. Without TLS alone. */
+  fastPath: boolean;
+  /** This Node does not allow that. */
+  onNoFastPath(): void;
   timeouts?: Partial<typeof TIMEOUTS>;
 }
 
@@ -71,6 +76,7 @@ export async function startIngest(options: IngestOptions): Promise<IngestServer>
   // Any other expectation: nobody has to know it, and Node's own 417 has no Status.
   server.on('checkExpectation', take(false));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => answerClientError(error, socket, open, options));
+  const front = frontOf(server, handle, options, state);
   const watches = startWatches(options, state, server);
   const url = await listen(server, options);
   return {
@@ -83,12 +89,21 @@ export async function startIngest(options: IngestOptions): Promise<IngestServer>
       state.draining = true;
     },
     async close() {
+      state.draining = true;
       for (const watch of watches) watch.stop();
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeIdleConnections();
+      front?.close();
       await closed;
     },
   };
+}
+
+/** Null: all connections are node:http's. */
+function frontOf(server: Server | TlsServer, handle: Handle, options: IngestOptions, state: HandleState): Front | null {
+  if (!options.fastPath || options.tls !== null) return null;
+  const timeouts = { ...TIMEOUTS, ...options.timeouts };
+  return startFront(server, handle, { ...options, timeouts, onUnfit: options.onNoFastPath }, state);
 }
 
 function createHttpServer({ tls, timeouts }: IngestOptions): Server | TlsServer {

@@ -1,7 +1,8 @@
 /** Holds the whole table: one hundred rows, three signals, two encodings. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { temporaryDirectory } from '../support/agent.ts';
+import type { Row } from './row.ts';
 import { ROWS } from './rows.ts';
 import { runTable } from './table.ts';
 
@@ -10,11 +11,12 @@ test('the table has one hundred rows, each with a name of its own', () => {
   assert.equal(new Set(ROWS.map(({ id }) => id)).size, 100);
 });
 
-test('every row passes', { timeout: 280_000 }, async (t) => {
+async function allPass(t: TestContext, rows: readonly Row[], fastPath: boolean): Promise<void> {
   const results = await runTable({
-    rows: ROWS,
+    rows,
     url: null,
     directory: temporaryDirectory(t, 'conformance'),
+    fastPath,
     log: (line) => t.diagnostic(line),
   });
   for (const { row, outcome, reason } of results)
@@ -25,4 +27,14 @@ test('every row passes', { timeout: 280_000 }, async (t) => {
     others.map(({ row, reason }) => `${row.id}: ${reason}`),
     [],
   );
-});
+}
+
+test('every row passes', { timeout: 280_000 }, (t) => allPass(t, ROWS, true));
+
+test('every row about HTTP passes without the fast path, too', { timeout: 280_000 }, (t) =>
+  allPass(
+    t,
+    ROWS.filter(({ id }) => /^[ABD]/.test(id)),
+    false,
+  ),
+);

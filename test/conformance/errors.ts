@@ -329,6 +329,8 @@ export const ERRORS: Row[] = [
         cors: { allowedOrigins: [], allowedHeaders: [], maxAgeS: 0 },
         tls: null,
         tokenFile: null,
+        fastPath: c.fastPath,
+        onNoFastPath: () => assert.fail('no fast path'),
         onReload: () => {},
         onFault: () => faults++,
         refusing: () => null,

@@ -57,6 +57,8 @@ export interface Case {
   type: string;
   /** Of this case alone: finds its items at the sink. */
   service: string;
+  /** As the table's agents have it. */
+  fastPath: boolean;
   /** An agent with this YAML beside what every agent of the table has; all cases that ask for the same one share it. Ended after the table. */
   own(yaml: string, options?: OwnOptions): Promise<OwnAgent>;
   /** After the table: items of `service` in the order they were sent, each with its resource and scope. Never called on a foreign receiver. */

@@ -1,7 +1,7 @@
 /**
  * Prints the table for our agent, or for any other OTLP/HTTP receiver; status 1 when a row failed.
  *
- *   npm run conformance [-- --url http://127.0.0.1:4318] [--row D14]... [--verbose]
+ *   npm run conformance [-- --url http://127.0.0.1:4318] [--row D14]... [--no-fast-path] [--verbose]
  *
  * CONFORMANCE_LIMIT says another receiver's limit of a request body in bytes.
  */
@@ -13,7 +13,13 @@ import { ROWS } from './rows.ts';
 import { formatResult, runTable } from './table.ts';
 
 const { values } = parseArgs({
-  options: { url: { type: 'string' }, row: { type: 'string', multiple: true }, verbose: { type: 'boolean' } },
+  options: {
+    url: { type: 'string' },
+    row: { type: 'string', multiple: true },
+    'fast-path': { type: 'boolean', default: true },
+    verbose: { type: 'boolean' },
+  },
+  allowNegative: true,
 });
 const directory = mkdtempSync(join(tmpdir(), 'plumbline-conformance-'));
 try {
@@ -21,6 +27,7 @@ try {
     rows: values.row === undefined ? ROWS : ROWS.filter(({ id }) => values.row?.includes(id)),
     url: values.url?.replace(/\/$/, '') ?? null,
     directory,
+    fastPath: values['fast-path'],
     log: (line) => values.verbose && console.error(line),
   });
   for (const result of results) console.log(formatResult(result));

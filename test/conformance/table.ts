@@ -22,6 +22,8 @@ export interface TableOptions {
   url: string | null;
   /** Where agents keep their files. */
   directory: string;
+  /** Off: all requests go through node:http. */
+  fastPath: boolean;
   log(line: string): void;
 }
 
@@ -107,6 +109,7 @@ async function runCase(run: Run, row: Row, signal: Signal, isJson: boolean): Pro
     isJson,
     type: isJson ? 'application/json' : 'application/x-protobuf',
     service,
+    fastPath: run.options.fastPath,
     own: (yaml, options = {}) => ownAgent(run, service, yaml, options),
     atSink: (check) => run.checks.push({ row, c, check }),
   };
@@ -143,7 +146,8 @@ async function startAgent(run: Run, directory: string, yaml: string, options: Ow
   mkdirSync(directory, { recursive: true });
   for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
   const { ingest, ...rest } = BASE;
-  const base = isBare ? rest : { ...rest, ingest };
+  const path = { ingest: { http: { fast_path: run.options.fastPath } } };
+  const base = merge(isBare ? rest : { ...rest, ingest }, path);
   const config = merge(base, (parse(yaml) ?? {}) as Json);
   const agent = await startAgentProcess(directory, stringify(config));
   run.agents.push({ directory, agent });

@@ -22,6 +22,8 @@ export async function startHttpTarget(): Promise<{ server: IngestServer; run(inp
     cors: { allowedOrigins: ['https://a.example'], allowedHeaders: [], maxAgeS: 1 },
     tls: null,
     tokenFile: null,
+    fastPath: true,
+    onNoFastPath: () => assert.fail('no fast path'),
     onReload: () => {},
     onFault: (error) => {
       throw error;

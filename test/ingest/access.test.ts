@@ -26,6 +26,8 @@ async function start(t: TestContext, changes: Partial<IngestOptions>) {
     cors: { allowedOrigins: [], allowedHeaders: [], maxAgeS: 7200 },
     tls: null,
     tokenFile: null,
+    fastPath: true,
+    onNoFastPath: () => assert.fail('no fast path'),
     onReload: (what, error) => reloads.push([what, error?.message ?? null]),
     onFault: () => {},
     submit: async ({ bytes }) => {

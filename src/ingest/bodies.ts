@@ -1,0 +1,102 @@
+/** Bodies while they arrive at the fast front, and their memory: reused, so that reading makes no garbage outside the heap. */
+import type { Body } from './accept.ts';
+
+const LEAST_BYTES = 64 << 10;
+/** Larger ones are made when they are needed and not kept. */
+const MOST_BYTES = 4 << 20;
+/** Of all that lie unused. */
+const MOST_KEPT_BYTES = 16 << 20;
+
+export class BodyMemory {
+  /** By size. */
+  readonly #free = new Map<number, Buffer[]>();
+  #kept = 0;
+
+  /** At least `bytes` bytes with any content. */
+  acquire(bytes: number): Buffer {
+    if (bytes > MOST_BYTES) return Buffer.allocUnsafeSlow(bytes);
+    let size = LEAST_BYTES;
+    while (size < bytes) size *= 2;
+    const buffer = this.#free.get(size)?.pop();
+    if (buffer === undefined) return Buffer.allocUnsafeSlow(size);
+    this.#kept -= size;
+    return buffer;
+  }
+
+  /** Nobody reads it any more, and no socket writes into it. */
+  release(buffer: Buffer): void {
+    const size = buffer.length;
+    if (size > MOST_BYTES || this.#kept + size > MOST_KEPT_BYTES) return;
+    const same = this.#free.get(size);
+    if (same === undefined) this.#free.set(size, [buffer]);
+    else same.push(buffer);
+    this.#kept += size;
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/** The body of a connection's request: what came with the head, and then, if that is not all, memory of its own that the socket fills. */
+export class ArrivingBody {
+  readonly #memory: BodyMemory;
+  readonly #readBuffer: Buffer;
+  /** As announced. */
+  bytes = 0;
+  #arrived = 0;
+  #first: Buffer = NOTHING;
+  #own: Buffer | null = null;
+
+  /** `readBuffer` is what sockets read into where `target` has nothing better. */
+  constructor(memory: BodyMemory, readBuffer: Buffer) {
+    this.#memory = memory;
+    this.#readBuffer = readBuffer;
+  }
+
+  get isWhole(): boolean {
+    return this.#arrived === this.bytes;
+  }
+
+  /** `first`: those of the `bytes` that came with the head. */
+  begin(bytes: number, first: Buffer): void {
+    this.bytes = bytes;
+    this.#arrived = first.length;
+    this.#first = first;
+  }
+
+  /** What came with the head stands in memory that others read into, too: it is copied. */
+  keepFirst(): void {
+    this.#first = Buffer.from(this.#first);
+  }
+
+  /** From now on what comes is kept. */
+  collect(): void {
+    this.#own = this.#memory.acquire(this.bytes);
+    this.#first.copy(this.#own);
+    this.#first = NOTHING;
+  }
+
+  /** Where the socket's next read goes. */
+  target(): Uint8Array {
+    return this.#own === null || this.isWhole ? this.#readBuffer : this.#own.subarray(this.#arrived, this.bytes);
+  }
+
+  /** Takes a read of `length` bytes into `buffer`, a target; answers how many of them are the body's. */
+  take(length: number, buffer: Uint8Array): number {
+    const taken = Math.min(length, this.bytes - this.#arrived);
+    if (buffer === this.#readBuffer && this.#own !== null) this.#readBuffer.copy(this.#own, this.#arrived, 0, taken);
+    this.#arrived += taken;
+    return taken;
+  }
+
+  /** The whole body; valid until it is freed, or, when it came with its head, until the next read. */
+  view(): Body {
+    return { chunks: [this.#own?.subarray(0, this.bytes) ?? this.#first], bytes: this.bytes };
+  }
+
+  free(): void {
+    // The socket may still write into one that is not whole: the garbage collector knows when it does not.
+    if (this.#own !== null && this.isWhole) this.#memory.release(this.#own);
+    this.#own = null;
+    this.#first = NOTHING;
+  }
+}
