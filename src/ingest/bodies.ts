@@ -93,9 +93,9 @@ export class ArrivingBody {
     return { chunks: [this.#own?.subarray(0, this.bytes) ?? this.#first], bytes: this.bytes };
   }
 
+  /** Of a whole body alone: into another one the socket may still write, and it is the garbage collector that knows when it does not. */
   free(): void {
-    // The socket may still write into one that is not whole: the garbage collector knows when it does not.
-    if (this.#own !== null && this.isWhole) this.#memory.release(this.#own);
+    if (this.#own !== null) this.#memory.release(this.#own);
     this.#own = null;
     this.#first = NOTHING;
   }

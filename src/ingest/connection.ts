@@ -45,6 +45,8 @@ export type OnRead = (length: number, buffer: Uint8Array) => boolean;
 
 type Phase = 'fresh' | 'idle' | 'waiting' | 'body' | 'work' | 'replying' | 'dropping' | 'lingering' | 'gone';
 
+/** As node:http has it: a client that keeps to what it was told does not meet the close. */
+const KEEP_ALIVE_SLACK_MS = 1000;
 const NONE = {};
 
 export class Connection implements Exchange {
@@ -86,7 +88,7 @@ export class Connection implements Exchange {
     const { headersMs, requestMs, keepAliveMs } = this.#shared.timeouts;
     const tookMs = nowMs - this.#sinceMs;
     if (this.#phase === 'idle') {
-      if (tookMs > keepAliveMs) this.#socket.destroy();
+      if (tookMs > keepAliveMs + KEEP_ALIVE_SLACK_MS) this.#socket.destroy();
     } else if (this.#phase === 'fresh') {
       if (tookMs > headersMs) this.#break('ERR_HTTP_REQUEST_TIMEOUT');
     } else if (!this.#body.isWhole && this.#phase !== 'lingering' && tookMs > requestMs) {
@@ -95,7 +97,7 @@ export class Connection implements Exchange {
   }
 
   closeIdle(): void {
-    if (this.#phase === 'fresh' || (this.#phase === 'idle' && this.#next === null)) this.#socket.destroy();
+    if (this.#phase === 'fresh' || this.#phase === 'idle') this.#socket.destroy();
   }
 
   whenGone(callback: () => void): void {
@@ -290,7 +292,6 @@ export class Connection implements Exchange {
     clearTimeout(this.#lingering);
     this.#settle?.reject(new AgentError('CLIENT_GONE', 'the client went away in the middle of the body'));
     this.#settle = null;
-    this.#next = null;
     for (const callback of this.#whenGone.splice(0)) callback();
   };
 }

@@ -34,6 +34,8 @@ export interface IngestOptions extends HandleOptions {
 export interface IngestServer {
   url: string;
   admission: Admission;
+  /** Connections that are on the fast path now. */
+  fastConnections(): number;
   /** Reads certificates and tokens again, now. */
   reload(): void;
   /** From now on every reply closes its connection. */
@@ -82,6 +84,7 @@ export async function startIngest(options: IngestOptions): Promise<IngestServer>
   return {
     url,
     admission,
+    fastConnections: () => front?.size ?? 0,
     reload() {
       for (const watch of watches) watch.check();
     },
@@ -182,13 +185,15 @@ async function listen(server: Server | TlsServer, options: IngestOptions): Promi
 interface OpenRequests {
   count: number;
   last: IncomingMessage;
+  response: ServerResponse;
 }
 
 function follow(open: WeakMap<Duplex, OpenRequests>, request: IncomingMessage, response: ServerResponse): void {
   const { socket } = request;
-  const entry = open.get(socket) ?? { count: 0, last: request };
+  const entry = open.get(socket) ?? { count: 0, last: request, response };
   entry.count++;
   entry.last = request;
+  entry.response = response;
   open.set(socket, entry);
   response.once('close', () => entry.count--);
 }
@@ -205,6 +210,11 @@ function answerClientError(
   const inWork = entry !== undefined && entry.count > 0 && (entry.count > 1 || entry.last.complete);
   if (!socket.writable || error.code === 'ECONNRESET' || inWork) {
     socket.destroy();
+    return;
+  }
+  // Refused, and only lingering: there is one answer to a request.
+  if (entry !== undefined && entry.count > 0 && entry.response.headersSent) {
+    socket.end(() => socket.destroy());
     return;
   }
   const json = entry === undefined || entry.count === 0 || isJson(entry.last.headers);
