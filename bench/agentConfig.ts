@@ -8,8 +8,8 @@ export const CONTRACT_FILES: readonly string[] = ['service-00', 'service-01', 's
   fileURLToPath(new URL(`contracts/${name}.yaml`, import.meta.url)),
 );
 
-/** F3 archives nothing, F4 everything as it is, F4z everything compressed with zstd. */
-export type AgentLevel = 'F3' | 'F4' | 'F4z';
+/** F3 archives nothing, F4 everything as it is, F4z everything compressed with zstd; F4n is F4 with all requests read by node:http. */
+export type AgentLevel = 'F3' | 'F4' | 'F4z' | 'F4n';
 
 export interface AgentConfigOptions {
   level: AgentLevel;
@@ -39,7 +39,7 @@ export function writeAgentConfig(options: AgentConfigOptions): string {
       shutdown: { serve_on: '0s', grace: '60s' },
     },
     admin: { endpoint: '127.0.0.1:0' },
-    ingest: { http: { endpoint: '127.0.0.1:0' } },
+    ingest: { http: { endpoint: '127.0.0.1:0', fast_path: level !== 'F4n' } },
     journal: { durability: 'durable' },
     contracts: CONTRACT_FILES,
     processors: [{ type: 'summarize' }, { type: 'detect' }, { type: 'sample', wait: '1s', base: '10%' }],

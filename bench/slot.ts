@@ -10,7 +10,7 @@ import type { Totals } from './lightKafka.ts';
 import type { Report } from './load.ts';
 import type { Workload } from './payloads.ts';
 
-export const LEVELS = ['F0', 'F3', 'F4', 'F4z'] as const;
+export const LEVELS = ['F0', 'F3', 'F4', 'F4n', 'F4z'] as const;
 export type Level = (typeof LEVELS)[number];
 
 /** The flags the agent is started with (package.json); the null receiver gets the same. */
