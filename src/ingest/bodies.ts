@@ -1,7 +1,7 @@
 /** Bodies while they arrive at the fast front, and their memory: reused, so that reading makes no garbage outside the heap. */
 import type { Body } from './accept.ts';
 
-const LEAST_BYTES = 64 << 10;
+const LEAST_BYTES = 4096;
 /** Larger ones are made when they are needed and not kept. */
 const MOST_BYTES = 4 << 20;
 /** Of all that lie unused. */
@@ -12,11 +12,10 @@ export class BodyMemory {
   readonly #free = new Map<number, Buffer[]>();
   #kept = 0;
 
-  /** At least `bytes` bytes with any content. */
+  /** At least `bytes` bytes, and at most a quarter or 4 KiB more, with any content. */
   acquire(bytes: number): Buffer {
     if (bytes > MOST_BYTES) return Buffer.allocUnsafeSlow(bytes);
-    let size = LEAST_BYTES;
-    while (size < bytes) size *= 2;
+    const size = sizeFor(bytes);
     const buffer = this.#free.get(size)?.pop();
     if (buffer === undefined) return Buffer.allocUnsafeSlow(size);
     this.#kept -= size;
@@ -32,6 +31,12 @@ export class BodyMemory {
     else same.push(buffer);
     this.#kept += size;
   }
+}
+
+/** Four sizes between a power of two and the next. */
+function sizeFor(bytes: number): number {
+  const step = Math.max(LEAST_BYTES, 2 ** (29 - Math.clz32(bytes)));
+  return Math.ceil(bytes / step) * step;
 }
 
 const NOTHING = Buffer.alloc(0);

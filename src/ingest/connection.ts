@@ -41,6 +41,7 @@ export interface Shared {
   onUnfit(): void;
 }
 
+/** Bytes, and where they lie; false: no more until `resume`. */
 export type OnRead = (length: number, buffer: Uint8Array) => boolean;
 
 type Phase = 'fresh' | 'idle' | 'waiting' | 'body' | 'work' | 'replying' | 'dropping' | 'lingering' | 'gone';
@@ -67,7 +68,7 @@ export class Connection implements Exchange {
   readonly #whenGone: (() => void)[] = [];
   #lingering: NodeJS.Timeout | undefined;
 
-  /** `open` gives the socket, which asks for a target before each read; a read answered false is the last until `resume`. */
+  /** `open` gives the socket, which asks for a target before each read. */
   constructor(shared: Shared, open: (target: () => Uint8Array, read: OnRead) => Socket) {
     this.#shared = shared;
     this.#body = new ArrivingBody(shared.bodies, shared.buffer);
@@ -214,9 +215,12 @@ export class Connection implements Exchange {
 
   /** The request is over. */
   #finish(): void {
-    this.freeBody();
-    if (this.#closes) this.#socket.destroySoon();
-    else if (this.#socket.writableNeedDrain) {
+    this.#body.free();
+    this.#whenGone.length = 0;
+    if (this.#closes) {
+      this.#leave();
+      this.#socket.destroySoon();
+    } else if (this.#socket.writableNeedDrain) {
       // Who sends and never reads would fill the memory with answers.
       this.#phase = 'replying';
       this.#socket.once('drain', () => this.#rest());
@@ -271,20 +275,11 @@ export class Connection implements Exchange {
 
   /** The client sends no more. */
   readonly #onEnd = () => {
-    switch (this.#phase) {
-      case 'waiting':
-      case 'body':
-      case 'dropping':
-        if (!this.#body.isWhole) this.#break('HPE_INVALID_EOF_STATE');
-        else this.#closes = true;
-        break;
-      case 'work':
-      case 'replying':
-        this.#closes = true;
-        break;
-      default:
-        this.#socket.destroySoon();
-    }
+    const isUnderWay = this.#phase === 'waiting' || this.#phase === 'work' || this.#phase === 'replying';
+    if (!this.#body.isWhole && this.#phase !== 'lingering' && this.#phase !== 'gone')
+      this.#break('HPE_INVALID_EOF_STATE');
+    else if (isUnderWay) this.#closes = true;
+    else this.#socket.destroySoon();
   };
 
   readonly #onClose = () => {

@@ -44,7 +44,7 @@ export function startFront(server: Server, handle: Handle, options: FrontOptions
     timeouts,
     handle,
     readHead: createReadHead(options.paths),
-    reply: createWriteReply(timeouts.keepAliveMs, options.cors.allowedOrigins.length > 0),
+    reply: createWriteReply(timeouts.keepAliveMs, options.cors.allowedOrigins.length > 0, options.now),
     buffer: Buffer.allocUnsafeSlow(READ_BYTES),
     bodies: new BodyMemory(),
     connections,

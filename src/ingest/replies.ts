@@ -87,15 +87,25 @@ export type WriteReply = (
   closes: boolean,
 ) => Buffer;
 
-export function createWriteReply(keepAliveMs: number, cors: boolean): WriteReply {
+/** `nowMs` is Unix time. */
+export function createWriteReply(keepAliveMs: number, cors: boolean, nowMs: () => number): WriteReply {
   const always: Record<string, string> = cors ? { vary: 'Origin' } : {};
   const closing = { ...always, connection: 'close' };
   const lasting = { ...always, connection: 'keep-alive', 'keep-alive': `timeout=${Math.floor(keepAliveMs / 1000)}` };
-  // The body of a success without a word is always the same buffer, and so is its reply.
-  const ready = new WeakMap<Buffer, Buffer>();
+  let second = Number.NaN;
+  let date = '';
+  // The body of a success without a word is always the same buffer, and its reply for a second, too.
+  let ready = new WeakMap<Buffer, Buffer>();
   return (status, more, body, json, closes) => {
-    if (more !== null || closes) return rawReply(status, { ...(closes ? closing : lasting), ...more }, body, json);
-    const reply = ready.get(body) ?? rawReply(status, lasting, body, json);
+    const now = Math.floor(nowMs() / 1000);
+    if (now !== second) {
+      second = now;
+      date = new Date(now * 1000).toUTCString();
+      ready = new WeakMap();
+    }
+    if (more !== null || closes)
+      return rawReply(status, { date, ...(closes ? closing : lasting), ...more }, body, json);
+    const reply = ready.get(body) ?? rawReply(status, { date, ...lasting }, body, json);
     ready.set(body, reply);
     return reply;
   };

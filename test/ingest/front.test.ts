@@ -151,6 +151,33 @@ test('bodies of any size, cut anywhere, beside others and beside those that brea
   await until(() => side.admission.used === 0);
 });
 
+test('memory of bodies is little more than they need, is used again, and not kept without bound', () => {
+  const memory = new BodyMemory();
+  for (const bytes of [1, 100, 4096, 4097, 16_385, 100_000, 340_000, 1 << 20, (1 << 20) + 1, 4 << 20, (4 << 20) + 1]) {
+    const { length } = memory.acquire(bytes);
+    assert.ok(length >= bytes && length <= bytes * 1.25 + 4096, `${length} for ${bytes}`);
+  }
+  const one = memory.acquire(340_000);
+  memory.release(one);
+  assert.equal(memory.acquire(339_000), one);
+  assert.notEqual(memory.acquire(339_000), one);
+  const many = Array.from({ length: 10 }, () => memory.acquire(4 << 20));
+  for (const buffer of many) memory.release(buffer);
+  const again = Array.from({ length: 10 }, () => memory.acquire(4 << 20));
+  assert.equal(again.filter((buffer) => many.includes(buffer)).length, 4);
+});
+
+test('replies have a Date that goes with the time', () => {
+  let nowMs = 1_750_000_000_000;
+  const reply = createWriteReply(75_000, false, () => nowMs);
+  const body = Buffer.alloc(0);
+  const dateOf = () => parseReplies(reply(200, null, body, false, false))[0]?.headers.date;
+  assert.equal(dateOf(), 'Sun, 15 Jun 2025 15:06:40 GMT');
+  assert.equal(reply(200, null, body, false, false), reply(200, null, body, false, false), 'it is made twice');
+  nowMs += 1000;
+  assert.equal(dateOf(), 'Sun, 15 Jun 2025 15:06:41 GMT');
+});
+
 test('pipelined requests are answered in order, large ones and small ones', async (t) => {
   const random = seeded(t, 73);
   const side = await startSide(t, true);
@@ -423,7 +450,7 @@ test('with a Node that does not read where it is told, node:http gets what was r
     timeouts: options.timeouts,
     handle,
     readHead: createReadHead(PATHS),
-    reply: createWriteReply(1000, false),
+    reply: createWriteReply(1000, false, () => 0),
     buffer: Buffer.alloc(1000),
     bodies: new BodyMemory(),
     connections,
