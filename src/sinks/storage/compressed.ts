@@ -5,10 +5,8 @@
  * The compressor works in libuv's pool, one chunk at a time, and only while its file has something to write.
  */
 import { once } from 'node:events';
-import type { FileHandle } from 'node:fs/promises';
 import { constants, createGzip, createZstdCompress, type Gzip, type ZstdCompress } from 'node:zlib';
-import type { Part } from '../../core/component.ts';
-import type { OutputFile } from './output.ts';
+import type { OutputFile, Range } from './output.ts';
 
 /** An agent pays for ratio with its neighbours' CPU: the fastest levels. */
 const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
@@ -19,27 +17,32 @@ const CHUNK_BYTES = 256 << 10;
 const LARGE_BYTES = 64 << 10;
 
 export class CompressedOutput implements OutputFile {
-  bytes = 0;
-  readonly #file: FileHandle;
+  readonly #file: OutputFile;
   readonly #compressor: Gzip | ZstdCompress;
   /** Compressed bytes on their way to the file, in order. */
   #writing: Promise<void> = Promise.resolve();
   #chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   #filled = 0;
 
-  constructor(file: FileHandle, compression: 'gzip' | 'zstd') {
+  /** `file` takes what comes out of the compressor. */
+  constructor(file: OutputFile, compression: 'gzip' | 'zstd') {
     this.#file = file;
     const chunkSize = CHUNK_BYTES;
     this.#compressor =
       compression === 'zstd' ? createZstdCompress({ ...ZSTD, chunkSize }) : createGzip({ ...GZIP, chunkSize });
     this.#compressor.on('data', (piece: Buffer) => {
-      this.#writing = this.#writing.then(() => this.#append(piece));
+      this.#writing = this.#writing.then(() => this.#file.write(piece, [{ at: 0, length: piece.length }]));
       // Told to whoever waits for it next; until then it is nobody's unhandled rejection.
       this.#writing.catch(() => undefined);
     });
   }
 
-  async write(bytes: Buffer, parts: readonly Part[]): Promise<void> {
+  /** Of what the compressor has given away so far. */
+  get bytes(): number {
+    return this.#file.bytes;
+  }
+
+  async write(bytes: Buffer, parts: readonly Range[]): Promise<void> {
     for (const { at, length } of parts) {
       const isLarge = length >= LARGE_BYTES;
       if (this.#filled > 0 && (isLarge || this.#filled + length > CHUNK_BYTES)) await this.#flush();
@@ -58,7 +61,7 @@ export class CompressedOutput implements OutputFile {
     this.#compressor.end();
     await ended;
     await this.#writing;
-    await this.#file.sync();
+    await this.#file.complete();
   }
 
   async close(): Promise<void> {
@@ -83,13 +86,5 @@ export class CompressedOutput implements OutputFile {
     return new Promise((resolve, reject) => {
       this.#compressor.write(chunk, (error) => (error ? reject(error) : resolve()));
     });
-  }
-
-  async #append(piece: Buffer): Promise<void> {
-    for (let done = 0; done < piece.length; ) {
-      const { bytesWritten } = await this.#file.write(piece, done, piece.length - done);
-      done += bytesWritten;
-    }
-    this.bytes += piece.length;
   }
 }

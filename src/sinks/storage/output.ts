@@ -18,11 +18,13 @@ const STAGE_BYTES = 2 << 20;
 /** A first batch of this size says that a file will be large. */
 const BUSY_BYTES = 256 << 10;
 
+export type Range = Pick<Part, 'at' | 'length'>;
+
 export interface OutputFile {
   /** Bytes of the file so far, compressed if it is. */
   readonly bytes: number;
   /** Appends ranges of `bytes`; they are not needed any more when it resolves. */
-  write(bytes: Buffer, parts: readonly Part[]): Promise<void>;
+  write(bytes: Buffer, parts: readonly Range[]): Promise<void>;
   /** Resolves when everything is on disk and the file has its true length. */
   complete(): Promise<void>;
   close(): Promise<void>;
@@ -33,7 +35,11 @@ export type Compression = 'none' | 'gzip' | 'zstd';
 /** Opens a file that does not exist yet, with the directories above it. `firstBytes`: size of what comes first. */
 export async function createOutput(path: string, firstBytes: number, compression: Compression): Promise<OutputFile> {
   await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
-  if (compression !== 'none') return new CompressedOutput(await open(path, 'w', FILE_MODE), compression);
+  const file = await openFile(path, firstBytes);
+  return compression === 'none' ? file : new CompressedOutput(file, compression);
+}
+
+async function openFile(path: string, firstBytes: number): Promise<OutputFile> {
   if (firstBytes < BUSY_BYTES) return new BufferedOutput(await open(path, 'w', FILE_MODE));
   const { O_WRONLY, O_CREAT, O_TRUNC, O_DIRECT } = constants;
   try {
@@ -53,7 +59,7 @@ class BufferedOutput implements OutputFile {
     this.#file = file;
   }
 
-  async write(bytes: Buffer, parts: readonly Part[]): Promise<void> {
+  async write(bytes: Buffer, parts: readonly Range[]): Promise<void> {
     let left = parts.filter(({ length }) => length > 0).map(({ at, length }) => bytes.subarray(at, at + length));
     while (left.length > 0) {
       let { bytesWritten } = await this.#file.writev(left);
@@ -91,7 +97,7 @@ class DirectOutput implements OutputFile {
     this.#file = file;
   }
 
-  async write(bytes: Buffer, parts: readonly Part[]): Promise<void> {
+  async write(bytes: Buffer, parts: readonly Range[]): Promise<void> {
     for (const { at, length } of parts) {
       for (let done = 0; done < length; ) {
         const take = Math.min(length - done, STAGE_BYTES - this.#staged);
