@@ -78,7 +78,7 @@ export function makeBombs(): Bomb[] {
     ),
     json('JSON, 10^6 empty resources', `{"resourceSpans":[${'{},'.repeat(1_000_000)}{}]}`, 200),
     wire('protobuf, groups inside one another', Buffer.alloc(1 << 20, 0x0b), 400),
-    wire('protobuf, 4 million empty spans', enveloped(spanRun), 200),
+    wire('protobuf, 4 million empty spans', enveloped(spanRun), 400),
     wire('protobuf, 2 million empty attributes', enveloped(field(0x12, attributeRun)), 200),
     wire('protobuf, a length of 2^63', Buffer.from('0affffffffffffffff7f', 'hex'), 400),
   ];

@@ -1,6 +1,7 @@
 // HOT: once per item. Bench: bench/micro/worker/walk.bench.ts
 /** Walks the items of a frame: validates each and shows it to every measurer; invalid ones are counted, for cut.ts. */
 import { Field, Flag, FRAME_HEADER_BYTES, payloadLength, type Signal } from '../core/block.ts';
+import { AgentError } from '../core/errors.ts';
 import { readLogRecord } from '../otlp/logs.ts';
 import { nextPoint, readMetric } from '../otlp/metrics.ts';
 import { type Envelope, type ItemVisitor, walkItems } from '../otlp/resource.ts';
@@ -8,6 +9,9 @@ import { readSpan } from '../otlp/traces.ts';
 import type { Measurer } from '../processors/processor.ts';
 import { signalOf } from './body.ts';
 import type { Parts } from './parts.ts';
+
+/** A request that begins with so many bad items, and no good one, is refused as a whole: nobody waits until all of them are counted. */
+const MOST_BAD_FIRST = 65_536;
 
 /** One per worker; what it counts is about the last frame walked. */
 export class ItemWalk {
@@ -67,7 +71,7 @@ function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisito
       item(reader, at, end, envelope) {
         readSpan(reader, at, end, span);
         if (span.traceIdAt < 0 || span.spanIdAt < 0) {
-          walk.invalid++;
+          countInvalid(walk);
           return;
         }
         walk.items++;
@@ -90,7 +94,7 @@ function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisito
         for (let i = 0; i < ofMetrics.length; i++) ofMetrics[i]!.metric!(metric, envelope);
         while (nextPoint(reader, metric, point)) {
           if (!point.isSound) {
-            walk.invalid++;
+            countInvalid(walk);
             continue;
           }
           walk.items++;
@@ -99,4 +103,10 @@ function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisito
       },
     },
   };
+}
+
+function countInvalid(walk: ItemWalk): void {
+  walk.invalid++;
+  if (walk.invalid > MOST_BAD_FIRST && walk.items === 0)
+    throw new AgentError('BODY_UNDECODABLE', `its first ${walk.invalid} items are bad, and no good one is among them`);
 }

@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { Encoding, Field, Flag, isVoid } from '../../src/core/block.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import { HASH_SEED, hashBytes } from '../../src/otlp/protobuf.ts';
+import { requestType } from '../../src/otlp/schema.ts';
 import { itemsOf, list, type Plain } from '../otlp/generate.ts';
 import {
   contentOf,
@@ -34,6 +35,24 @@ test('what needs no change stays where it is, byte for byte, with its items, ser
   assert.deepEqual([word(Field.items), word(Field.rejected)], [2, 0]);
   assert.equal(word(Field.serviceKey), hashBytes(Buffer.from('shop'), 0, 4, HASH_SEED));
   assert.equal(world.pool.bytes[at + Field.flags], Flag.traceState);
+});
+
+test('a request that begins with very many bad items and no good one is refused, one good item first saves the rest', () => {
+  const world = createWorld({ processors: ALL });
+  const type = requestType('traces');
+  const bad = (count: number, ...first: Plain[]) => {
+    const spans = [...first, ...Array.from({ length: count }, () => ({}))];
+    return type.encode(type.fromObject({ resourceSpans: [{ scopeSpans: [{ spans }] }] })).finish();
+  };
+  const { result } = world.observe([plainly(bad(65_537)), plainly(traces(span(1))), plainly(bad(65_536))]);
+  assert.deepEqual(
+    result.refused.map(({ index, code }) => [index, code]),
+    [[0, 'BODY_UNDECODABLE']],
+  );
+  const mixed = world.observe([plainly(bad(70_000, span(2)))]);
+  assert.deepEqual(mixed.result.refused, []);
+  const [at = 0] = liveFrames(world, mixed.frames, mixed.result.moved);
+  assert.equal(world.pool.words[(at + Field.rejected) >>> 2], 70_000);
 });
 
 test('spans with bad ids are cut out and counted, the rest is kept', () => {
