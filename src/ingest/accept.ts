@@ -65,9 +65,13 @@ export function readBody(stream: IncomingMessage, take: (bytes: number) => Agent
       stream.off('data', onData);
       return reject(refusal);
     };
-    stream.on('data', onData);
-    stream.on('end', () => resolve({ chunks, bytes }));
     const gone = () => reject(new AgentError('CLIENT_GONE', 'the client went away in the middle of the body'));
+    stream.on('data', onData);
+    stream.on('end', () => {
+      // Every stream closes, and an error costs its stack.
+      stream.off('close', gone);
+      resolve({ chunks, bytes });
+    });
     stream.on('error', gone);
     stream.on('close', gone);
   });
