@@ -85,6 +85,7 @@ async function slot(way: 'node' | 'fast'): Promise<number> {
     warmup: 2,
     connections: Number(values.connections),
     batch: null,
+    rate: 0,
     workers: 1,
     dist: false,
     profile: null,
