@@ -10,12 +10,9 @@ import { quantileOf, type SampleConfig } from './index.ts';
 import { publishLimits } from './limits.ts';
 import { LOG_ROW, MARK_HEADER_BYTES, MARK_ROW_BYTES } from './mark.ts';
 import { Operations, type SavedOperations } from './operations.ts';
+import { Rare } from './rare.ts';
 import { SLOT_MS, Slots } from './slots.ts';
 import { slotOfTicks, TraceTable } from './traceTable.ts';
-
-const MINUTE_MS = 60_000;
-/** Operations of one minute that can be rare; beyond it they are not. */
-const MOST_OPERATIONS = 20_000;
 
 export function createObserver(
   config: SampleConfig,
@@ -33,22 +30,8 @@ export function createObserver(
   let shares = sharesOf(given, contracts);
   let grantsRare = (parseShare(given.keep.rare) ?? 1) > 0;
   let told = 0;
-  let minute = -1;
-  const granted = new Set<number>();
+  const rare = new Rare();
   const operations = new Operations(saved);
-
-  /** One trace of each operation and minute. */
-  function isRare(operation: number, receivedMs: number): boolean {
-    if (!grantsRare || operation === 0) return false;
-    const now = Math.floor(receivedMs / MINUTE_MS);
-    if (now !== minute) {
-      minute = now;
-      granted.clear();
-    }
-    if (granted.has(operation) || granted.size >= MOST_OPERATIONS) return false;
-    granted.add(operation);
-    return true;
-  }
 
   function publish(): void {
     const quantile = quantileOf(given);
@@ -57,7 +40,8 @@ export function createObserver(
 
   /** What the source of a trace is found to be in at that moment. `at`: its address. */
   function stateClass(out: DataView, at: number, receivedMs: number): number {
-    let found = receivedMs < (context.flagged.get(out.getUint32(at, true)) ?? 0) ? ANOMALOUS : BASE;
+    const { flagged } = context;
+    let found = flagged.size > 0 && receivedMs < (flagged.get(out.getUint32(at, true)) ?? 0) ? ANOMALOUS : BASE;
     if (context.breaches.size === 0) return found;
     const end = at + 8 + out.getInt32(at + 4, true) * 4;
     for (let scope = at + 8; scope < end; scope += 4) {
@@ -79,7 +63,7 @@ export function createObserver(
       return;
     }
     let traceClass = Math.max(kind, stateClass(out, sourcesAt + word(3) * 4, receivedMs));
-    if (isRare(word(5), receivedMs)) traceClass = Math.max(traceClass, RARE);
+    if (grantsRare && rare.isFirst(word(5), receivedMs)) traceClass = Math.max(traceClass, RARE);
     table.mark(low, high, receivedMs, traceClass, word(4));
   }
 
