@@ -175,7 +175,7 @@ async function collect(
   const unique = new Map<string, Buffer>();
   let seen = 0;
   const have = new Set<string>();
-  for (let quiet = 0; quiet < 100 && have.size < owed.size; quiet++) {
+  for (let quiet = 0; quiet < 600 && have.size < owed.size; quiet++) {
     await new Promise((resolve) => setTimeout(resolve, 50));
     for (; seen < reader.records.length; seen++) {
       quiet = 0;
