@@ -1,5 +1,6 @@
 /** Contracts as a worker holds them: conditions compiled, signals by what they are about. */
-import { type Condition, compileConditions, type Lookup, lookupOf, type Sight } from './match.ts';
+import { type Lookup, lookupOf, type Sight } from './lookup.ts';
+import { type Condition, compileConditions } from './match.ts';
 import type { ContractPlan, SignalPlan } from './plan.ts';
 
 /** A signal over spans or log records, compiled. */

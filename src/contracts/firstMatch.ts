@@ -4,7 +4,8 @@
  * which of them can match at all, however many they are (eight rules on one key: 290 ns a span one by one).
  */
 import type { Envelope } from '../otlp/resource.ts';
-import { type Condition, type Item, type Lookup, matchesAll } from './match.ts';
+import type { Item, Lookup } from './lookup.ts';
+import { type Condition, matchesAll } from './match.ts';
 
 const SLOTS = 64;
 

@@ -4,7 +4,7 @@ import type { LogView } from '../otlp/logs.ts';
 import type { PointView } from '../otlp/points.ts';
 import type { Reader } from '../otlp/protobuf.ts';
 import type { SpanView } from '../otlp/traces.ts';
-import type { EnumKey, Intrinsic, Item } from './match.ts';
+import type { EnumKey, Intrinsic, Item } from './lookup.ts';
 
 class SpanItem implements Item {
   attributes;

@@ -7,14 +7,15 @@ import { emptyValue, readValue } from '../otlp/attributes.ts';
 import type { LogView } from '../otlp/logs.ts';
 import type { MetricView } from '../otlp/metrics.ts';
 import type { PointView } from '../otlp/points.ts';
-import { HASH_SEED, hashBytes, hashName, Reader } from '../otlp/protobuf.ts';
+import { HASH_SEED, hashBytes, hashName, Reader, viewOf } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
 import type { SpanView } from '../otlp/traces.ts';
 import { adjustedCount, OtState, readOtState, readThreshold } from '../otlp/tracestate.ts';
 import { Cells } from './cells.ts';
 import { type Contract, compileContract, type Signal } from './compile.ts';
 import { createItems } from './items.ts';
-import { type Item, matchesAll, Sight } from './match.ts';
+import { type Item, Sight } from './lookup.ts';
+import { matchesAll } from './match.ts';
 import type { ContractPlan } from './plan.ts';
 import { PointMeasure } from './points.ts';
 import { bucketOf } from './rows.ts';
@@ -33,6 +34,7 @@ export class ContractMeasure {
   readonly #reader: Reader;
   /** For looking around without moving the walk. */
   readonly #aside: Reader;
+  readonly #view: DataView;
   readonly #sight = new Sight();
   readonly #value = emptyValue();
   readonly #ot = new OtState();
@@ -46,6 +48,7 @@ export class ContractMeasure {
 
   constructor(plans: readonly ContractPlan[], reader: Reader, span: SpanView, log: LogView, point: PointView) {
     this.#reader = reader;
+    this.#view = viewOf(reader.bytes);
     this.#aside = new Reader(reader.bytes);
     const { spanItem, logItem } = createItems(span, log, reader);
     this.#span = spanItem;
@@ -221,7 +224,7 @@ export class ContractMeasure {
   }
 
   #operationOf(span: SpanView): number {
-    const hash = hashName(this.#reader.bytes, span.nameAt, span.nameLength, this.#versionHash);
+    const hash = hashName(this.#view, span.nameAt, span.nameLength, this.#versionHash);
     return this.#cells.operation(hash, span.nameAt, span.nameLength, this.#versionAt, this.#versionLength);
   }
 

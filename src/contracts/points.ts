@@ -9,7 +9,8 @@ import type { Envelope } from '../otlp/resource.ts';
 import type { Cells } from './cells.ts';
 import type { Contract } from './compile.ts';
 import { createPointItem } from './items.ts';
-import { type Condition, compileConditions, type Item, matchesAll, type Sight } from './match.ts';
+import type { Item, Sight } from './lookup.ts';
+import { type Condition, compileConditions, matchesAll } from './match.ts';
 import type { SignalPlan } from './plan.ts';
 import { Point } from './series.ts';
 
@@ -221,10 +222,8 @@ export class PointMeasure {
   /** Buckets that hold something. The outermost have the minimum and maximum as bounds, where the point says them. */
   #eachBucket(visit: (low: number, high: number, count: number) => void): void {
     const point = this.#point;
-    const { kind } =
-      point.positive.counts.count + point.negative.counts.count + point.zeroCount > 0 ? EXPONENTIAL : EXPLICIT;
-    if (kind === 'explicit') this.#eachExplicit(visit);
-    else this.#eachExponential(visit);
+    if (point.positive.counts.count + point.negative.counts.count + point.zeroCount > 0) this.#eachExponential(visit);
+    else this.#eachExplicit(visit);
   }
 
   #eachExplicit(visit: (low: number, high: number, count: number) => void): void {
@@ -275,9 +274,6 @@ export class PointMeasure {
     return (high >>> 11) * 0x1_0000_0000 + low;
   }
 }
-
-const EXPLICIT = { kind: 'explicit' } as const;
-const EXPONENTIAL = { kind: 'exponential' } as const;
 
 function flagsOf({ kind, temporality, monotonic }: MetricView): number {
   if (kind === MetricKind.gauge) return Point.gauge | Point.value;

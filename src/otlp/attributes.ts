@@ -82,14 +82,19 @@ export function readAttributes(
   }
 }
 
-/** An AnyValue that is one string of fewer than 128 bytes. */
-function isShortString(bytes: Uint8Array, at: number, end: number): boolean {
+/** An AnyValue that is one string of fewer than 128 bytes: they begin at `at` + 2. */
+export function isShortString(bytes: Uint8Array, at: number, end: number): boolean {
   return bytes[at] === 10 && bytes[at + 1]! < 0x80 && at + 2 + bytes[at + 1]! === end;
 }
 
-/** An AnyValue that is one integer below 16,384. */
-function isSmallInt(bytes: Uint8Array, at: number, end: number): boolean {
-  return bytes[end - 1]! < 0x80 && (end - at === 2 || (end - at === 3 && bytes[at + 1]! >= 0x80));
+/** A validated AnyValue that is one integer below 16,384, of one byte or two. */
+export function isSmallInt(bytes: Uint8Array, at: number, end: number): boolean {
+  return bytes[at] === 24 && (end - at === 2 || (end - at === 3 && bytes[at + 1]! >= 0x80));
+}
+
+/** The integer of one that is. */
+export function smallInt(bytes: Uint8Array, at: number, end: number): number {
+  return end - at === 2 ? bytes[at + 1]! : (bytes[at + 1]! & 0x7f) | (bytes[at + 2]! << 7);
 }
 
 function note(table: AttributeTable, keyAt: number, keyLength: number, valueAt: number, valueEnd: number): void {
@@ -178,9 +183,9 @@ export function readValue(reader: Reader, at: number, end: number, value: Value)
     value.end = end;
     return;
   }
-  if (at >= 0 && bytes[at] === 24 && isSmallInt(bytes, at, end)) {
+  if (at >= 0 && isSmallInt(bytes, at, end)) {
     value.kind = 'int';
-    value.number = end - at === 2 ? bytes[at + 1]! : (bytes[at + 1]! & 0x7f) | (bytes[at + 2]! << 7);
+    value.number = smallInt(bytes, at, end);
     return;
   }
   while (at >= 0 && reader.pos < end) {

@@ -193,22 +193,26 @@ export function hashBytes(bytes: Uint8Array, at: number, length: number, seed: n
   return hash >>> 0;
 }
 
+/** Bytes as words that may begin anywhere: a word of four is one load. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 /** Another hash of 32 bits (with a sign: a larger number would be boxed), four bytes a step: a third of the time for names, for what never leaves the process. */
-export function hashName(bytes: Uint8Array, at: number, length: number, seed: number): number {
-  return signedHashName(bytes, at, length, seed) >>> 0;
+export function hashName(view: DataView, at: number, length: number, seed: number): number {
+  return signedHashName(view, at, length, seed) >>> 0;
 }
 
 /** The same, signed: crossing a call, half of the unsigned ones would be boxed. */
-export function signedHashName(bytes: Uint8Array, at: number, length: number, seed: number): number {
+export function signedHashName(view: DataView, at: number, length: number, seed: number): number {
   const end = at + length;
   let hash = seed ^ length;
   let i = at;
   for (; i + 4 <= end; i += 4) {
-    const word = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
-    hash = Math.imul(hash ^ word, 0x9e37_79b1);
+    hash = Math.imul(hash ^ view.getInt32(i, true), 0x9e37_79b1);
     hash ^= hash >>> 15;
   }
-  for (; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x0100_0193);
+  for (; i < end; i++) hash = Math.imul(hash ^ view.getUint8(i), 0x0100_0193);
   return hash ^ (hash >>> 16);
 }
 

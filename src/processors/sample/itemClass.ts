@@ -2,10 +2,11 @@
 /** What a span or log record says by itself about its class: status or severity, slowness, sampling.priority, rules. */
 import { FirstMatch } from '../../contracts/firstMatch.ts';
 import { createItems } from '../../contracts/items.ts';
-import { compileConditions, Sight } from '../../contracts/match.ts';
+import { Sight } from '../../contracts/lookup.ts';
+import { compileConditions } from '../../contracts/match.ts';
 import { type AttributeTable, emptyValue, readValue } from '../../otlp/attributes.ts';
 import { type LogView, SEVERITY_ERROR } from '../../otlp/logs.ts';
-import { Reader } from '../../otlp/protobuf.ts';
+import { Reader, viewOf } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import { type SpanView, STATUS_ERROR } from '../../otlp/traces.ts';
 import type { Views } from '../processor.ts';
@@ -22,6 +23,7 @@ interface Rules {
 
 export class ItemClass {
   readonly #reader: Reader;
+  readonly #view: DataView;
   /** So that looking at an attribute does not move the walk. */
   readonly #aside: Reader;
   readonly #spanItem;
@@ -37,6 +39,7 @@ export class ItemClass {
   constructor({ rules, slower_than }: SampleConfig, { reader, span, log, traces }: Views) {
     this.#limits = slower_than === 'none' || traces === null ? null : new Limits(traces.limits);
     this.#reader = reader;
+    this.#view = viewOf(reader.bytes);
     this.#aside = new Reader(reader.bytes);
     const { spanItem, logItem } = createItems(span, log, this.#aside);
     this.#spanItem = spanItem;
@@ -57,7 +60,7 @@ export class ItemClass {
 
   /** What the span's operation is known by. */
   operationOf({ nameAt, nameLength, kind }: SpanView, envelope: Envelope): number {
-    return hashOfOperation(this.#reader.bytes, nameAt, nameLength, kind, envelope.serviceHash | 0);
+    return hashOfOperation(this.#view, nameAt, nameLength, kind, envelope.serviceHash | 0);
   }
 
   get asksForOperations(): boolean {

@@ -8,7 +8,7 @@
  * Main fills the table that is not in force, then puts it in force; a worker stays with one for a task. Between two changes lie seconds,
  * and a worker that is slower than that may miss a mark or make one too many.
  */
-import { signedHashName } from '../../otlp/protobuf.ts';
+import { signedHashName, viewOf } from '../../otlp/protobuf.ts';
 import { hashOfService } from '../../otlp/resource.ts';
 import type { SpanView } from '../../otlp/traces.ts';
 
@@ -23,14 +23,14 @@ export function createLimits(): SharedArrayBuffer {
 }
 
 /** What an operation is known by; never 0. Signed, as all that is compared with it. */
-export function hashOfOperation(bytes: Uint8Array, at: number, length: number, kind: number, service: number): number {
-  return signedHashName(bytes, at, length, service ^ Math.imul((kind & 0xff) + 1, 0x9e37_79b1)) || 1;
+export function hashOfOperation(view: DataView, at: number, length: number, kind: number, service: number): number {
+  return signedHashName(view, at, length, service ^ Math.imul((kind & 0xff) + 1, 0x9e37_79b1)) || 1;
 }
 
 /** The same, by names. */
 export function operationOf(service: string, name: string, kind: number): number {
   const bytes = Buffer.from(name);
-  return hashOfOperation(bytes, 0, bytes.length, kind, hashOfService(service) | 0);
+  return hashOfOperation(viewOf(bytes), 0, bytes.length, kind, hashOfService(service) | 0);
 }
 
 function homeOf(operation: number): number {

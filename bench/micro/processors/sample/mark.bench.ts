@@ -1,5 +1,6 @@
 /** `sample` before the journal: marking the traces of spans, beside reading them alone, plain, with learned limits, and with eight rules. */
 
+import { viewOf } from '../../../../src/otlp/protobuf.ts';
 import { readSpan } from '../../../../src/otlp/traces.ts';
 import { hashOfOperation, MOST_LIMITS, publishLimits } from '../../../../src/processors/sample/limits.ts';
 import { itemsOf } from '../../frames.ts';
@@ -23,7 +24,7 @@ function learn({ pool, parts }: World, places: Int32Array): void {
   for (let i = 0; i < places.length; i += 2) {
     readSpan(reader, places[i]!, places[i + 1]!, span);
     const { nameAt, nameLength, kind } = span;
-    limits.set(hashOfOperation(pool.bytes, nameAt, nameLength, kind, envelope.serviceHash | 0), 1e6);
+    limits.set(hashOfOperation(viewOf(pool.bytes), nameAt, nameLength, kind, envelope.serviceHash | 0), 1e6);
   }
   for (let i = 1; limits.size < MOST_LIMITS; i++) limits.set(Math.imul(i, 0x9e37_79b1), 10);
   publishLimits(traces!.limits, limits);
