@@ -174,3 +174,28 @@ test('a slot whose sync failed before a kill is durable before the next save may
     assert.ok(third.row('a', ROW).next >= found, `went back from ${found} to ${third.row('a', ROW).next}`);
   }
 });
+
+test('a start on a disk that refuses to write over what is there goes on, and the next save leaves both slots alone', async () => {
+  const directory = temporaryDirectory();
+  const file = path.join(directory, 'cursors');
+  const table = await CursorTable.open(directory);
+  for (const next of [1, 2]) {
+    table.row('a', ROW).next = next;
+    await table.save();
+  }
+  const before = fs.statSync(file).ino;
+  let isFull = true;
+  const files = filesWith({
+    writev: (fd, views, position) =>
+      isFull
+        ? Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' }))
+        : diskFiles.writev(fd, views, position),
+  });
+  const again = await CursorTable.open(directory, files);
+  assert.equal(again.row('a', ROW).next, 2);
+  again.row('a', ROW).next = 3;
+  isFull = false;
+  await again.save();
+  assert.equal((await CursorTable.peek(directory)).row('a', ROW).next, 3);
+  assert.notEqual(fs.statSync(file).ino, before, 'the file was made anew');
+});
