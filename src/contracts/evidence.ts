@@ -1,4 +1,5 @@
 /** What explains a signal's value to the person who is woken: which operations of which version contributed, and traces to look at. */
+import { MOST_TRACES } from './rows.ts';
 
 export interface OperationCount {
   name: string;
@@ -21,7 +22,6 @@ export interface SavedEvidence {
 
 /** Operations of one signal that are told apart within half a window. */
 const MOST_OPERATIONS = 256;
-const MOST_TRACES = 5;
 const SHORTEST_PERIOD_MS = 5000;
 
 /** Of the last half to whole window: counts are kept for two halves that take turns. */

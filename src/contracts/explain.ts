@@ -1,6 +1,7 @@
 /** Notes, on main, what data points show: the names of their series, how much each has of what is bad, traces of points over the limit. */
-import type { Target } from './merge.ts';
+import type { Target } from './memory.ts';
 import type { PointSource, PointText } from './pointText.ts';
+import { MOST_TRACES } from './rows.ts';
 import { type MeasuredPoint, Point, type Step } from './series.ts';
 
 /** A point, and what it added to its series. */
@@ -15,8 +16,6 @@ export interface Explained {
   unit: number;
   texts: PointText;
 }
-
-const MOST_TRACES = 5;
 
 export function explainPoint(explained: Explained): void {
   const { target, receivedMs, measured, step, source, texts } = explained;

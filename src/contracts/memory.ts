@@ -1,4 +1,5 @@
 /** All that main remembers of one signal (of one instance, where a contract judges each), and how what workers measured gets there. */
+import type { Evidence } from './evidence.ts';
 import { type Judged, newJudged } from './judged.ts';
 import type { SignalPlan } from './plan.ts';
 import { type MeasuredPoint, Point, type SavedSeries, SeriesTable, type Step } from './series.ts';
@@ -54,6 +55,13 @@ export function needsSteps(plan: SignalPlan): boolean {
 export function addItems(memory: SignalMemory, receivedMs: number, amounts: Amounts): void {
   memory.window.add(receivedMs, amounts);
   memory.lastItemMs = Math.max(memory.lastItemMs, receivedMs);
+}
+
+/** Where the numbers of a signal's cell go. */
+export interface Target {
+  plan: SignalPlan;
+  memory: SignalMemory;
+  evidence: Evidence;
 }
 
 /** Adds a data point; what it added, or null. */

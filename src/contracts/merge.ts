@@ -1,18 +1,9 @@
 /** Main's side of what workers measured: cells, points and operations into the memory of their signals, in the journal's order. */
-import type { Evidence } from './evidence.ts';
 import { explainPoint } from './explain.ts';
-import { addItems, addPoint, type SignalMemory } from './memory.ts';
-import type { SignalPlan } from './plan.ts';
+import { addItems, addPoint, type Target } from './memory.ts';
 import type { PointText } from './pointText.ts';
 import { boundsOf, type Measurements, MOST_TRACES, WIDTHS } from './rows.ts';
 import type { Spread } from './spread.ts';
-
-/** Where a cell's numbers go. */
-export interface Target {
-  plan: SignalPlan;
-  memory: SignalMemory;
-  evidence: Evidence;
-}
 
 export interface MergeOptions {
   /** The target of a signal's key and an instance; null for what nobody asks about any more. `name` reads the instance's name. */

@@ -1,16 +1,14 @@
 /** Holds src/processors/detect: events that somebody woken at night can act on, instances, gaps of the agent's own, and the checkpoint. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pino } from 'pino';
 import type { ContractPlan } from '../../src/contracts/plan.ts';
 import { scopeOf } from '../../src/contracts/service.ts';
-import { createTelemetry } from '../../src/core/telemetry.ts';
 import { requestType } from '../../src/otlp/schema.ts';
 import { createObserver, type DetectObserver, type Saved } from '../../src/processors/detect/observer.ts';
-import type { Breach, Emission } from '../../src/processors/processor.ts';
+import type { Emission } from '../../src/processors/processor.ts';
 import { contractOf } from '../contracts/plans.ts';
 import { decoded, itemsOf, type Plain } from '../otlp/generate.ts';
-import { createWorld, NOW_MS, span } from '../worker/world.ts';
+import { contextOf, createWorld, NOW_MS, span } from '../worker/world.ts';
 
 const ERRORS = { name: 'errors', of: 'spans', bad: { status: 'error' }, degraded: 'above 10%', breached: 'above 50%' };
 const TIMES = { window: '10s', for: '2s', recover_after: '3s', min_items: 5 };
@@ -49,19 +47,7 @@ function eventsOf(emissions: Emission[]): Told[] {
 /** An agent's worker and observer in this thread, with a clock of its own. */
 function createDetect(...plans: ContractPlan[]) {
   const world = createWorld({ processors: [{ type: 'detect' }], contracts: plans });
-  const context = {
-    pool: world.pool,
-    agent: 'edge-1',
-    contracts: plans,
-    traces: null,
-    flagged: new Map<number, number>(),
-    operations: { flushed: [] },
-    breaches: new Map<number, Breach[]>(),
-    onBreach: () => undefined,
-    contractValues: () => [],
-    telemetry: createTelemetry(),
-    log: pino({ level: 'silent' }),
-  };
+  const context = contextOf(world.pool, { agent: 'edge-1', contracts: plans });
   const open = (saved: Saved | null, contracts = plans) => createObserver(10_000, { ...context, contracts }, saved);
   const detect = {
     observer: open(null) as DetectObserver,

@@ -1,12 +1,11 @@
 /** The sampler as an agent runs it, without threads and files: measured and merged in order, decided when it is due. */
-import pino from 'pino';
 import type { ContractPlan } from '../../src/contracts/plan.ts';
 import { Field, type Signal } from '../../src/core/block.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
 import type { Breach, Observer, ObserverContext } from '../../src/processors/processor.ts';
 import { sample, settledMs, traceTableFor } from '../../src/processors/sample/index.ts';
 import { decoded, itemsOf, type Plain } from '../otlp/generate.ts';
-import { createWorld, NOW_MS, type Sent, sampleConfig } from '../worker/world.ts';
+import { contextOf, createWorld, NOW_MS, type Sent, sampleConfig } from '../worker/world.ts';
 
 export interface Outcome {
   receivedMs: number;
@@ -39,19 +38,7 @@ export function createSampling(
   const telemetry = createTelemetry();
   const observer = sample.observer?.(
     given,
-    {
-      pool: world.pool,
-      agent: 'test',
-      contracts,
-      traces: handle,
-      flagged,
-      operations,
-      breaches,
-      onBreach: () => undefined,
-      contractValues: () => [],
-      telemetry,
-      log: pino({ enabled: false }),
-    },
+    contextOf(world.pool, { contracts, traces: handle, flagged, operations, breaches, telemetry }),
     saved,
   ) as Observer;
   const view = new DataView(world.pool.handle.memory);

@@ -1,7 +1,6 @@
 /** Holds processors/summarize from bytes to metrics: totals are those of the decoded spans, and nothing that was accepted can stop it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pino } from 'pino';
 import { createTelemetry } from '../../src/core/telemetry.ts';
 import type { Observer } from '../../src/processors/processor.ts';
 import { ExponentialHistogram, MAX_BUCKETS } from '../../src/processors/summarize/histogram.ts';
@@ -9,6 +8,7 @@ import { summarize } from '../../src/processors/summarize/index.ts';
 import { decoded, list, type Plain, SEED, seeded } from '../otlp/generate.ts';
 import {
   configured,
+  contextOf,
   createWorld,
   logs,
   NOW_MS,
@@ -23,19 +23,7 @@ import {
 function createBench(options: Plain = {}, saved: unknown = null) {
   const world = createWorld({ processors: [{ type: 'summarize', ...options }], units: 160 });
   const telemetry = createTelemetry();
-  const context = {
-    pool: world.pool,
-    agent: 'a-1',
-    contracts: [],
-    traces: null,
-    flagged: new Map(),
-    operations: { flushed: [] },
-    breaches: new Map(),
-    onBreach: () => undefined,
-    contractValues: () => [],
-    telemetry,
-    log: pino({ level: 'silent' }),
-  };
+  const context = contextOf(world.pool, { agent: 'a-1', telemetry });
   const [config] = configured([{ type: 'summarize', ...options }]);
   const observer = summarize.observer?.(config?.config, context, saved) as Observer;
   return { world, observer, telemetry, context };

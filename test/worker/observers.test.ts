@@ -1,14 +1,11 @@
 /** Holds src/worker/observers.ts: after a restart what was merged before is not merged again, but by those that are made again of it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pino } from 'pino';
-import { createTelemetry } from '../../src/core/telemetry.ts';
-import type { ObserverContext } from '../../src/processors/processor.ts';
 import { processors } from '../../src/processors/registry.ts';
 import { traceTableFor } from '../../src/processors/sample/index.ts';
 import { findTrace } from '../../src/processors/sample/traceTable.ts';
 import { Observers, type SavedObservers } from '../../src/worker/observers.ts';
-import { configured, createWorld, idOf, NOW_MS, plainly, sampleConfig, span, traces } from './world.ts';
+import { configured, contextOf, createWorld, idOf, NOW_MS, plainly, sampleConfig, span, traces } from './world.ts';
 
 test('the trace table is made again of frames from before the checkpoint, a summary is not, and both go on with what they saved', () => {
   const list = [{ type: 'summarize' }, { type: 'sample' }];
@@ -21,19 +18,7 @@ test('the trace table is made again of frames from before the checkpoint, a summ
   const start = (saved: SavedObservers | null) => {
     const table = traceTableFor(sampleConfig(), NOW_MS);
     const world = createWorld({ processors: list, table });
-    const context: ObserverContext = {
-      pool: world.pool,
-      agent: 'a-1',
-      contracts: [],
-      traces: table,
-      flagged: new Map(),
-      operations: { flushed: [] },
-      breaches: new Map(),
-      onBreach: () => undefined,
-      contractValues: () => [],
-      telemetry: createTelemetry(),
-      log: pino({ enabled: false }),
-    };
+    const context = contextOf(world.pool, { traces: table });
     const observers = new Observers(placed, context, saved, []);
     return {
       observers,

@@ -1,5 +1,6 @@
 /** A worker's parts in this thread, and bodies as frames of a block, as intake lays them out. */
 import { gzipSync } from 'node:zlib';
+import { pino } from 'pino';
 import { inspectConfig } from '../../src/config.ts';
 import type { ContractPlan } from '../../src/contracts/plan.ts';
 import {
@@ -18,8 +19,9 @@ import {
   Uncommitted,
   writeU64,
 } from '../../src/core/block.ts';
+import { createTelemetry } from '../../src/core/telemetry.ts';
 import { requestType } from '../../src/otlp/schema.ts';
-import type { TraceTableHandle } from '../../src/processors/processor.ts';
+import type { ObserverContext, TraceTableHandle } from '../../src/processors/processor.ts';
 import { processors } from '../../src/processors/registry.ts';
 import type { SampleConfig } from '../../src/processors/sample/index.ts';
 import { ItemChooser } from '../../src/worker/choose.ts';
@@ -185,4 +187,22 @@ export function measuredBytes({ pool }: { pool: BlockPool }, measured: ObserveRe
   return new Map(
     (measured?.sections ?? []).map(({ processor, at, end }) => [processor, pool.bytes.toString('hex', at, end)]),
   );
+}
+
+/** What an observer lives in, with nothing in it but what is given. */
+export function contextOf(pool: BlockPool, changes: Partial<ObserverContext> = {}): ObserverContext {
+  return {
+    pool,
+    agent: 'a',
+    contracts: [],
+    traces: null,
+    flagged: new Map(),
+    operations: { flushed: [] },
+    breaches: new Map(),
+    onBreach: () => undefined,
+    contractValues: () => [],
+    telemetry: createTelemetry(),
+    log: pino({ level: 'silent' }),
+    ...changes,
+  };
 }

@@ -1,7 +1,7 @@
 /** Measures requests for contracts in this thread, by the same code as a worker's, and merges them as main does. */
 import { Evidence } from '../../contracts/evidence.ts';
-import { newMemory } from '../../contracts/memory.ts';
-import { mergeMeasurements, type Target } from '../../contracts/merge.ts';
+import { newMemory, type Target } from '../../contracts/memory.ts';
+import { mergeMeasurements } from '../../contracts/merge.ts';
 import type { ContractPlan } from '../../contracts/plan.ts';
 import { PointText } from '../../contracts/pointText.ts';
 import { readMeasurements } from '../../contracts/rows.ts';

@@ -1,7 +1,6 @@
 /** Holds `flag` from spans and data points to events, marks and checkpoint, through a worker's measurer and main's observer. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pino } from 'pino';
 import { createRandom } from '../../../bench/random.ts';
 import { createTelemetry } from '../../../src/core/telemetry.ts';
 import { HASH_SEED, hashBytes } from '../../../src/otlp/protobuf.ts';
@@ -11,7 +10,7 @@ import { BUCKETS, bucketOf } from '../../../src/processors/flag/measure.ts';
 import { Traffic } from '../../../src/processors/flag/traffic.ts';
 import type { ContractValue, Emission } from '../../../src/processors/processor.ts';
 import { decoded, itemsOf, type Plain } from '../../otlp/generate.ts';
-import { configured, createWorld, NOW_MS, type Sent, service, span } from '../../worker/world.ts';
+import { configured, contextOf, createWorld, NOW_MS, type Sent, service, span } from '../../worker/world.ts';
 
 const EVERY_MS = 5000;
 const SERVER = 2;
@@ -24,19 +23,7 @@ function start(changes: Plain = {}, saved: unknown = null) {
   const values: ContractValue[] = [];
   const observer = flag.observer?.(
     configured(list)[0]?.config,
-    {
-      pool: world.pool,
-      agent: 'a',
-      contracts: [],
-      traces: null,
-      flagged,
-      operations: { flushed: [] },
-      breaches: new Map(),
-      onBreach: () => undefined,
-      contractValues: () => values,
-      telemetry,
-      log: pino({ level: 'silent' }),
-    },
+    contextOf(world.pool, { flagged, contractValues: () => values, telemetry }),
     saved,
   );
   if (observer === undefined) throw new Error('flag has no observer');
