@@ -145,7 +145,7 @@ export function createWorld(options: WorldOptions = {}): World {
 }
 
 /** The payloads as frames of one block, as many as fit 1 MiB, at least one. Times and ids are patched as in a send. */
-function layOut(pool: BlockPool, payloads: readonly Payload[]) {
+export function layOut(pool: BlockPool, payloads: readonly Payload[]) {
   const frames: number[] = [];
   let items = 0;
   const bytes = Math.max(UNIT_BYTES, frameSpan(payloads[0]?.bytes.length ?? 0));

@@ -117,7 +117,7 @@ export interface OperationDurations {
   service: string;
   name: string;
   kind: number;
-  durations: { scale: number; offset: number; counts: Float64Array; length: number; zeroCount: number };
+  durations: { scale: number; offset: number; counts: readonly number[]; zeroCount: number };
 }
 
 export interface ObserverContext {

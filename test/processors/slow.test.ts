@@ -5,7 +5,8 @@ import { planContract } from '../../src/contracts/plan.ts';
 import type { OperationDurations } from '../../src/processors/processor.ts';
 import { createLimits, Limits, MOST_LIMITS, operationOf, publishLimits } from '../../src/processors/sample/limits.ts';
 import { Operations, type SavedOperations } from '../../src/processors/sample/operations.ts';
-import { ExponentialHistogram } from '../../src/processors/summarize/histogram.ts';
+import { Histograms } from '../../src/processors/summarize/histograms.ts';
+import { BUCKET_BIAS, SCALE, ZERO_BUCKET } from '../../src/processors/summarize/measure.ts';
 import { type Plain, seeded } from '../otlp/generate.ts';
 import { logs, NOW_MS, plainly, service, span } from '../worker/world.ts';
 import { createSampling } from './sampling.ts';
@@ -13,15 +14,14 @@ import { createSampling } from './sampling.ts';
 const SERVER = 2;
 const CLIENT = 3;
 const HOUR_MS = 3600_000;
-const SCALE = 5;
 
 /** Spans of an operation, as a flush has them. */
 function lasted(ms: readonly number[], name = 'GET /', kind = SERVER, from = 'shop'): OperationDurations {
-  const durations = new ExponentialHistogram(SCALE);
+  const histograms = new Histograms();
+  const index = histograms.add();
   for (const one of ms)
-    if (one === 0) durations.zeroCount++;
-    else durations.add(Math.ceil(Math.log2(one) * 2 ** SCALE) - 1, SCALE, 1);
-  return { service: from, name, kind, durations };
+    histograms.addBucket(index, one === 0 ? ZERO_BUCKET : Math.ceil(Math.log2(one) * 2 ** SCALE) - 1 + BUCKET_BIAS, 1);
+  return { service: from, name, kind, durations: histograms.read(index) };
 }
 const times = (count: number, ms: number) => new Array<number>(count).fill(ms);
 const limitOf = (operations: Operations, name = 'GET /', quantile = 0.99) =>

@@ -47,20 +47,7 @@ function metricsOf(groups: Group[]): Metric[] {
       continue;
     }
     calls.push({ attributes, value: histogram.count });
-    const { count, sum, min, max, scale, zeroCount, offset, length } = histogram;
-    durations.push({
-      attributes,
-      value: {
-        count,
-        sum,
-        min,
-        max,
-        scale,
-        zeroCount,
-        offset,
-        counts: Array.from(histogram.counts.subarray(0, length)),
-      },
-    });
+    durations.push({ attributes, value: histogram });
   }
   const all: Metric[] = [
     {

@@ -1,9 +1,9 @@
 /** What summaries are kept by. */
-import type { ExponentialHistogram } from './histogram.ts';
+import type { HistogramValue } from '../../core/otel.ts';
 
 /** One line of a summary. `kind` is the span kind, or the severity number when `status` is LOG_ROW. */
 export interface Group extends Identity {
-  histogram: ExponentialHistogram;
+  histogram: HistogramValue;
 }
 
 export interface Identity {

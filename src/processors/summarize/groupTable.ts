@@ -1,23 +1,25 @@
 // HOT: once per group of a task, on main. Bench: bench/micro/processors/summarize/merge.bench.ts
-/** Groups by the hash that the workers made, with open addressing: a Map would make an object of each key it is asked for. */
-import type { Group } from './group.ts';
+/** The numbers of groups by the hash that the workers made, with open addressing: a Map would make an object of each key it is asked for. */
+import type { Identity } from './group.ts';
 
-/** hash u32 | the rest of the hash u32 | index of the group + 1, 0 is empty. */
+/** hash u32 | the rest of the hash u32 | number of the group + 1, 0 is empty. */
 const STEP = 3;
 const LEAST_SLOTS = 512;
 const WORD = 0x1_0000_0000;
+/** `rest` of what is beyond the bound on groups; its `hash` is the status of its rows: that of spans, or LOG_ROW. */
+export const OVERFLOW = 0xffff_ffff;
 
-/** Both halves of a hash as one number: 53 bits, when `rest` has 21. */
+/** Both halves of a hash as one number: 53 bits, when `rest` has 21. Below zero: OVERFLOW. */
 export function keyOf(hash: number, rest: number): number {
-  return hash + rest * WORD;
+  return rest === OVERFLOW ? -1 - hash : hash + rest * WORD;
 }
 
 export function halvesOf(key: number): [hash: number, rest: number] {
-  return [key % WORD, Math.floor(key / WORD)];
+  return key < 0 ? [-1 - key, OVERFLOW] : [key % WORD, Math.floor(key / WORD)];
 }
 
 export class GroupTable {
-  readonly #groups: Group[] = [];
+  readonly #groups: Identity[] = [];
   readonly #keys: number[] = [];
   #slots = new Uint32Array(LEAST_SLOTS * STEP);
   /** Slots less one: there are a power of two of them. */
@@ -27,18 +29,18 @@ export class GroupTable {
     return this.#groups.length;
   }
 
-  find(hash: number, rest: number): Group | undefined {
+  /** The group's number, or -1. */
+  find(hash: number, rest: number): number {
     const slots = this.#slots;
     for (let slot = hash & this.#mask; ; slot = (slot + 1) & this.#mask) {
       const at = slot * STEP;
       const index = slots[at + 2]!;
-      if (index === 0) return undefined;
-      if (slots[at] === hash && slots[at + 1] === rest) return this.#groups[index - 1];
+      if (index === 0 || (slots[at] === hash && slots[at + 1] === rest)) return index - 1;
     }
   }
 
-  /** One that is not there yet. */
-  add(hash: number, rest: number, group: Group): void {
+  /** One that is not there yet; they are numbered from 0. */
+  add(hash: number, rest: number, group: Identity): void {
     this.#groups.push(group);
     this.#keys.push(keyOf(hash, rest));
     if (this.#groups.length * 2 > this.#mask) this.#grow();
@@ -46,7 +48,7 @@ export class GroupTable {
   }
 
   /** In the order in which they came, with both halves of their hash as one number. */
-  entries(): [key: number, group: Group][] {
+  entries(): [key: number, group: Identity][] {
     return this.#groups.map((group, i) => [this.#keys[i]!, group]);
   }
 

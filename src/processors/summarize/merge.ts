@@ -5,9 +5,9 @@ import { Reader } from '../../otlp/protobuf.ts';
 import type { Observer, ObserverContext, OperationDurations } from '../processor.ts';
 import { flushSummaries } from './flush.ts';
 import { type Group, type Identity, OVERFLOW_NAME } from './group.ts';
-import { GroupTable, halvesOf, keyOf } from './groupTable.ts';
-import { ExponentialHistogram } from './histogram.ts';
-import { BUCKET_BIAS, HEADER_BYTES, LOG_ROW, ROW_BYTES, Row, SCALE, WEIGHTED, ZERO_BUCKET } from './measure.ts';
+import { GroupTable, halvesOf, keyOf, OVERFLOW } from './groupTable.ts';
+import { Histograms, type SavedHistogram } from './histograms.ts';
+import { HEADER_BYTES, LOG_ROW, ROW_BYTES, Row, WEIGHTED, ZERO_BUCKET } from './measure.ts';
 
 const RESOURCE_ATTRIBUTES = 10;
 /** Strings of groups that a flush has ended are kept for the next, up to so many for each group there may be. */
@@ -15,42 +15,43 @@ const IDENTITIES_PER_GROUP = 2;
 
 interface Saved {
   startMs: number;
-  /** Keys are the 53 bits of hash; -1 - status for what is beyond the bound. */
-  groups: [key: number, group: Omit<Group, 'histogram'>, histogram: unknown[]][];
+  /** Keys are those of keyOf. */
+  groups: [key: number, group: Identity, histogram: SavedHistogram][];
 }
 
 export function createObserver(everyMs: number, maxGroups: number, context: ObserverContext, saved: unknown): Observer {
   const { pool } = context;
   const restored = saved as Saved | null;
   let groups = new GroupTable();
-  /** What is beyond `maxGroups`, by the status of its rows: that of spans, or LOG_ROW. */
-  let overflow = new Map<number, Group>();
+  /** By the groups' numbers. */
+  const histograms = new Histograms();
   for (const [key, group, histogram] of restored?.groups ?? []) {
-    const whole = { ...group, histogram: ExponentialHistogram.restore(histogram) };
-    if (key < 0) overflow.set(-1 - key, whole);
-    else groups.add(...halvesOf(key), whole);
+    groups.add(...halvesOf(key), group);
+    histograms.restore(histogram);
   }
   let startMs = restored?.startMs ?? 0;
-  /** Histograms of the rows of the task being merged; used again. */
-  const rowHistograms: ExponentialHistogram[] = [];
+  /** Groups of the rows of the task being merged; used again. */
+  const rowGroups: number[] = [];
+  const numbers = new Float64Array(pool.handle.memory);
   const reader = new Reader(pool.bytes);
   const attributes = new AttributeTable();
   const value = emptyValue();
   const identities = new Map<number, Identity>();
+  /** Items beyond `maxGroups` of the task being merged. */
+  let overflowed = 0;
 
-  /** The group of the row at byte `at`; strings are made once per group and survive a flush. */
-  function groupOf(at: number): Group {
+  /** The number of the group of the row at byte `at`; strings are made once per group and survive a flush. */
+  function groupOf(at: number): number {
     const words = pool.words;
     const word = at >>> 2;
     const hash = words[word]!;
     // 53 of 64 bits of hash: with 2,000 groups two meet once in 10^9 flushes.
     const rest = words[word + 1]! & 0x1f_ffff;
     const known = groups.find(hash, rest);
-    if (known !== undefined) return known;
+    if (known >= 0) return known;
     if (groups.size >= maxGroups) return overflowOf(words[word + Row.status / 4] === LOG_ROW ? LOG_ROW : 0, at);
-    const group = { ...identityOf(keyOf(hash, rest), word), histogram: new ExponentialHistogram(SCALE) };
-    groups.add(hash, rest, group);
-    return group;
+    groups.add(hash, rest, identityOf(keyOf(hash, rest), word));
+    return histograms.add();
   }
 
   function identityOf(key: number, word: number): Identity {
@@ -69,19 +70,13 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
     return identity;
   }
 
-  function overflowOf(status: number, at: number): Group {
-    context.telemetry.summaryOverflow.inc(rowNumber(at, Row.count));
-    const known = overflow.get(status);
-    if (known !== undefined) return known;
-    const group = { resource: {}, name: OVERFLOW_NAME, kind: 0, status, histogram: new ExponentialHistogram(SCALE) };
-    overflow.set(status, group);
-    return group;
+  function overflowOf(status: number, at: number): number {
+    overflowed += numbers[(at + Row.count) >>> 3]!;
+    const known = groups.find(status, OVERFLOW);
+    if (known >= 0) return known;
+    groups.add(status, OVERFLOW, { resource: {}, name: OVERFLOW_NAME, kind: 0, status });
+    return histograms.add();
   }
-
-  function rowNumber(at: number, offset: number): number {
-    return view.getFloat64(at + offset, true);
-  }
-  const view = new DataView(pool.handle.memory);
 
   /** From bytes, as they are: what a worker has let pass must not throw here, whatever else the resource holds. */
   function readResource(at: number, end: number): Record<string, string> {
@@ -107,39 +102,35 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       const rowsAt = at + HEADER_BYTES;
       for (let row = 0; row < rowCount; row++) {
         const rowAt = rowsAt + row * ROW_BYTES;
-        const { histogram } = groupOf(rowAt);
-        rowHistograms[row] = histogram;
-        histogram.count += rowNumber(rowAt, Row.count);
-        histogram.sum += rowNumber(rowAt, Row.sum);
-        histogram.min = Math.min(histogram.min, rowNumber(rowAt, Row.min));
-        histogram.max = Math.max(histogram.max, rowNumber(rowAt, Row.max));
+        const group = groupOf(rowAt);
+        rowGroups[row] = group;
+        histograms.addTotals(group, numbers, (rowAt + Row.count) >>> 3);
       }
       const words = pool.words;
       const first = (rowsAt + rowCount * ROW_BYTES) >>> 2;
       for (let i = first; i < first + entryCount; i++) {
         const entry = words[i]!;
-        const histogram = rowHistograms[entry >>> 12]!;
-        const bucket = entry & ZERO_BUCKET;
         const weight = (entry & WEIGHTED) === 0 ? 1 : words[++i]!;
-        if (bucket === ZERO_BUCKET) histogram.zeroCount += weight;
-        else histogram.add(bucket - BUCKET_BIAS, SCALE, weight);
+        histograms.addBucket(rowGroups[entry >>> 12]!, entry & ZERO_BUCKET, weight);
       }
+      if (overflowed === 0) return;
+      context.telemetry.summaryOverflow.inc(overflowed);
+      overflowed = 0;
     },
     tick(nowMs, final) {
       // Aligned to the clock, so that agents' summaries line up.
       const due = Math.floor(nowMs / everyMs) > Math.floor(startMs / everyMs);
       if (startMs === 0 || !(due || final)) return [];
-      const flushed = [...groups.entries().map(([, group]) => group), ...overflow.values()];
+      const flushed = groups.entries().map(([, group], i) => ({ ...group, histogram: histograms.read(i) }));
       const from = startMs;
       groups = new GroupTable();
-      overflow = new Map();
+      histograms.clear();
       startMs = 0;
       context.operations.flushed = operationsOf(flushed);
       return flushSummaries(flushed, from, nowMs, context.agent);
     },
     save() {
-      const all = [...groups.entries(), ...[...overflow].map(([status, group]) => [-1 - status, group] as const)];
-      const plain: Saved['groups'] = all.map(([key, { histogram, ...group }]) => [key, group, histogram.save()]);
+      const plain: Saved['groups'] = groups.entries().map(([key, group], i) => [key, group, histograms.save(i)]);
       return { startMs, groups: plain } satisfies Saved;
     },
   };
