@@ -118,7 +118,7 @@ test('what was saved before is read: scale, offset, counts, zeros, count, sum, l
   const saved: SavedHistogram[] = [
     [5, 100, [1, 0, 2], 3, 6, 60.5, 0, 9.6],
     [3, -40, [1, ...new Array<number>(100).fill(0), 1], 0, 2, 200, 0.03, 190],
-    [5, 0, [], 0, 12, 0, null, 0],
+    [5, 0, [], 12, 12, 0, null, 0],
   ];
   for (const one of saved) {
     const index = histograms.restore(one);

@@ -19,6 +19,7 @@ const HOUR_MS = 3600_000;
 function lasted(ms: readonly number[], name = 'GET /', kind = SERVER, from = 'shop'): OperationDurations {
   const histograms = new Histograms();
   const index = histograms.add();
+  histograms.addTotals(index, Float64Array.of(ms.length, 0, 0, 0), 0);
   for (const one of ms)
     histograms.addBucket(index, one === 0 ? ZERO_BUCKET : Math.ceil(Math.log2(one) * 2 ** SCALE) - 1 + BUCKET_BIAS, 1);
   return { service: from, name, kind, durations: histograms.read(index) };

@@ -11,19 +11,23 @@ export const MAX_BUCKETS = 160;
 /** Memory comes and goes by pages of so many histograms (176 KiB), and none is moved. */
 const PAGE_BITS = 8;
 const PAGE = 1 << PAGE_BITS;
-/** Words of a histogram: five doubles, three words (three are spare), the buckets. */
-const STRIDE = 16 + MAX_BUCKETS;
+/** Words of a histogram: four doubles and 16 halves of a word, a cache line in all, and its buckets. */
+const BUCKETS_AT = 16;
+const STRIDE = BUCKETS_AT + MAX_BUCKETS;
 /** In doubles from its beginning. */
-const Total = { count: 0, sum: 1, min: 2, max: 3, zeroCount: 4 } as const;
+const Total = { count: 0, sum: 1, min: 2, max: 3 } as const;
 /**
- * In words. A bucket of a measurement is `bucket >>> shift` here and lies at that modulo MAX_BUCKETS, so that none moves when others come;
- * those from `low` to before `end` are in use, `end` 0 is none.
+ * In halves of a word. A bucket of a measurement is `bucket >>> shift` here and lies at that modulo MAX_BUCKETS, so that none moves when
+ * others come; those from `low` to before `end` are in use, `end` 0 is none. MOST_WAITING buckets wait beside the totals and are counted
+ * together: their counts lie on other cache lines, far from the processor with thousands of histograms.
  */
-const Word = { shift: 10, low: 11, end: 12, buckets: 16 } as const;
+const Half = { shift: 16, low: 17, end: 18, waitingCount: 19, waiting: 20 } as const;
+const MOST_WAITING = 12;
 const MOST_U32 = 0xffff_ffff;
 
 interface Page {
   totals: Float64Array;
+  halves: Uint16Array;
   words: Uint32Array;
   /** `words`, or a copy of them as doubles once a histogram of the page may have more in a bucket than a word holds. */
   counts: Uint32Array | Float64Array;
@@ -59,26 +63,43 @@ export class Histograms {
     if (count > MOST_U32 && page.counts === page.words) page.counts = Float64Array.from(page.words);
   }
 
-  /** Adds `weight` values that fall into `bucket` as measure.ts has them. */
+  /** Adds `weight` values that fall into `bucket` as measure.ts has them. What is in no bucket is zero. */
   addBucket(index: number, bucket: number, weight: number): void {
+    if (bucket === ZERO_BUCKET) return;
     const page = this.#pages[index >>> PAGE_BITS]!;
-    const { words, counts } = page;
+    const { halves } = page;
     const at = (index & (PAGE - 1)) * STRIDE;
-    if (bucket === ZERO_BUCKET) {
-      page.totals[(at >>> 1) + Total.zeroCount] = page.totals[(at >>> 1) + Total.zeroCount]! + weight;
+    if (weight !== 1) {
+      this.#count(page, at, bucket, weight);
       return;
     }
-    let known = bucket >>> words[at + Word.shift]!;
-    if (known < words[at + Word.low]! || known >= words[at + Word.end]!) known = this.#include(page, at, bucket);
-    const to = at + Word.buckets + (known % MAX_BUCKETS);
+    const waiting = halves[at * 2 + Half.waitingCount]!;
+    halves[at * 2 + Half.waiting + waiting] = bucket;
+    halves[at * 2 + Half.waitingCount] = waiting + 1;
+    if (waiting + 1 === MOST_WAITING) this.#countWaiting(page, at);
+  }
+
+  #countWaiting(page: Page, at: number): void {
+    const { halves } = page;
+    const end = at * 2 + Half.waiting + halves[at * 2 + Half.waitingCount]!;
+    for (let i = at * 2 + Half.waiting; i < end; i++) this.#count(page, at, halves[i]!, 1);
+    halves[at * 2 + Half.waitingCount] = 0;
+  }
+
+  #count(page: Page, at: number, bucket: number, weight: number): void {
+    const { halves, counts } = page;
+    let known = bucket >>> halves[at * 2 + Half.shift]!;
+    if (known < halves[at * 2 + Half.low]! || known >= halves[at * 2 + Half.end]!)
+      known = this.#include(page, at, bucket);
+    const to = at + BUCKETS_AT + (known % MAX_BUCKETS);
     counts[to] = counts[to]! + weight;
   }
 
   /** Makes room for `bucket`, halving the resolution until it fits, and says which one it is then. */
-  #include({ words, counts }: Page, at: number, bucket: number): number {
-    const shift = words[at + Word.shift]!;
-    const before = words[at + Word.low]!;
-    const end = words[at + Word.end]!;
+  #include({ halves, counts }: Page, at: number, bucket: number): number {
+    const shift = halves[at * 2 + Half.shift]!;
+    const before = halves[at * 2 + Half.low]!;
+    const end = halves[at * 2 + Half.end]!;
     const known = bucket >>> shift;
     const low = end === 0 || known < before ? known : before;
     const last = known >= end ? known : end - 1;
@@ -88,25 +109,31 @@ export class Histograms {
       const coarse = this.#coarse.fill(0);
       for (let b = before; b < end; b++) {
         const to = (b >>> more) % MAX_BUCKETS;
-        coarse[to] = coarse[to]! + counts[at + Word.buckets + (b % MAX_BUCKETS)]!;
+        coarse[to] = coarse[to]! + counts[at + BUCKETS_AT + (b % MAX_BUCKETS)]!;
       }
-      counts.set(coarse, at + Word.buckets);
+      counts.set(coarse, at + BUCKETS_AT);
     }
-    words[at + Word.shift] = shift + more;
-    words[at + Word.low] = low >>> more;
-    words[at + Word.end] = (last >>> more) + 1;
+    halves[at * 2 + Half.shift] = shift + more;
+    halves[at * 2 + Half.low] = low >>> more;
+    halves[at * 2 + Half.end] = (last >>> more) + 1;
     return known >>> more;
   }
 
   read(index: number): HistogramValue {
-    const { totals, words, counts } = this.#pages[index >>> PAGE_BITS]!;
+    const page = this.#pages[index >>> PAGE_BITS]!;
     const at = (index & (PAGE - 1)) * STRIDE;
-    const low = words[at + Word.low]!;
-    const shift = words[at + Word.shift]!;
-    const buckets = new Array<number>(words[at + Word.end]! - low);
-    for (let i = 0; i < buckets.length; i++) buckets[i] = counts[at + Word.buckets + ((low + i) % MAX_BUCKETS)]!;
+    this.#countWaiting(page, at);
+    const { totals, halves, counts } = page;
+    const low = halves[at * 2 + Half.low]!;
+    const shift = halves[at * 2 + Half.shift]!;
+    const buckets = new Array<number>(halves[at * 2 + Half.end]! - low);
+    const [count = 0, sum = 0, min = 0, max = 0] = totals.subarray(at >>> 1);
+    let zeroCount = count;
+    for (let i = 0; i < buckets.length; i++) {
+      buckets[i] = counts[at + BUCKETS_AT + ((low + i) % MAX_BUCKETS)]!;
+      zeroCount -= buckets[i]!;
+    }
     const offset = buckets.length === 0 ? 0 : low - (BUCKET_BIAS >>> shift);
-    const [count = 0, sum = 0, min = 0, max = 0, zeroCount = 0] = totals.subarray(at >>> 1);
     return { count, sum, min, max, scale: SCALE - shift, zeroCount, offset, counts: buckets };
   }
 
@@ -116,12 +143,11 @@ export class Histograms {
     return [scale, offset, counts, zeroCount, count, sum, min === Infinity ? null : min, max];
   }
 
-  restore([scale, offset, buckets, zeroCount, count, sum, min, max]: SavedHistogram): number {
+  restore([scale, offset, buckets, , count, sum, min, max]: SavedHistogram): number {
     const index = this.add();
     this.addTotals(index, Float64Array.of(count, sum, min ?? Infinity, max), 0);
     const shift = SCALE - scale;
-    this.#pages[index >>> PAGE_BITS]!.words[(index & (PAGE - 1)) * STRIDE + Word.shift] = shift;
-    this.addBucket(index, ZERO_BUCKET, zeroCount);
+    this.#pages[index >>> PAGE_BITS]!.halves[(index & (PAGE - 1)) * STRIDE * 2 + Half.shift] = shift;
     for (const [i, weight] of buckets.entries())
       this.addBucket(index, (offset + i + (BUCKET_BIAS >>> shift)) << shift, weight);
     return index;
@@ -140,5 +166,5 @@ export class Histograms {
 
 function newPage(): Page {
   const words = new Uint32Array(PAGE * STRIDE);
-  return { totals: new Float64Array(words.buffer), words, counts: words };
+  return { totals: new Float64Array(words.buffer), halves: new Uint16Array(words.buffer), words, counts: words };
 }
