@@ -166,6 +166,20 @@ test('what is saved and restored flushes the same', () => {
   assert.deepEqual(flush(restored), flush(observer));
 });
 
+test('what was flushed stays as it was when more is merged', () => {
+  const { world, observer, context } = createBench();
+  const sent = plainly(traces(...[3, 3, 0].map((ms, i) => span(i, { name: 'x' }, ms))));
+  feed(world, observer, sent);
+  flush(observer);
+  const before = structuredClone(context.operations.flushed);
+  assert.deepEqual(
+    before.map(({ service: from, durations }) => [from, durations.zeroCount, durations.counts]),
+    [['shop', 1, [2]]],
+  );
+  feed(world, observer, sent, sent);
+  assert.deepEqual(context.operations.flushed, before);
+});
+
 test('a measurer that is reset measures the same again', () => {
   const world = createWorld({ processors: [{ type: 'summarize' }] });
   const { frames } = world.observe([plainly(traces(span(1), span(2)))]);
