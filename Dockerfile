@@ -4,7 +4,6 @@ WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 # The base image has Node 24: the install scripts (the pinned `node` binary for checkouts) are not needed here.
 RUN npm ci --ignore-scripts --no-fund --no-audit
-COPY tsconfig.json tsconfig.build.json ./
 COPY scripts ./scripts
 COPY src ./src
 RUN node scripts/build.mjs && npm prune --omit=dev --ignore-scripts --no-fund --no-audit

@@ -13,7 +13,6 @@ import type { DetectObserver } from './processors/detect/observer.ts';
 import type { Breach, ContractValue } from './processors/processor.ts';
 import { traceTableFor } from './processors/sample/index.ts';
 import type { StatusServer } from './status/server.ts';
-import { serveStatus } from './status/wire.ts';
 import { explainTrace } from './wiring/explain.ts';
 import { type Ground, millisecondsOf, sampleOf } from './wiring/ground.ts';
 import { serveIngest } from './wiring/ingest.ts';
@@ -23,7 +22,8 @@ import { Retention } from './wiring/retention.ts';
 import { createDeliveries, type Running } from './wiring/sinks.ts';
 import { openStore, type Store } from './wiring/store.ts';
 import { configuredProcessors, policyOf, prepareSelection, restoreObservers } from './wiring/streams.ts';
-import { createIntake, startWorkers } from './wiring/workers.ts';
+import { createIntake, createWorkers } from './wiring/workers.ts';
+import { shrinkHeap } from './worker/garbage.ts';
 import type { Intake } from './worker/intake.ts';
 import type { Observers } from './worker/observers.ts';
 import { createPolicy, publishPolicy } from './worker/policy.ts';
@@ -76,11 +76,13 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
   const cache: ContractCache = new Map();
   const contracts = readContracts(config.contracts, cache);
   if (contracts.faults.length > 0) throw new AgentError('CONTRACT_INVALID', contracts.faults.join('\n'));
-  const store = await openStore(ground);
   const sample = sampleOf(config);
   const traces = sample === undefined ? null : traceTableFor(sample, ground.now());
   const policy = createPolicy(policyOf(config, contracts.plans, []));
-  const workers = await startWorkers(ground, traces, policy);
+  // Threads start while files are read and the admin port's modules loaded.
+  const workers = createWorkers(ground, traces, policy);
+  const [store, { serveStatus }] = await Promise.all([openStore(ground), import('./status/wire.ts')]);
+  await workers.ready();
   // Known once they are restored: `flag` is one of them, and asks another.
   let restored: Observers | null = null;
   // The registry's type says nothing of what one observer can tell beyond the others.
@@ -166,6 +168,8 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
     status,
     ingest: receiver,
   };
+  // When it has been said that the agent is ready: the start has left more garbage than an idle agent holds.
+  setImmediate(shrinkHeap);
   return {
     ingestUrl: receiver.url,
     adminUrl: status.url,

@@ -1,6 +1,5 @@
 /** `plumbline run`: starts the agent, says when it is ready, and stops it on SIGTERM or SIGINT; src/agent.ts does the work. */
 import { type Logger, pino } from 'pino';
-import { build as prettyStream } from 'pino-pretty';
 import type { AgentConfig } from '../config.ts';
 import { AgentError } from '../core/errors.ts';
 import { readConfiguration } from './configuration.ts';
@@ -12,7 +11,7 @@ const STDERR = 2;
 export async function run(args: string[], context: Context): Promise<number> {
   const { file, config, faults, notes } = await readConfiguration(args, context);
   if (config === null) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
-  const log = createLog(config.agent.log_level, context.isTerminal);
+  const log = await createLog(config.agent.log_level, context.isTerminal);
   for (const note of notes) log.info(note);
   return await runAgent(config, log, context, { file, read: () => readConfiguration(args, context) });
 }
@@ -86,13 +85,16 @@ function countSignals(context: Context): { first: Promise<string>; second: Promi
 }
 
 /** JSON lines on stderr, or lines for people on a terminal. Synchronous, so that the last line before an exit is not lost. */
-function createLog(level: string, isTerminal: boolean): Logger {
+async function createLog(level: string, isTerminal: boolean): Promise<Logger> {
   const options = {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  if (isTerminal) return pino(options, prettyStream({ destination: STDERR, sync: true }));
+  if (isTerminal) {
+    const { build } = await import('pino-pretty');
+    return pino(options, build({ destination: STDERR, sync: true }));
+  }
   return pino(options, pino.destination({ dest: STDERR, sync: true }));
 }

@@ -1,7 +1,10 @@
 /** Writes what a request is answered: a 200 or a Status in the request's encoding, and what happens to a body that was not read. */
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AgentError, ErrorCode } from '../core/errors.ts';
 import { statusBody } from '../otlp/reply.ts';
+
+// Not by import: see server.ts.
+const { STATUS_CODES } = process.getBuiltinModule('node:http');
 
 /** A refusal: status, what the client is told, and headers beside the usual. */
 export interface Refusal {

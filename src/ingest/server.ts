@@ -1,7 +1,7 @@
 /** OTLP over HTTP and HTTPS: listens, cuts what is slow or malformed, reloads certificates and tokens, drains. handle.ts answers requests. */
 import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server as TlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { formatEndpoint, parseEndpoint } from '../core/endpoint.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
@@ -13,6 +13,10 @@ import { createRequestListener } from './nodeHttp.ts';
 import { watchFiles } from './reload.ts';
 import { readTls, type TlsFiles } from './tls.ts';
 import { parseTokens } from './tokens.ts';
+
+// Not by import, which reads every export of the module: of node:http that loads the fetch client, 75 modules of Node.
+const { createServer } = process.getBuiltinModule('node:http');
+const { createServer: createTlsServer } = process.getBuiltinModule('node:https');
 
 export interface IngestOptions extends HandleOptions {
   endpoint: string;

@@ -4,9 +4,9 @@
  * OTLP's deviations from ProtoJSON: trace and span ids are hex, enums are integers only, unknown fields are ignored.
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/docs/specification.md#json-protobuf-encoding
  */
-import protobuf from 'protobufjs';
+import type protobuf from 'protobufjs';
 import type { Signal } from '../core/block.ts';
-import { messageType, requestType } from './schema.ts';
+import { messageOf, messageType, requestType } from './schema.ts';
 
 const HEX_FIELDS = new Set(['traceId', 'spanId', 'parentSpanId']);
 
@@ -30,7 +30,8 @@ function jsonFrom(type: protobuf.Type, message: protobuf.Message): Record<string
 }
 
 function jsonValue(field: protobuf.Field, value: unknown): unknown {
-  if (field.resolvedType instanceof protobuf.Type) return jsonFrom(field.resolvedType, value as protobuf.Message);
+  const inner = messageOf(field);
+  if (inner !== null) return jsonFrom(inner, value as protobuf.Message);
   if (value instanceof Uint8Array) return Buffer.from(value).toString(HEX_FIELDS.has(field.name) ? 'hex' : 'base64');
   if (typeof value === 'number') {
     if (field.type.endsWith('64') && field.type !== 'double') return String(value);

@@ -1,7 +1,7 @@
 /** The schema as tables for reading JSON: which field a key is, found by its bytes, and how its value goes onto the wire. */
-import protobuf from 'protobufjs';
+import type protobuf from 'protobufjs';
 import type { Signal } from '../core/block.ts';
-import { requestType } from './schema.ts';
+import { messageOf, requestType } from './schema.ts';
 
 /** How a value is read and written. */
 export type Kind =
@@ -104,7 +104,7 @@ function compile(type: protobuf.Type, made: Map<protobuf.Type, JsonMessage>): Js
 }
 
 function compileField(field: protobuf.Field, made: Map<protobuf.Type, JsonMessage>): JsonField {
-  const inner = field.resolvedType instanceof protobuf.Type ? field.resolvedType : null;
+  const inner = messageOf(field);
   // protobufjs names scalar types as the language does; schema.ts uses these alone.
   const scalar = (IDS.has(field.name) ? 'id' : field.type) as Kind;
   const kind = inner === null ? scalar : 'message';

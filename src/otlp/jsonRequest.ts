@@ -8,7 +8,7 @@
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/docs/specification.md#json-protobuf-encoding
  */
 import { isUtf8 } from 'node:buffer';
-import { SIGNALS, type Signal } from '../core/block.ts';
+import type { Signal } from '../core/block.ts';
 import { copyBase64, copyHex, copyPlain, copyUnescaped } from './jsonBytes.ts';
 import { findField, type JsonField, type JsonMessage, requestFields } from './jsonFields.ts';
 import { Integer, readDecimal, readInteger } from './jsonNumbers.ts';
@@ -24,16 +24,14 @@ const NO_TRACE_ID = 10;
 export class JsonRequests {
   readonly #text = new JsonText();
   readonly #out: ProtoOutput;
-  readonly #requests: Record<Signal, JsonMessage>;
+  /** Made with a signal's first request. */
+  readonly #requests: Partial<Record<Signal, JsonMessage>> = {};
   readonly #integer = new Integer();
   /** An id of the span (its own, its parent's, a link's) was no hex. */
   #badId = false;
 
   constructor(maxBytes: number) {
     this.#out = new ProtoOutput(maxBytes);
-    const entries = SIGNALS.map((signal) => [signal, requestFields(signal)] as const);
-    // One entry for each signal.
-    this.#requests = Object.fromEntries(entries) as Record<Signal, JsonMessage>;
   }
 
   /** The request's protobuf, valid until the next call. Throws BODY_UNDECODABLE with the path of the fault, BODY_TOO_LARGE. */
@@ -44,6 +42,7 @@ export class JsonRequests {
     this.#text.pos = 0;
     this.#text.end = text.length;
     this.#out.reset(text.length);
+    this.#requests[signal] ??= requestFields(signal);
     this.#message(this.#requests[signal], 0);
     if (this.#text.peek() !== -1) this.#text.fail('nothing behind the request');
     return this.#out.take();

@@ -7,8 +7,11 @@
  *
  * Field numbers: opentelemetry-proto 1.11.0, https://github.com/open-telemetry/opentelemetry-proto/tree/v1.11.0
  */
-import protobuf from 'protobufjs';
+import { createRequire } from 'node:module';
+import type protobuf from 'protobufjs';
 import type { Signal } from '../core/block.ts';
+
+const require = createRequire(import.meta.url);
 
 const PROTO = `
 edition = "2023";
@@ -103,23 +106,37 @@ message FieldViolation { string field = 1; string description = 2; }
 
 /** 100 AnyValues are up to 300 messages (value, array, entry), plus the envelopes around them; the library's own bound is 100. */
 const MESSAGE_DEPTH = 400;
-protobuf.util.recursionLimit = MESSAGE_DEPTH;
-protobuf.Reader.recursionLimit = MESSAGE_DEPTH;
 
-const root = protobuf.parse(PROTO, { keepCase: false }).root.resolveAll();
+let loaded: protobuf.NamespaceBase | null = null;
+
+/** Loaded with the first message that needs it: most agents never read JSON and refuse nothing, and each thread would pay for it. */
+function root(): protobuf.NamespaceBase {
+  if (loaded !== null) return loaded;
+  const library = require('protobufjs') as typeof protobuf;
+  library.util.recursionLimit = MESSAGE_DEPTH;
+  library.Reader.recursionLimit = MESSAGE_DEPTH;
+  loaded = library.parse(PROTO, { keepCase: false }).root.resolveAll();
+  return loaded;
+}
 
 /** A message type by its name above. */
 export function messageType(name: string): protobuf.Type {
-  return root.lookupType(name);
+  return root().lookupType(name);
 }
 
-const REQUESTS: Record<Signal, protobuf.Type> = {
-  traces: messageType('ExportTraceServiceRequest'),
-  metrics: messageType('ExportMetricsServiceRequest'),
-  logs: messageType('ExportLogsServiceRequest'),
+const REQUESTS: Record<Signal, string> = {
+  traces: 'ExportTraceServiceRequest',
+  metrics: 'ExportMetricsServiceRequest',
+  logs: 'ExportLogsServiceRequest',
 };
 
 /** The export request of a signal. */
 export function requestType(signal: Signal): protobuf.Type {
-  return REQUESTS[signal];
+  return messageType(REQUESTS[signal]);
+}
+
+/** The message that a field holds, or null: scalars, and enums, of which there are none above. */
+export function messageOf(field: protobuf.Field): protobuf.Type | null {
+  const type = field.resolvedType;
+  return type !== null && 'fieldsArray' in type ? type : null;
 }

@@ -57,7 +57,12 @@ export async function startStatus(sources: StatusSources): Promise<StatusServer>
   if (endpoint === undefined)
     throw new AgentError('CONFIG_INVALID', `admin.endpoint "${sources.endpoint}" is no HOST:PORT`);
   // Probes and scrapers keep connections open: they must not hold up a stop.
-  const server = fastify({ logger: false, forceCloseConnections: true });
+  const server = fastify({
+    logger: false,
+    forceCloseConnections: true,
+    // No route has a schema: fastify's compilers, with a second ajv, need not be loaded.
+    schemaController: { compilersFactory: { buildValidator: noSchema, buildSerializer: noSchema } },
+  });
   server.get('/', () => ({ paths: PATHS }));
   addOperation(server, sources);
   addContracts(server, sources.contracts);
@@ -70,6 +75,10 @@ export async function startStatus(sources: StatusSources): Promise<StatusServer>
   // Not undefined and no path: the server has just bound a TCP port.
   const bound = server.addresses()[0] as { port: number };
   return { url: `http://${formatEndpoint({ host: endpoint.host, port: bound.port })}`, stop: () => server.close() };
+}
+
+function noSchema(): never {
+  throw new Error('the routes of the admin port have no schemas');
 }
 
 function addOperation(server: FastifyInstance, sources: StatusSources): void {

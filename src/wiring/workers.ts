@@ -13,11 +13,8 @@ import type { Store } from './store.ts';
 /** How long after a refused append the agent says that it is not ready. */
 const TROUBLE_MS = 5000;
 
-export async function startWorkers(
-  ground: Ground,
-  traces: TraceTableHandle | null,
-  policy: SharedArrayBuffer,
-): Promise<WorkerPool> {
+/** Their threads start now; `ready` says when they have. */
+export function createWorkers(ground: Ground, traces: TraceTableHandle | null, policy: SharedArrayBuffer): WorkerPool {
   const { config, pool, telemetry, log } = ground;
   const setup = {
     pool: pool.handle,
@@ -31,7 +28,6 @@ export async function startWorkers(
     log.error('a worker thread died and was replaced; its requests run again one by one');
   });
   ground.undo.push(() => workers.close());
-  await workers.ready();
   return workers;
 }
 

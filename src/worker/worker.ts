@@ -1,9 +1,9 @@
 /** The worker thread's door: builds its parts once, runs tasks, and turns whatever goes wrong into a result, so that only death is a throw. */
-import { threadId } from 'node:worker_threads';
-import piscina from 'piscina';
+import { threadId, workerData } from 'node:worker_threads';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { ItemChooser } from './choose.ts';
 import { encode } from './encode.ts';
+import { shrinkHeap } from './garbage.ts';
 import { observe } from './observe.ts';
 import { createParts, followPolicy } from './parts.ts';
 import { note, recall } from './recall.ts';
@@ -11,13 +11,15 @@ import { select } from './select.ts';
 import { ownerOf, type Result, type Task, type TaskMessage, type ThreadData } from './tasks.ts';
 import { ItemWalk } from './walk.ts';
 
-// piscina types workerData as any; pool.ts puts a ThreadData there.
-const data = piscina.workerData as ThreadData;
+// Node types workerData as any; pool.ts puts a ThreadData there, by way of piscina.
+const data = workerData as ThreadData;
 const begun = new Int32Array(data.begun);
 const parts = createParts(data.setup, ownerOf(threadId));
 const walk = new ItemWalk();
 let chooser = new ItemChooser(parts.views, parts.selectors);
 let chooserEpoch = parts.epoch;
+// Loading is done, and no task waits yet.
+shrinkHeap();
 
 export default function run({ task, ticket }: TaskMessage): Result<Task> {
   Atomics.store(begun, ticket, 1);

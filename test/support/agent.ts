@@ -48,10 +48,10 @@ export async function killWhileStarting(directory: string, yaml: string, afterMs
   await exited;
 }
 
-function spawnAgent(directory: string, yaml: string, env: Record<string, string>) {
+function spawnAgent(directory: string, yaml: string, env: Record<string, string>, main = MAIN) {
   const file = join(directory, 'agent.yaml');
   writeFileSync(file, yaml);
-  return spawn(process.execPath, [MAIN, 'run', '--config', file], {
+  return spawn(process.execPath, [main, 'run', '--config', file], {
     cwd: directory,
     env: { ...process.env, NODE_OPTIONS: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -63,8 +63,9 @@ export async function startAgentProcess(
   directory: string,
   yaml: string,
   env: Record<string, string> = {},
+  main = MAIN,
 ): Promise<AgentProcess> {
-  const child = spawnAgent(directory, yaml, env);
+  const child = spawnAgent(directory, yaml, env, main);
   const output: string[] = [];
   child.stdout.on('data', (bytes: Buffer) => output.push(bytes.toString()));
   child.stderr.on('data', (bytes: Buffer) => output.push(bytes.toString()));
