@@ -132,6 +132,9 @@ test('the image runs dist/ as a numbered user without rights, with the flags of 
   const flags = /^#!.* node (.*)$/m.exec(readFileSync(join(ROOT, 'src/main.ts'), 'utf8'))?.[1]?.split(' ') ?? [];
   const entrypoint: unknown = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(runtime)?.[1] ?? '[]');
   assert.deepEqual(entrypoint, ['node', ...flags, '/opt/plumbline/dist/main.js']);
+  // The cache of compiled code is by flags and user: the start that fills it has both, and the image's user comes last.
+  assert.ok(runtime.includes(`node ${flags.join(' ')} /opt/plumbline/dist/main.js run`));
+  assert.match(runtime.slice(runtime.lastIndexOf('\nUSER ')), /^\nUSER 1000:1000$/m);
   assert.ok(readFileSync(join(ROOT, 'package.json'), 'utf8').includes(`node ${flags.join(' ')} src/main.ts run`));
 });
 
