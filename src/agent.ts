@@ -4,7 +4,7 @@ import type { AgentConfig } from './config.ts';
 import type { ContractPlan } from './contracts/plan.ts';
 import { type ContractCache, readContracts } from './contracts/read.ts';
 import { BlockPool } from './core/block.ts';
-import { AgentError } from './core/errors.ts';
+import { AgentError, messageOf } from './core/errors.ts';
 import { memoryLimitBytes } from './core/resources.ts';
 import { createTelemetry } from './core/telemetry.ts';
 import { agentVersion } from './core/version.ts';
@@ -169,7 +169,10 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
     ingest: receiver,
   };
   // When it has been said that the agent is ready: the start has left more garbage than an idle agent holds.
-  setImmediate(shrinkHeap);
+  setImmediate(() => {
+    workers.shrink().catch((error: unknown) => log.warn(`a worker's memory was not given back: ${messageOf(error)}`));
+    shrinkHeap();
+  });
   return {
     ingestUrl: receiver.url,
     adminUrl: status.url,

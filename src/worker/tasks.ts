@@ -121,7 +121,17 @@ export interface EncodeResult {
   failed: { code: ErrorCode; message: string } | null;
 }
 
-export type Task = ObserveTask | SelectTask | NoteTask | RecallTask | EncodeTask;
+/** Collects the thread's garbage and gives its memory back: garbage.ts. */
+export interface ShrinkTask {
+  kind: 'shrink';
+}
+
+export interface ShrinkResult {
+  /** Bytes that are left of the thread's heap. */
+  heapBytes: number;
+}
+
+export type Task = ObserveTask | SelectTask | NoteTask | RecallTask | EncodeTask | ShrinkTask;
 
 /** What a thread is sent: a task, and where it notes that it has begun (a new thread first loads its modules, which is no task). */
 export interface TaskMessage {
@@ -140,7 +150,9 @@ export type Result<T extends Task> = T extends ObserveTask
   ? ObserveResult
   : T extends SelectTask | NoteTask | RecallTask
     ? SelectResult
-    : EncodeResult;
+    : T extends EncodeTask
+      ? EncodeResult
+      : ShrinkResult;
 
 /** Blocks a thread allocates are marked with this, so that they can be taken back when it dies. 1 is main's. */
 export function ownerOf(thread: number): number {

@@ -18,8 +18,6 @@ const parts = createParts(data.setup, ownerOf(threadId));
 const walk = new ItemWalk();
 let chooser = new ItemChooser(parts.views, parts.selectors);
 let chooserEpoch = parts.epoch;
-// Loading is done, and no task waits yet.
-shrinkHeap();
 
 export default function run({ task, ticket }: TaskMessage): Result<Task> {
   Atomics.store(begun, ticket, 1);
@@ -41,6 +39,8 @@ export default function run({ task, ticket }: TaskMessage): Result<Task> {
         return recall(parts, task);
       case 'encode':
         return encode(parts, task);
+      case 'shrink':
+        return { heapBytes: shrinkHeap() };
     }
   } catch (error) {
     parts.output.discard();
@@ -62,5 +62,7 @@ function failure(task: Task, error: unknown): Result<Task> {
       return { block: -1, selected: [], filtered: [], sampledOut: [], failed };
     case 'encode':
       return { parts: [], blocks: [], failed };
+    case 'shrink':
+      throw error;
   }
 }

@@ -65,3 +65,11 @@ it('observe work goes first, and other work gets at least every second turn', as
   assert.equal(order[0], 'observe');
   assert.deepEqual(order.slice(0, 6), ['observe', 'select', 'observe', 'select', 'observe', 'select']);
 });
+
+it('every thread gives back what its start left', async (t) => {
+  const { workers } = await start(t);
+  const heaps = await workers.shrink();
+  assert.equal(heaps.length, 1);
+  // Measured 9 MiB, and 20 after a usual collection.
+  for (const bytes of heaps) assert.ok(bytes < 13 << 20, `${bytes} bytes`);
+});
