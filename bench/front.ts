@@ -49,7 +49,7 @@ async function serve(fastPath: boolean): Promise<void> {
         copyInto(pool.bytes, at, chunk);
         at += chunk.length;
       }
-      return { kind: 'accepted', items: 1, rejected: 0 };
+      return { kind: 'accepted', items: 1, rejected: 0, warned: 0 };
     },
     refusing: () => null,
     telemetry: createTelemetry(),

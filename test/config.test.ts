@@ -65,6 +65,7 @@ test('an empty file is the default configuration', () => {
       http: {
         endpoint: '127.0.0.1:4318',
         max_request_body_size: '20MiB',
+        max_item_size: 'none',
         traces_url_path: '/v1/traces',
         metrics_url_path: '/v1/metrics',
         logs_url_path: '/v1/logs',

@@ -110,6 +110,7 @@ export function createWorld(options: WorldOptions = {}): World {
     traces,
     sinks: [...(options.sinks ?? [])],
     maxBodyBytes: 20 * UNIT_BYTES,
+    maxItemBytes: Number.POSITIVE_INFINITY,
   };
   const parts = createParts(setup, OWNER);
   const made = createPayloads({ workload, seed: 7, ...(options.batch === undefined ? {} : { batch: options.batch }) });

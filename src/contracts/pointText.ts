@@ -1,7 +1,9 @@
 /** What explains a data point to people, read on main from the point itself: its attributes as text, and the traces of its exemplars. */
 import { emptyValue, readValue } from '../otlp/attributes.ts';
+import { EXEMPLAR_TAGS } from '../otlp/exemplar.ts';
 import { PointView, readPoint } from '../otlp/points.ts';
 import { Reader, readDouble, readEnd, readFixed32, readTag, skipField } from '../otlp/protobuf.ts';
+import { NO_ID, readId } from '../otlp/traces.ts';
 
 /** Where a point lies, as a worker has noted it (rows.ts). Addresses. */
 export interface PointSource {
@@ -19,8 +21,6 @@ export interface PointSource {
 /** Characters of a series' name: with MOST_SERIES this bounds what names take. */
 const MOST_TEXT = 160;
 const TRACE_ID_BYTES = 16;
-/** Tags of `repeated Exemplar` by the kind of the point; a summary has none. */
-const EXEMPLAR_TAGS: Record<number, number> = { 5: 42, 7: 42, 9: 66, 10: 90 };
 
 export class PointText {
   readonly #bytes: Buffer;
@@ -80,14 +80,11 @@ export class PointText {
   /** Exemplar { fixed64 time = 2; double as_double = 3; bytes trace_id = 5; sfixed64 as_int = 6 } */
   #traceOf(end: number, afterMs: number, shows: (value: number) => boolean): string | null {
     const reader = this.#reader;
-    let [timeMs, value, idAt, idLength] = [0, Number.NaN, 0, 0];
+    let [timeMs, value, idAt] = [0, Number.NaN, NO_ID];
     while (reader.pos < end) {
       const tag = readTag(reader, end);
       if (tag === 42) {
-        const stop = readEnd(reader, end);
-        idAt = reader.pos;
-        idLength = stop - idAt;
-        reader.pos = stop;
+        idAt = readId(reader, end, TRACE_ID_BYTES);
         continue;
       }
       skipField(reader, tag, end);
@@ -97,7 +94,7 @@ export class PointText {
       else if (tag === 25) value = readDouble(this.#bytes, reader.pos - 8);
       else if (tag === 49) value = (high | 0) * 0x1_0000_0000 + low;
     }
-    if (idLength !== TRACE_ID_BYTES || (timeMs > 0 && timeMs <= afterMs) || !shows(value)) return null;
-    return this.#bytes.toString('hex', idAt, idAt + idLength);
+    if (idAt < 0 || (timeMs > 0 && timeMs <= afterMs) || !shows(value)) return null;
+    return this.#bytes.toString('hex', idAt, idAt + TRACE_ID_BYTES);
   }
 }

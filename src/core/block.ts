@@ -46,7 +46,7 @@ export const Field = {
 /** Until it is committed, a frame's `covers` and `filtered` words carry what only main and the worker tell each other. */
 export const Uncommitted = {
   encoding: 48, // u32, bits of Encoding: how the request's body came
-  status: 52, // u32, index into observe's outcomes
+  warned: 52, // u32, what the client is warned of: exemplars that were cut out, log records kept as without a trace
 } as const;
 
 export const Encoding = { protobuf: 0, json: 1, gzip: 2, zstd: 4, deflate: 8 } as const;

@@ -71,6 +71,10 @@ const Http = section(
   {
     endpoint: hostPort('127.0.0.1:4318', 'Where OTLP over HTTP is taken. Port 0: any free one.'),
     max_request_body_size: bytes('20MiB', 'Largest request body, after decompression.'),
+    max_item_size: limit(
+      'bytes',
+      'Largest span, log record or data point, as protobuf: a larger one is rejected alone. none: only the body is bounded.',
+    ),
     traces_url_path: urlPath('/v1/traces', 'traces'),
     metrics_url_path: urlPath('/v1/metrics', 'metrics'),
     logs_url_path: urlPath('/v1/logs', 'logs'),

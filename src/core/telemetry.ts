@@ -17,6 +17,12 @@ export function createTelemetry() {
       labelNames: ['signal', 'outcome'] as const,
       registers,
     }),
+    ingestWarnings: new Counter({
+      name: 'plumbline_ingest_warnings_total',
+      help: 'Exemplars cut out of their points, and log records kept as without a trace, for a bad id',
+      labelNames: ['signal'] as const,
+      registers,
+    }),
     ingestRequests: new Counter({
       name: 'plumbline_ingest_requests_total',
       help: 'Export requests by status code',

@@ -6,7 +6,7 @@ import { AgentError, type ErrorCode } from '../core/errors.ts';
 
 /** What the rest of the agent answers about a body; see worker/intake.ts. */
 export type Outcome =
-  | { kind: 'accepted'; items: number; rejected: number }
+  | { kind: 'accepted'; items: number; rejected: number; warned: number }
   | { kind: 'refused'; code: ErrorCode; message: string };
 export interface Body {
   chunks: readonly Uint8Array[];

@@ -139,7 +139,7 @@ async function answerBody(
     const submitted = options.submit({ signal, encoding, ...body });
     exchange.freeBody();
     const outcome = await submitted;
-    if (outcome.kind === 'accepted') exchange.succeed(successBody(signal, outcome.rejected, json), json);
+    if (outcome.kind === 'accepted') exchange.succeed(successBody(signal, outcome, json), json);
     else exchange.refuse(refusalOf(outcome, admission.retryAfterS()), json);
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;

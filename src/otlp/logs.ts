@@ -9,7 +9,7 @@
  */
 import { AttributeTable, readAnyValue, readKeyValue } from './attributes.ts';
 import { type Reader, readEnd, readFixed32, readTag, readVarint, skipField } from './protobuf.ts';
-import { readId } from './traces.ts';
+import { BAD_ID, NO_ID, readId } from './traces.ts';
 
 /** SeverityNumber from which a record is an error. */
 export const SEVERITY_ERROR = 17;
@@ -22,11 +22,22 @@ export class LogView {
   /** The body's AnyValue; -1 when there is none. */
   bodyAt = -1;
   bodyEnd = -1;
-  /** -1 when missing or invalid: the record then belongs to no trace (logs.proto). */
-  traceIdAt = -1;
+  /** Negative when missing or invalid: the record then belongs to no trace, or to no span (logs.proto). */
+  traceIdAt = NO_ID;
+  spanIdAt = NO_ID;
   timeLow = 0;
   timeHigh = 0;
   readonly attributes = new AttributeTable();
+
+  /** It has an id of another length, or of zeros alone. */
+  get hasBadId(): boolean {
+    return this.traceIdAt === BAD_ID || this.spanIdAt === BAD_ID;
+  }
+
+  /** False for what is over the limit. */
+  isSound(mostBytes: number): boolean {
+    return this.end - this.at <= mostBytes;
+  }
 
   /** The record's own time in Unix milliseconds, else when it was observed; 0 when it says neither. */
   timeMs(): number {
@@ -41,7 +52,8 @@ export function readLogRecord(reader: Reader, at: number, end: number, log: LogV
   log.severity = 0;
   log.bodyAt = -1;
   log.bodyEnd = -1;
-  log.traceIdAt = -1;
+  log.traceIdAt = NO_ID;
+  log.spanIdAt = NO_ID;
   log.timeLow = 0;
   log.timeHigh = 0;
   log.attributes.count = 0;
@@ -73,6 +85,9 @@ export function readLogRecord(reader: Reader, at: number, end: number, log: LogV
       }
       case 74: // trace_id
         log.traceIdAt = readId(reader, end, 16);
+        break;
+      case 82: // span_id
+        log.spanIdAt = readId(reader, end, 8);
         break;
       case 89: // observed_time
         skipField(reader, tag, end);

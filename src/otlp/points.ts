@@ -10,10 +10,10 @@
  *              Buckets positive = 8; Buckets negative = 9; uint32 flags = 10; repeated Exemplar = 11; double min = 12; double max = 13;
  *              double zero_threshold = 14        Buckets { sint32 offset = 1; repeated uint64 bucket_counts = 2 }
  *   summary:   fixed64 count = 4; double sum = 5; repeated { double quantile = 1; double value = 2 } = 6; attributes = 7; flags = 8
- *   Exemplar   { ...; repeated KeyValue filtered_attributes = 7 }
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/metrics/v1/metrics.proto
  */
 import { AttributeTable, readKeyValue } from './attributes.ts';
+import { readExemplar } from './exemplar.ts';
 import { BucketsView, ListView, passBuckets, passFixed, readZigzag } from './lists.ts';
 import { type Reader, readDouble, readEnd, readFixed32, readTag, readVarint, skipField } from './protobuf.ts';
 
@@ -59,6 +59,9 @@ export class PointView {
   /** How many exemplars, and the first of their fields (tag included; -1: none). */
   exemplars = 0;
   exemplarsFrom = -1;
+  /** Those with an id that is none, and the bytes of their fields. */
+  badExemplars = 0;
+  badExemplarBytes = 0;
 
   get noRecordedValue(): boolean {
     return (this.flags & NO_RECORDED_VALUE) !== 0;
@@ -69,8 +72,9 @@ export class PointView {
     return (this.timeHigh * 0x1_0000_0000 + this.timeLow) / 1e6;
   }
 
-  /** False for a histogram whose counts do not fit its bounds: nobody can say what it counted. */
-  get isSound(): boolean {
+  /** False for a histogram whose counts do not fit its bounds, since nobody can say what it counted, and for what is over the limit. */
+  isSound(mostBytes: number): boolean {
+    if (this.end - this.at > mostBytes) return false;
     const counts = this.bucketCounts.count;
     const bounds = this.explicitBounds.count;
     return counts === 0 ? bounds === 0 : counts === bounds + 1;
@@ -120,6 +124,8 @@ function reset(point: PointView, at: number, end: number): void {
   point.attributes.count = 0;
   point.exemplars = 0;
   point.exemplarsFrom = -1;
+  point.badExemplars = 0;
+  point.badExemplarBytes = 0;
 }
 
 function readNumberPoint(reader: Reader, end: number, point: PointView): void {
@@ -271,12 +277,9 @@ function takeTime(reader: Reader, tag: number, end: number, point: PointView): v
 
 function takeExemplar(reader: Reader, fieldAt: number, end: number, point: PointView): void {
   if (point.exemplars++ === 0) point.exemplarsFrom = fieldAt;
-  const stop = readEnd(reader, end);
-  while (reader.pos < stop) {
-    const tag = readTag(reader, stop);
-    if (tag === 58) readKeyValue(reader, readEnd(reader, stop), null, 1);
-    else skipField(reader, tag, stop);
-  }
+  if (readExemplar(reader, readEnd(reader, end))) return;
+  point.badExemplars++;
+  point.badExemplarBytes += reader.pos - fieldAt;
 }
 
 /** A field of wire type 1 as a double. */

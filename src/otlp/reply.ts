@@ -2,37 +2,54 @@
 import type { Signal } from '../core/block.ts';
 import { encodeMessage, encodeSubMessage } from './json.ts';
 
-/** `rule` is what the rejected items break. */
-const RESPONSES: Record<Signal, { message: string; rejected: string; items: string; rule: string }> = {
+/** What of a request was not taken as it came. */
+export interface Shortfall {
+  /** Items. */
+  rejected: number;
+  /** Exemplars that were cut out of their points, log records that are kept as without a trace. */
+  warned: number;
+}
+
+const BAD_IDS = 'trace ids must be 16 and span ids 8 bytes, not all zero';
+const LIMIT = 'at most ingest.http.max_item_size';
+
+/** `rule` is what the rejected items break, `warning` what was done to items that were taken. */
+const RESPONSES: Record<Signal, { message: string; rejected: string; items: string; rule: string; warning: string }> = {
   traces: {
     message: 'ExportTraceServiceResponse',
     rejected: 'rejectedSpans',
     items: 'spans',
-    rule: 'trace id must be 16 and span id 8 bytes, not all zero',
+    rule: `${BAD_IDS}, and a span must be ${LIMIT}`,
+    warning: '',
   },
   metrics: {
     message: 'ExportMetricsServiceResponse',
     rejected: 'rejectedDataPoints',
     items: 'data points',
-    rule: 'a histogram must have one bucket count more than bounds, or neither',
+    rule: `a histogram must have one bucket count more than bounds, or neither, and a point must be ${LIMIT}`,
+    warning: `exemplars cut out of their points: ${BAD_IDS}`,
   },
   logs: {
     message: 'ExportLogsServiceResponse',
     rejected: 'rejectedLogRecords',
     items: 'log records',
-    rule: 'over a limit',
+    rule: `a record must be ${LIMIT}`,
+    warning: `log records kept as without a trace or span: ${BAD_IDS}`,
   },
 };
 
 const EMPTY_PROTOBUF = Buffer.alloc(0);
 const EMPTY_JSON = Buffer.from('{}');
 
-/** The body of a 200. With nothing rejected it is empty: partial_success stays unset. */
-export function successBody(signal: Signal, rejected: number, json: boolean): Buffer {
-  if (rejected === 0) return json ? EMPTY_JSON : EMPTY_PROTOBUF;
-  const { message, rejected: field, items, rule } = RESPONSES[signal];
-  const errorMessage = `${rejected} ${items} rejected: ${rule}`;
-  return encodeMessage(message, { partialSuccess: { [field]: rejected, errorMessage } }, json);
+/** The body of a 200. With nothing to say it is empty: partial_success stays unset. A warning alone has 0 rejected and a message. */
+export function successBody(signal: Signal, { rejected, warned }: Shortfall, json: boolean): Buffer {
+  if (rejected === 0 && warned === 0) return json ? EMPTY_JSON : EMPTY_PROTOBUF;
+  const { message, rejected: field, items, rule, warning } = RESPONSES[signal];
+  const said = [
+    ...(rejected > 0 ? [`${rejected} ${items} rejected: ${rule}`] : []),
+    ...(warned > 0 ? [`${warned} ${warning}`] : []),
+  ];
+  return encodeMessage(message, { partialSuccess: { [field]: rejected, errorMessage: said.join('; ') } }, json);
 }
 
 /** The body of a 4xx or 5xx; bad data carries BadRequest in its details. */

@@ -15,13 +15,17 @@ import { type Reader, readEnd, readFixed32, readTag, readVarint, skipField } fro
 
 export const STATUS_ERROR = 2;
 
+/** What `readId` answers for an empty id, which is as none, and for one of another length or of zeros alone. */
+export const NO_ID = -1;
+export const BAD_ID = -2;
+
 /** One span. Addresses; views hold until the next span is read. */
 export class SpanView {
   at = 0;
   end = 0;
-  /** Address of the 16 and 8 bytes; -1 when missing, of another length, or all zero. */
-  traceIdAt = -1;
-  spanIdAt = -1;
+  /** Address of the 16 and 8 bytes; negative when missing, of another length, or all zero. */
+  traceIdAt = NO_ID;
+  spanIdAt = NO_ID;
   /** The whole trace_state field, tag included, and its text. */
   traceStateTagAt = -1;
   traceStateAt = 0;
@@ -40,6 +44,11 @@ export class SpanView {
   /** Set by contracts: one says from when on it is slow. */
   isLimited = false;
 
+  /** False without ids, and for what is over the limit. */
+  isSound(mostBytes: number): boolean {
+    return this.traceIdAt >= 0 && this.spanIdAt >= 0 && this.end - this.at <= mostBytes;
+  }
+
   /** Nanoseconds from start to end; 0 when the clock went backwards. */
   durationNs(): number {
     const ns = (this.endHigh - this.startHigh) * 0x1_0000_0000 + (this.endLow - this.startLow);
@@ -57,8 +66,8 @@ export function readSpan(reader: Reader, at: number, end: number, span: SpanView
   const bytes = reader.bytes;
   span.at = at;
   span.end = end;
-  span.traceIdAt = -1;
-  span.spanIdAt = -1;
+  span.traceIdAt = NO_ID;
+  span.spanIdAt = NO_ID;
   span.traceStateTagAt = -1;
   span.nameAt = at;
   span.nameLength = 0;
@@ -131,14 +140,14 @@ export function readSpan(reader: Reader, at: number, end: number, span: SpanView
   }
 }
 
-/** An id's address, or -1 when it is not `length` bytes or all zero. */
+/** An id's address, or one of these. */
 export function readId(reader: Reader, end: number, length: number): number {
   const stop = readEnd(reader, end);
   const at = reader.pos;
   reader.pos = stop;
-  if (stop - at !== length) return -1;
+  if (stop - at !== length) return stop === at ? NO_ID : BAD_ID;
   for (let i = at; i < stop; i++) if (reader.bytes[i] !== 0) return at;
-  return -1;
+  return BAD_ID;
 }
 
 /** An event or a link: everything is passed over but its attributes, which are validated. */

@@ -69,6 +69,7 @@ function submitTo({ telemetry }: Ground, store: Store, intake: Intake): Submit {
       telemetry.ingestItems.inc({ signal: body.signal, outcome: 'accepted' }, outcome.items);
       if (outcome.rejected > 0)
         telemetry.ingestItems.inc({ signal: body.signal, outcome: 'rejected' }, outcome.rejected);
+      if (outcome.warned > 0) telemetry.ingestWarnings.inc({ signal: body.signal }, outcome.warned);
     } else if (outcome.code === 'WORKER_DIED') {
       return { ...outcome, message: 'internal error' };
     }

@@ -16,12 +16,14 @@ const TROUBLE_MS = 5000;
 /** Their threads start now; `ready` says when they have. */
 export function createWorkers(ground: Ground, traces: TraceTableHandle | null, policy: SharedArrayBuffer): WorkerPool {
   const { config, pool, telemetry, log } = ground;
+  const itemSize = config.ingest.http.max_item_size;
   const setup = {
     pool: pool.handle,
     policy,
     traces,
     sinks: config.sinks.map((one) => ({ type: one.type, config: one })),
     maxBodyBytes: bytesOf(config.ingest.http.max_request_body_size),
+    maxItemBytes: itemSize === 'none' ? Number.POSITIVE_INFINITY : bytesOf(itemSize),
   };
   const workers = new WorkerPool(workerCount(config.agent.workers), pool, setup, () => {
     telemetry.workerRestarts.inc();

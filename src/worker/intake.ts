@@ -37,7 +37,7 @@ export interface Body {
 }
 
 export type Outcome =
-  | { kind: 'accepted'; items: number; rejected: number }
+  | { kind: 'accepted'; items: number; rejected: number; warned: number }
   | { kind: 'refused'; code: ErrorCode; message: string };
 
 export interface IntakeOptions {
@@ -210,7 +210,12 @@ export class Intake {
       const refusal = refusalOf(result.refused, index);
       if (refusal !== null) return refusal;
       const word = (offset: number) => blocks.words[(at + offset) >>> 2] as number;
-      return { kind: 'accepted', items: word(Field.items), rejected: word(Field.rejected) };
+      return {
+        kind: 'accepted',
+        items: word(Field.items),
+        rejected: word(Field.rejected),
+        warned: word(Uncommitted.warned),
+      };
     });
     clearUncommitted(blocks, regions);
     await Promise.all(regions.map((region) => this.#options.append(region)));

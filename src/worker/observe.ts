@@ -1,6 +1,6 @@
 // HOT: once per frame. Bench: bench/micro/worker/observe.bench.ts
 /** Observe: inflates, validates, edits, measures and marks a list of frames, before the journal. Synchronous, no I/O, no clock. */
-import { Field, setVoid } from '../core/block.ts';
+import { Field, setVoid, Uncommitted } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { sealPayload } from '../journal/format.ts';
 import { prepareBody } from './body.ts';
@@ -11,6 +11,8 @@ import { type ItemWalk, walkFrame } from './walk.ts';
 
 export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): ObserveResult {
   followPolicy(parts);
+  // What the journal has was taken, by whatever limit.
+  walk.mostItemBytes = task.measureOnly ? Number.POSITIVE_INFINITY : parts.setup.maxItemBytes;
   const { pool } = parts.views;
   const frames: number[] = [];
   const refused: Refusal[] = [];
@@ -39,9 +41,10 @@ export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): Observ
 function finishFrame(parts: Parts, walk: ItemWalk, frames: number[]): void {
   const { pool } = parts.views;
   let at = frames[frames.length - 1]!;
-  if (walk.invalid > 0) frames[frames.length - 1] = at = cutInvalid(parts, at);
+  if (walk.invalid > 0 || walk.badExemplars > 0) frames[frames.length - 1] = at = cutInvalid(parts, at);
   pool.words[(at + Field.items) >>> 2] = walk.items;
   pool.words[(at + Field.rejected) >>> 2] = walk.invalid;
+  pool.words[(at + Uncommitted.warned) >>> 2] = walk.badExemplars + walk.untraced;
   pool.words[(at + Field.serviceKey) >>> 2] = walk.services === 1 ? parts.views.envelope.serviceHash : 0;
   sealPayload(pool, at);
 }

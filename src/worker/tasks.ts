@@ -14,6 +14,8 @@ export interface WorkerSetup {
   traces: TraceTableHandle | null;
   sinks: { type: string; config: unknown }[];
   maxBodyBytes: number;
+  /** Of a span, a log record or a data point. */
+  maxItemBytes: number;
 }
 
 /** A run of whole frames in one block. */

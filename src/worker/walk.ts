@@ -15,9 +15,15 @@ const MOST_BAD_FIRST = 65_536;
 
 /** One per worker; what it counts is about the last frame walked. */
 export class ItemWalk {
+  /** An item of more bytes is invalid. */
+  mostItemBytes = Number.POSITIVE_INFINITY;
   /** Valid and invalid items of the frame. */
   items = 0;
   invalid = 0;
+  /** In sound points; they are cut out. */
+  badExemplars = 0;
+  /** Log records with a bad id, which are kept as they are. */
+  untraced = 0;
   services = 0;
   hasTraceState = false;
   /** A refused frame was measured in part. */
@@ -30,6 +36,8 @@ export function walkFrame(parts: Parts, walk: ItemWalk, at: number): number {
   const { pool, reader, envelope } = parts.views;
   walk.items = 0;
   walk.invalid = 0;
+  walk.badExemplars = 0;
+  walk.untraced = 0;
   walk.services = 0;
   walk.hasTraceState = false;
   const from = at + FRAME_HEADER_BYTES;
@@ -70,7 +78,7 @@ function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisito
       enterResource,
       item(reader, at, end, envelope) {
         readSpan(reader, at, end, span);
-        if (span.traceIdAt < 0 || span.spanIdAt < 0) {
+        if (!span.isSound(walk.mostItemBytes)) {
           countInvalid(walk);
           return;
         }
@@ -83,7 +91,12 @@ function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisito
       enterResource,
       item(reader, at, end, envelope) {
         readLogRecord(reader, at, end, log);
+        if (!log.isSound(walk.mostItemBytes)) {
+          countInvalid(walk);
+          return;
+        }
         walk.items++;
+        if (log.hasBadId) walk.untraced++;
         for (let i = 0; i < ofLogs.length; i++) ofLogs[i]!.log!(log, envelope);
       },
     },
@@ -93,11 +106,12 @@ function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisito
         readMetric(reader, at, end, metric);
         for (let i = 0; i < ofMetrics.length; i++) ofMetrics[i]!.metric!(metric, envelope);
         while (nextPoint(reader, metric, point)) {
-          if (!point.isSound) {
+          if (!point.isSound(walk.mostItemBytes)) {
             countInvalid(walk);
             continue;
           }
           walk.items++;
+          walk.badExemplars += point.badExemplars;
           for (let i = 0; i < ofPoints.length; i++) ofPoints[i]!.point!(point, metric, envelope);
         }
       },

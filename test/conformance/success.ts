@@ -1,7 +1,7 @@
 /** Rows C: what a 200 says and means. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { ENVELOPES, gauge, histogram, type Json, logRecord, protobufOf, requestOf, span } from './messages.ts';
+import { at, ENVELOPES, gauge, histogram, type Json, logRecord, protobufOf, requestOf, span } from './messages.ts';
 import { encode, partialOf, post, type Row, refused, succeeded, valid } from './row.ts';
 
 const BAD_SPANS: Json[] = [
@@ -114,13 +114,29 @@ export const SUCCESS: Row[] = [
   {
     id: 'C8',
     strength: 'M',
-    request: 'logs, some with bad ids',
-    expected: 'rejected_log_records counts those over a limit; bad ids cost the trace, not the record',
+    request: 'logs, some over the limit of an item',
+    expected: 'rejected_log_records, the others stored',
     signals: ['logs'],
+    own: true,
     async run(c) {
-      const records = [logRecord(), logRecord({ traceId: 'a1b2' }), logRecord({ spanId: '00'.repeat(8) })];
-      assert.equal(partialOf(c, await post(c, encode(c, requestOf('logs', c.service, records)))).rejected, 0);
-      c.atSink((items) => assert.equal(items.length, 3));
+      const { url } = await c.own('ingest: { http: { max_item_size: 1KiB } }');
+      const large = logRecord({ body: { stringValue: 'x'.repeat(1024) } });
+      const records = [
+        logRecord({ eventName: 'first' }),
+        large,
+        large,
+        logRecord({ eventName: 'last', traceId: 'a1b2' }),
+      ];
+      const reply = await post({ ...c, url }, encode(c, requestOf('logs', c.service, records)));
+      const { rejected, message } = partialOf(c, reply);
+      assert.equal(rejected, 2);
+      assert.match(message, /2 log records .*max_item_size/);
+      c.atSink((items) =>
+        assert.deepEqual(
+          items.map(({ eventName }) => eventName),
+          ['first', 'last'],
+        ),
+      );
     },
   },
   {
@@ -139,15 +155,25 @@ export const SUCCESS: Row[] = [
   {
     id: 'C10',
     strength: 'Y',
-    request: 'all accepted, with something to warn of',
-    expected: 'if it warns: 0 rejected and a message',
-    signals: ['logs'],
+    request: 'all accepted, with something to warn of: bad ids of exemplars and log records',
+    expected: '0 rejected and a message; others than us need not warn',
+    signals: ['metrics', 'logs'],
     async run(c) {
-      const reply = await post(c, encode(c, requestOf('logs', c.service, [logRecord({ traceId: 'a1b2' })])));
+      const traceId = 'a1b2';
+      const items =
+        c.signal === 'logs'
+          ? [logRecord({ traceId }), logRecord({ spanId: '00'.repeat(8) })]
+          : [gauge({ exemplars: [{ asInt: '5', traceId }, { asInt: '6' }] }), gauge()];
+      const reply = await post(c, encode(c, requestOf(c.signal, c.service, items)));
       const { rejected, message } = partialOf(c, reply);
       assert.equal(rejected, 0);
       if (message === '') succeeded(c, reply);
-      c.atSink((items) => assert.equal(items.length, 1));
+      c.atSink((stored) => {
+        assert.ok(message.length > 0, 'no warning');
+        assert.equal(stored.length, 2);
+        if (c.signal === 'metrics')
+          assert.deepEqual(at(stored, 0, 'gauge', 'dataPoints', 0, 'exemplars'), [{ asInt: '6' }]);
+      });
     },
   },
   {

@@ -29,7 +29,7 @@ export async function startHttpTarget(): Promise<{ server: IngestServer; run(inp
       throw error;
     },
     refusing: () => null,
-    submit: async ({ bytes }) => ({ kind: 'accepted', items: bytes, rejected: 0 }),
+    submit: async ({ bytes }) => ({ kind: 'accepted', items: bytes, rejected: 0, warned: 0 }),
     telemetry: createTelemetry(),
     now: Date.now,
     timeouts: TIMEOUTS,

@@ -32,7 +32,7 @@ async function start(t: TestContext, changes: Partial<IngestOptions>) {
     onFault: () => {},
     submit: async ({ bytes }) => {
       submitted.push(bytes);
-      return { kind: 'accepted', items: 1, rejected: 0 };
+      return { kind: 'accepted', items: 1, rejected: 0, warned: 0 };
     },
     refusing: () => null,
     telemetry: createTelemetry(),

@@ -120,7 +120,9 @@ test('bodies of any size, cut anywhere, beside others and beside those that brea
   const taken: string[] = [];
   const submit: Submit = ({ chunks }) => {
     taken.push(Buffer.concat(chunks).toString('base64'));
-    return new Promise((resolve) => setTimeout(resolve, random.below(10), { kind: 'accepted', items: 1, rejected: 0 }));
+    return new Promise((resolve) =>
+      setTimeout(resolve, random.below(10), { kind: 'accepted', items: 1, rejected: 0, warned: 0 }),
+    );
   };
   const side = await startSide(t, true, { submit });
   const sent: string[] = [];
@@ -298,7 +300,7 @@ test('a client that leaves between its body and the answer leaves nothing', asyn
   await until(() => waiting.length === 1);
   client.socket.resetAndDestroy();
   await until(() => side.fastConnections() === 0);
-  waiting[0]?.({ kind: 'accepted', items: 1, rejected: 0 });
+  waiting[0]?.({ kind: 'accepted', items: 1, rejected: 0, warned: 0 });
   await until(() => side.admission.used === 0);
 });
 
@@ -326,13 +328,13 @@ test('what does not fit the budget waits unread, comes whole afterwards, and lea
     await sleep(50);
     side.admission.release('another', 1_000_000);
     await until(() => taken.some((one) => one.equals(body)));
-    for (const resolve of waiting.splice(0)) resolve({ kind: 'accepted', items: 1, rejected: 0 });
+    for (const resolve of waiting.splice(0)) resolve({ kind: 'accepted', items: 1, rejected: 0, warned: 0 });
     assert.deepEqual(await client.replies(1), [200]);
     await until(() => side.admission.waiting === 0 && side.admission.used === 0);
     // It is read from again.
     client.socket.write(request(body));
     await until(() => waiting.length === 1);
-    waiting.pop()?.({ kind: 'accepted', items: 1, rejected: 0 });
+    waiting.pop()?.({ kind: 'accepted', items: 1, rejected: 0, warned: 0 });
     assert.deepEqual(await client.replies(2), [200, 200]);
   }
 });
@@ -358,14 +360,15 @@ test('a close ends idle connections and lets what is in work be answered', async
   await until(() => waiting.length === 1 && side.fastConnections() === 2);
   const closed = side.close();
   await until(() => silent.socket.closed);
-  waiting[0]?.({ kind: 'accepted', items: 1, rejected: 0 });
+  waiting[0]?.({ kind: 'accepted', items: 1, rejected: 0, warned: 0 });
   await closed;
   assert.deepEqual(await busy.replies(1), [200]);
 });
 
 test('a client that has ended its side still gets its answer', async (t) => {
   const side = await startSide(t, true, {
-    submit: () => new Promise((resolve) => setTimeout(resolve, 100, { kind: 'accepted', items: 1, rejected: 0 })),
+    submit: () =>
+      new Promise((resolve) => setTimeout(resolve, 100, { kind: 'accepted', items: 1, rejected: 0, warned: 0 })),
   });
   const client = new Client(t, side);
   client.socket.end(request(BODY));

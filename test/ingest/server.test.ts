@@ -14,7 +14,7 @@ import { messageType } from '../../src/otlp/schema.ts';
 
 const PROTOBUF = 'application/x-protobuf';
 const JSON_TYPE = 'application/json';
-const ACCEPTED: Outcome = { kind: 'accepted', items: 1, rejected: 0 };
+const ACCEPTED: Outcome = { kind: 'accepted', items: 1, rejected: 0, warned: 0 };
 
 const BY_NODE = ', by node:http';
 
@@ -140,7 +140,7 @@ test('an empty body is the empty message, chunked ones are taken', async (t) => 
 });
 
 test('partial success says how many, in JSON as a decimal string', async (t) => {
-  const { url } = await start(t, { submit: async () => ({ kind: 'accepted', items: 1, rejected: 3 }) });
+  const { url } = await start(t, { submit: async () => ({ kind: 'accepted', items: 1, rejected: 3, warned: 0 }) });
   const json = await send(`${url}/v1/logs`, { 'content-type': JSON_TYPE }, ONE);
   assert.deepEqual([json.status, JSON.parse(json.body.toString()).partialSuccess.rejectedLogRecords], [200, '3']);
   const type = messageType('ExportMetricsServiceResponse');

@@ -19,7 +19,7 @@ export async function startSide(
   const bodies: string[] = [];
   const submit: Submit = async ({ signal, encoding, chunks }) => {
     bodies.push(`${signal} ${encoding} ${Buffer.concat(chunks).toString('latin1')}`);
-    return { kind: 'accepted', items: 1, rejected: 0 };
+    return { kind: 'accepted', items: 1, rejected: 0, warned: 0 };
   };
   const server = await startIngest({
     endpoint: '127.0.0.1:0',

@@ -112,10 +112,14 @@ export function logRecord(random: Random): Plain {
   };
 }
 
+/** An id, mostly; else empty, of another length, or all zero. */
+const mostlyId = (random: Random, bytes: number) =>
+  random.pick([hex(random, bytes), hex(random, bytes), hex(random, random.below(20)), Buffer.alloc(bytes)]);
 const exemplar = (random: Random) => ({
   timeUnixNano: time(random),
   ...(random.below(2) === 0 ? { asDouble: 1.25 } : { asInt: decimal(random, true) }),
-  traceId: hex(random, 16),
+  ...maybe(random, 'spanId', () => mostlyId(random, 8)),
+  ...maybe(random, 'traceId', () => mostlyId(random, 16)),
   filteredAttributes: attributes(random),
 });
 const common = (random: Random) => ({

@@ -7,7 +7,7 @@ import { MetricKind, MetricView, nextPoint, readMetric } from '../../src/otlp/me
 import { PointView, readPoint } from '../../src/otlp/points.ts';
 import { Reader } from '../../src/otlp/protobuf.ts';
 import { messageType } from '../../src/otlp/schema.ts';
-import { copySound, soundLength } from '../../src/otlp/soundPoints.ts';
+import { createMetricCutter } from '../../src/otlp/soundPoints.ts';
 import {
   decoded,
   encode,
@@ -74,7 +74,7 @@ test('a point is sound when its counts fit its bounds, packed or not', () => {
   const soundness = (...parts: Uint8Array[]) => {
     const bytes = Buffer.concat(parts);
     readPoint(new Reader(bytes), bytes.length, MetricKind.histogram, point);
-    return point.isSound;
+    return point.isSound(Infinity);
   };
   const histogram = (bucketCounts: number[], explicitBounds: number[]) =>
     encoded('HistogramDataPoint', { bucketCounts, explicitBounds });
@@ -106,38 +106,58 @@ test('two Buckets messages are one', () => {
   assert.deepEqual([point.positive.offset, ...counts.subarray(0, 3)], [3, 1, 300, 5]);
 });
 
-test('a cut metric has the sound points and everything else of the old one', (t) => {
+const KIND_OF_POINTS = KINDS.slice(1);
+/** Empty is none; else `bytes` of them, not all zero. */
+const isIdOrNone = (base64: unknown, bytes: number) => {
+  const id = Buffer.from(String(base64 ?? ''), 'base64');
+  return id.length === 0 || (id.length === bytes && id.some((byte) => byte !== 0));
+};
+const hasSoundIds = ({ traceId, spanId }: Plain) => isIdOrNone(traceId, 16) && isIdOrNone(spanId, 8);
+
+test('a cut metric has the sound points and exemplars and everything else of the old one', (t) => {
   const random = seeded(t, 4);
   const type = messageType('Metric');
-  const isSound = ({ bucketCounts, explicitBounds }: Plain) =>
+  const fits = ({ bucketCounts, explicitBounds }: Plain) =>
     list(bucketCounts).length === 0
       ? list(explicitBounds).length === 0
       : list(bucketCounts).length === list(explicitBounds).length + 1;
-  let cut = 0;
-  for (let i = 0; i < 3000; i++) {
+  const cut: Record<string, number> = { points: 0 };
+  for (let i = 0; i < generated(3000); i++) {
     const bytes = encode(type, metric(random), random, true);
     const plain = type.toObject(type.decode(bytes), { longs: String, bytes: String, json: true }) as Plain;
     const { buffer, at, end } = placed(bytes, 0xff);
     const room = Buffer.concat([buffer, Buffer.alloc(bytes.length + 64)]);
-    const views = [new MetricView(), new PointView()] as const;
-    const length = soundLength(new Reader(room), at, end, ...views);
-    const data = plain.histogram as Plain | undefined;
+    const cutter = createMetricCutter(new Reader(room), room, new MetricView(), new PointView(), Infinity);
+    const length = cutter.length(at, end);
+    const kind = KIND_OF_POINTS.find((name) => plain[name] !== undefined) ?? 'none';
+    const data = plain[kind] as Plain | undefined;
     const before = list(data?.dataPoints);
-    const kept = before.filter(isSound);
+    const kept = before.filter(fits);
     if (data !== undefined && before.length > 0 && kept.length === 0) {
       assert.equal(length, 0);
       continue;
     }
     if (data !== undefined && kept.length > 0) data.dataPoints = kept;
+    let bad = 0;
+    for (const point of kept) {
+      const exemplars = list(point.exemplars);
+      const sound = exemplars.filter(hasSoundIds);
+      bad += exemplars.length - sound.length;
+      if (sound.length > 0) point.exemplars = sound;
+      else delete point.exemplars;
+    }
     const to = buffer.length;
-    assert.equal(copySound(new Reader(room), room, at, end, to, ...views), to + length, `case ${i}`);
+    assert.equal(cutter.copy(at, end, to), to + length, `case ${i}`);
     const after = Uint8Array.from(room.subarray(to, to + length));
     assert.deepEqual(type.toObject(type.decode(after), { longs: String, bytes: String, json: true }), plain);
-    if (kept.length < before.length) cut++;
-    else if (bytes.length !== length)
+    if (kept.length < before.length) cut.points = (cut.points ?? 0) + 1;
+    cut[kind] = (cut[kind] ?? 0) + bad;
+    if (kept.length === before.length && bad === 0 && bytes.length !== length)
       assert.fail(`case ${i}: ${length} bytes of ${bytes.length} where nothing was cut`);
   }
-  assert.ok(cut > 30, `only ${cut} were cut`);
+  t.diagnostic(`cut: ${JSON.stringify(cut)}`);
+  for (const what of ['points', 'gauge', 'sum', 'histogram', 'exponentialHistogram'])
+    assert.ok((cut[what] ?? 0) > 30, `too few of ${what} were cut`);
 });
 
 function readAll(reader: Reader, end: number): void {

@@ -13,8 +13,8 @@ const WORDS = {
 
 test('full success is 0 bytes of protobuf or {}', () => {
   for (const signal of SIGNALS) {
-    assert.equal(successBody(signal, 0, false).length, 0);
-    assert.equal(successBody(signal, 0, true).toString(), '{}');
+    assert.equal(successBody(signal, { rejected: 0, warned: 0 }, false).length, 0);
+    assert.equal(successBody(signal, { rejected: 0, warned: 0 }, true).toString(), '{}');
   }
 });
 
@@ -22,12 +22,32 @@ test('partial success counts what was rejected, with a message; in JSON as a dec
   for (const signal of SIGNALS) {
     const [name, field] = WORDS[signal];
     const type = messageType(name);
-    const { partialSuccess } = type.toObject(type.decode(successBody(signal, 7, false)), { longs: String });
+    const { partialSuccess } = type.toObject(type.decode(successBody(signal, { rejected: 7, warned: 0 }, false)), {
+      longs: String,
+    });
     assert.equal(partialSuccess[field], '7');
     assert.ok(partialSuccess.errorMessage.length > 0);
-    const json = JSON.parse(successBody(signal, 7, true).toString());
+    const json = JSON.parse(successBody(signal, { rejected: 7, warned: 0 }, true).toString());
     assert.strictEqual(json.partialSuccess[field], '7');
     assert.equal(json.partialSuccess.errorMessage, partialSuccess.errorMessage);
+  }
+});
+
+test('a warning alone has 0 rejected and a message; beside rejected items the message says both', () => {
+  for (const signal of ['metrics', 'logs'] as const) {
+    const [name, field] = WORDS[signal];
+    const type = messageType(name);
+    const said = (rejected: number, json: boolean) => {
+      const body = successBody(signal, { rejected, warned: 3 }, json);
+      const plain = json ? JSON.parse(body.toString()) : type.toObject(type.decode(body), { longs: String });
+      return [plain.partialSuccess[field] ?? '0', plain.partialSuccess.errorMessage];
+    };
+    for (const json of [false, true]) {
+      assert.equal(said(0, json)[0], '0');
+      assert.match(said(0, json)[1], /^3 (exemplars cut out|log records kept)/);
+      assert.equal(said(2, json)[0], '2');
+      assert.match(said(2, json)[1], /^2 .* rejected: .*; 3 /);
+    }
   }
 });
 

@@ -101,8 +101,8 @@ test('each request gets its own answer, in any mix of good, broken and partly go
     answers.map(({ kind }) => kind),
     ['accepted', 'accepted', 'refused', 'accepted'],
   );
-  assert.deepEqual(answers[0], { kind: 'accepted', items: 1, rejected: 0 });
-  assert.deepEqual(answers[1], { kind: 'accepted', items: 1, rejected: 1 });
+  assert.deepEqual(answers[0], { kind: 'accepted', items: 1, rejected: 0, warned: 0 });
+  assert.deepEqual(answers[1], { kind: 'accepted', items: 1, rejected: 1, warned: 0 });
   assert.equal(answers[2]?.kind === 'refused' && answers[2].code, 'BODY_UNDECODABLE');
   assert.deepEqual(bench.tasks, [4], 'one task for what came together');
   assert.equal(bench.pool.unitsInUse, 0, 'memory was not given back');
@@ -115,7 +115,7 @@ test('a broken request before one that was inflated takes nothing from its answe
     gzipped(badIds(1)),
   );
   assert.equal(refused?.kind, 'refused');
-  assert.deepEqual(accepted, { kind: 'accepted', items: 1, rejected: 1 });
+  assert.deepEqual(accepted, { kind: 'accepted', items: 1, rejected: 1, warned: 0 });
   assert.deepEqual(
     bench.merged.map(({ first, next }) => [first, next]),
     [[101, 102]],
@@ -126,7 +126,7 @@ test('a request that is inflated and then refused leaves no record behind', {}, 
   const bench = createBench({ processors: [{ type: 'redact', attributes: [{ match: 'x', action: 'mask' }] }] });
   const [refused, accepted] = await bench.send(gzipped(Buffer.from('0aff', 'hex')), gzipped(traces(span(1))));
   assert.equal(refused?.kind, 'refused');
-  assert.deepEqual(accepted, { kind: 'accepted', items: 1, rejected: 0 });
+  assert.deepEqual(accepted, { kind: 'accepted', items: 1, rejected: 0, warned: 0 });
   assert.deepEqual(
     bench.found.filter((one) => one === Found.bad),
     [],

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { Encoding, Field, Flag, isVoid } from '../../src/core/block.ts';
+import { Encoding, Field, Flag, isVoid, Uncommitted } from '../../src/core/block.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import { HASH_SEED, hashBytes } from '../../src/otlp/protobuf.ts';
 import { requestType } from '../../src/otlp/schema.ts';
@@ -67,6 +67,141 @@ test('spans with bad ids are cut out and counted, the rest is kept', () => {
     ['span 1', 'span 2'],
   );
   assert.deepEqual([world.pool.words[(at + Field.items) >>> 2], world.pool.words[(at + Field.rejected) >>> 2]], [2, 3]);
+});
+
+const WARNED = Uncommitted.warned;
+const METRICS: Plain[] = [
+  { name: 'g', gauge: { dataPoints: [] } },
+  { name: 's', sum: { aggregationTemporality: 1, isMonotonic: true, dataPoints: [] } },
+  { name: 'h', histogram: { aggregationTemporality: 1, dataPoints: [] } },
+  { name: 'e', exponentialHistogram: { aggregationTemporality: 1, dataPoints: [] } },
+];
+
+/** Each kind of metric, with a point for each list of exemplars. */
+function metricsWith(...points: Plain[][]): Plain {
+  const metrics = METRICS.map((metric) =>
+    Object.fromEntries(
+      Object.entries(metric).map(([key, value]) => [
+        key,
+        typeof value === 'string'
+          ? value
+          : { ...(value as Plain), dataPoints: points.map((exemplars) => ({ flags: 1, exemplars })) },
+      ]),
+    ),
+  );
+  return { resourceMetrics: [{ resource: { attributes: [] }, scopeMetrics: [{ metrics }] }] };
+}
+
+test('an exemplar with a bad id is cut out of its point, in both encodings and all kinds; the point is kept', () => {
+  const traceId = 'a1'.repeat(16);
+  const spanId = 'b2'.repeat(8);
+  const first = { timeUnixNano: '5', asDouble: 1.5, traceId, spanId };
+  const second = { asInt: '7' };
+  const third = { asInt: '8', spanId };
+  const good = [first, second, third];
+  const bad = [
+    { traceId: '00'.repeat(16), spanId },
+    { traceId, spanId: '00'.repeat(8) },
+    { traceId: 'a1'.repeat(15) },
+    { spanId: 'b2'.repeat(9) },
+  ];
+  const sent = metricsWith([...bad, first, ...bad, second, third], bad, good, []);
+  const wanted = metricsWith(good, [], good, []);
+  const type = requestType('metrics');
+  const encode = (json: Plain) =>
+    Buffer.from(
+      type
+        .encode(
+          type.fromObject(
+            JSON.parse(JSON.stringify(json), (key, value) =>
+              key === 'traceId' || key === 'spanId' ? Buffer.from(value, 'hex').toString('base64') : value,
+            ),
+          ),
+        )
+        .finish(),
+    );
+  for (const encoding of [Encoding.protobuf, Encoding.json]) {
+    const world = createWorld({ processors: ALL });
+    const bytes = encoding === Encoding.json ? Buffer.from(JSON.stringify(sent)) : encode(sent);
+    const { result, frames } = world.observe([{ signal: 'metrics', bytes, encoding }]);
+    assert.deepEqual(result.refused, []);
+    const [at = 0] = liveFrames(world, frames, result.moved);
+    assert.deepEqual(payload(world, at), encode(wanted));
+    const word = (field: number) => world.pool.words[(at + field) >>> 2];
+    assert.deepEqual([word(Field.items), word(Field.rejected), word(WARNED)], [16, 0, 12 * METRICS.length]);
+  }
+});
+
+test('exemplars of a rejected point are not warned of, and a request without bad ones stays where it is', () => {
+  const world = createWorld({ processors: ALL });
+  const type = requestType('metrics');
+  const request = (...dataPoints: Plain[]) => {
+    const plain = { resourceMetrics: [{ scopeMetrics: [{ metrics: [{ histogram: { dataPoints } }] }] }] };
+    return { signal: 'metrics' as const, bytes: type.encode(type.fromObject(plain)).finish() };
+  };
+  const exemplars = [{ traceId: Buffer.alloc(3, 1) }];
+  const sound = { bucketCounts: [1], exemplars: [{ traceId: Buffer.alloc(16, 1), spanId: Buffer.alloc(8, 1) }] };
+  const { result, frames } = world.observe([
+    request({ bucketCounts: [1, 2], exemplars }, sound, { ...sound, bucketCounts: [2, 1] }),
+    request(sound),
+  ]);
+  const [untouched = 0, cut = 0] = liveFrames(world, frames, result.moved);
+  assert.equal(untouched, frames[1]);
+  const words = (at: number) =>
+    [Field.items, Field.rejected, WARNED].map((field) => world.pool.words[(at + field) >>> 2]);
+  assert.deepEqual(
+    [words(untouched), words(cut)],
+    [
+      [1, 0, 0],
+      [1, 2, 0],
+    ],
+  );
+});
+
+test('a log record with a bad id is kept, byte for byte, as one without a trace, and warned of', () => {
+  const world = createWorld({ processors: ALL });
+  const traceId = Buffer.alloc(16, 1);
+  const bytes = logs(
+    { severityNumber: 9, traceId, spanId: Buffer.alloc(8, 1) },
+    { severityNumber: 9 },
+    { traceId: Buffer.alloc(15, 1) },
+    { traceId: Buffer.alloc(16) },
+    { traceId, spanId: Buffer.alloc(4, 1) },
+    { traceId: Buffer.alloc(0), spanId: Buffer.alloc(0) },
+  );
+  const { result, frames } = world.observe([{ signal: 'logs', bytes }]);
+  const [at = 0] = frames;
+  assert.deepEqual([result.moved, result.refused], [[], []]);
+  assert.deepEqual(payload(world, at), Buffer.from(bytes));
+  const word = (field: number) => world.pool.words[(at + field) >>> 2];
+  assert.deepEqual([word(Field.items), word(Field.rejected), word(WARNED)], [6, 0, 3]);
+});
+
+test('an item over maxItemBytes is rejected alone, of every signal; what the journal has is measured whatever its size', () => {
+  const text = (length: number) => 'x'.repeat(length);
+  const point = (length: number) => ({ attributes: [{ key: 'k', value: { stringValue: text(length) } }] });
+  const metrics = requestType('metrics');
+  const dataPoints = [point(10), point(500), point(20)];
+  const sent = {
+    traces: traces(span(1), span(2, { name: text(500) }), span(3)),
+    logs: logs({ severityText: 'a' }, { severityText: text(500) }, { severityText: text(300), severityNumber: 300 }),
+    metrics: metrics
+      .encode(metrics.fromObject({ resourceMetrics: [{ scopeMetrics: [{ metrics: [{ gauge: { dataPoints } }] }] }] }))
+      .finish(),
+  };
+  // Tag and length of the text, tag and value of the number: 3 + 300 + 3 bytes are just in.
+  const world = createWorld({ maxItemBytes: 306 });
+  for (const [signal, bytes] of Object.entries(sent) as ['traces', Uint8Array][]) {
+    const { result, frames } = world.observe([{ signal, bytes }]);
+    const [at = 0] = liveFrames(world, frames, result.moved);
+    const word = (field: number) => world.pool.words[(at + field) >>> 2];
+    assert.deepEqual([word(Field.items), word(Field.rejected), word(WARNED)], [2, 1, 0], signal);
+    assert.ok(!JSON.stringify(contentOf(world, at, signal)).includes(text(400)));
+    const again = world.observe([{ signal, bytes }], true);
+    assert.deepEqual([again.result.refused, again.result.moved, world.walk.items], [[], [], 3], signal);
+  }
+  const less = createWorld({ maxItemBytes: 305 }).observe([{ signal: 'logs', bytes: sent.logs }]);
+  assert.equal(less.result.moved.length, 1);
 });
 
 test('a resource that stands behind its items is measured as if it stood before them, and no item is passed over', () => {

@@ -11,7 +11,7 @@ async function start(t: TestContext): Promise<{ blocks: BlockPool; workers: Work
   const blocks = BlockPool.create(32 * UNIT_BYTES);
   const restart = Promise.withResolvers<void>();
   const policy = createPolicy({ contracts: [], processors: [] });
-  const setup = { pool: blocks.handle, policy, traces: null, sinks: [], maxBodyBytes: 8 << 20 };
+  const setup = { pool: blocks.handle, policy, traces: null, sinks: [], maxBodyBytes: 8 << 20, maxItemBytes: Infinity };
   const workers = new WorkerPool(1, blocks, setup, restart.resolve);
   t.after(() => workers.close());
   await workers.ready();

@@ -108,6 +108,7 @@ export interface WorldOptions {
   contracts?: ContractPlan[];
   table?: TraceTableHandle;
   maxBodyBytes?: number;
+  maxItemBytes?: number;
   units?: number;
 }
 
@@ -116,6 +117,7 @@ export function createWorld({
   contracts = [],
   table,
   maxBodyBytes = 1 << 20,
+  maxItemBytes = Number.POSITIVE_INFINITY,
   units = 32,
 }: WorldOptions = {}) {
   const pool = BlockPool.create(units * UNIT_BYTES);
@@ -125,6 +127,7 @@ export function createWorld({
     traces: table ?? null,
     sinks: [],
     maxBodyBytes,
+    maxItemBytes,
   };
   const parts = createParts(setup, WORKER);
   const walk = new ItemWalk();

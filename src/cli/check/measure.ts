@@ -37,7 +37,8 @@ export function createMeasuring(plans: readonly ContractPlan[], fromStart: boole
   const pool = BlockPool.create(POOL_UNITS * UNIT_BYTES);
   const processors = [{ type: 'detect', config: { every: '10s' }, slot: 0 }];
   const policy = createPolicy({ contracts: [...plans], processors });
-  const parts = createParts({ pool: pool.handle, policy, traces: null, sinks: [], maxBodyBytes: 0 }, MAIN);
+  const limits = { maxBodyBytes: 0, maxItemBytes: 0 };
+  const parts = createParts({ pool: pool.handle, policy, traces: null, sinks: [], ...limits }, MAIN);
   const clock = createClock();
   parts.measurers.push({ processor: -1, measurer: clock.measurer });
   const walk = new ItemWalk();
