@@ -8,6 +8,9 @@ import type { Input } from './mutate.ts';
 /** Longer than that on one input is a find. */
 export const MOST_STALL_MS = 50;
 
+/** Most of the items are smaller, so that some are cut out of between others. */
+const MOST_ITEM_BYTES = 512;
+
 export type Outcome = 'taken' | 'refused';
 export type Target = (input: Input) => Outcome;
 
@@ -27,7 +30,12 @@ const PROCESSORS = [
 ];
 
 export function createTarget(encoding: number): Target {
-  const world = createWorld({ processors: PROCESSORS, maxBodyBytes: 1 << 20, units: 64 });
+  const world = createWorld({
+    processors: PROCESSORS,
+    maxBodyBytes: 1 << 20,
+    maxItemBytes: MOST_ITEM_BYTES,
+    units: 64,
+  });
   const { pool, parts, walk } = world;
   return ({ signal, bytes }) => {
     forget(world);

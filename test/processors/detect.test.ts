@@ -358,9 +358,16 @@ test('an event about a share of a histogram names the series with most beyond th
     point(second, { route }, { count: 10, sum: 1, bucketCounts: counts, explicitBounds: [0.3], exemplars });
   for (let second = 0; second < 6; second++) {
     detect.tick(second);
+    // The last two: an old one, and one whose ids are all zero.
+    const exemplars = [
+      exemplar(second, 2, 0.2),
+      exemplar(second, 3, 0.9),
+      exemplar(-50, 4, 0.9),
+      exemplar(second, 0, 0.9),
+    ];
     const dataPoints = [
       histogram(second, '/fast', [10, 0], [exemplar(second, 1, 0.1)]),
-      histogram(second, '/slow', [1, 9], [exemplar(second, 2, 0.2), exemplar(second, 3, 0.9), exemplar(-50, 4, 0.9)]),
+      histogram(second, '/slow', [1, 9], exemplars),
     ];
     const data = { dataPoints, aggregationTemporality: 1 };
     detect.send(second, metrics({}, { name: 'latency', unit: 's', histogram: data }), 'metrics');

@@ -8,7 +8,7 @@ import { Intake, type Outcome } from '../../src/worker/intake.ts';
 import { observe } from '../../src/worker/observe.ts';
 import type { ObserveSource, WorkerPool } from '../../src/worker/pool.ts';
 import type { ObserveResult, ObserveTask } from '../../src/worker/tasks.ts';
-import { createWorld, gzipped, NOW_MS, plainly, type Sent, span, traces, type WorldOptions } from './world.ts';
+import { createWorld, gzipped, logs, NOW_MS, plainly, type Sent, span, traces, type WorldOptions } from './world.ts';
 
 interface Faults {
   append?: () => void;
@@ -104,7 +104,9 @@ test('each request gets its own answer, in any mix of good, broken and partly go
   assert.deepEqual(answers[0], { kind: 'accepted', items: 1, rejected: 0, warned: 0 });
   assert.deepEqual(answers[1], { kind: 'accepted', items: 1, rejected: 1, warned: 0 });
   assert.equal(answers[2]?.kind === 'refused' && answers[2].code, 'BODY_UNDECODABLE');
-  assert.deepEqual(bench.tasks, [4], 'one task for what came together');
+  const warned = await bench.send({ signal: 'logs', bytes: logs({ traceId: Buffer.alloc(3, 1) }, {}) });
+  assert.deepEqual(warned, [{ kind: 'accepted', items: 2, rejected: 0, warned: 1 }]);
+  assert.deepEqual(bench.tasks, [4, 1], 'one task for what came together');
   assert.equal(bench.pool.unitsInUse, 0, 'memory was not given back');
 });
 
