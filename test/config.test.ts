@@ -69,7 +69,7 @@ test('an empty file is the default configuration', () => {
         traces_url_path: '/v1/traces',
         metrics_url_path: '/v1/metrics',
         logs_url_path: '/v1/logs',
-        tls: { cert_file: '', key_file: '', client_ca_file: '', reload_interval: '1m' },
+        tls: { cert_file: '', key_file: '', client_ca_file: '', client_allowed_sans_file: '', reload_interval: '1m' },
         auth: { bearer_token_file: '' },
         cors: { allowed_origins: [], allowed_headers: [], max_age: '2h' },
         fast_path: true,

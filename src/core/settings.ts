@@ -83,6 +83,9 @@ const Http = section(
         cert_file: file('Certificate (chain) in PEM. Empty: no TLS. Then `key_file` is needed, too.'),
         key_file: file('Private key in PEM.'),
         client_ca_file: file('CAs in PEM: clients need a certificate that one of them has signed. Empty: none needed.'),
+        client_allowed_sans_file: file(
+          'DNS names and URIs, one a line: a client certificate needs one of them as a SAN. Empty: any of those CAs will do.',
+        ),
         reload_interval: duration('1m', 'How often the files are looked at for changes.'),
       },
       'Encryption, and certificates of clients.',
@@ -210,6 +213,10 @@ export function settingFaults({ ingest: { http }, journal, admin }: Settings): S
     add('ingest.http.tls', 'ingest.http.tls needs both cert_file and key_file, or neither');
   } else if (cert === '' && clientCa !== '') {
     add('ingest.http.tls.client_ca_file', 'ingest.http.tls.client_ca_file needs cert_file and key_file beside it');
+  }
+  if (clientCa === '' && http.tls.client_allowed_sans_file !== '') {
+    const key = 'ingest.http.tls.client_allowed_sans_file';
+    add(key, `${key} needs client_ca_file beside it`);
   }
   if (isOpen(http)) {
     const wayOut = 'configure `tls` or `auth`, or say `insecure: true` beside it if everyone who reaches it may send';

@@ -8,6 +8,7 @@ import type { Admission } from './admission.ts';
 import type { CorsOptions } from './cors.ts';
 import { inflatedBytes } from './inflated.ts';
 import { type Refusal, refusalOf, unavailable } from './replies.ts';
+import type { AllowPeer } from './tls.ts';
 import { ALL_SIGNALS, type Client, charge, quotaRetryAfterS, type Tokens } from './tokens.ts';
 
 export interface HandleOptions {
@@ -28,6 +29,8 @@ export interface HandleState {
   draining: boolean;
   /** Null: anyone may send. */
   tokens: Tokens | null;
+  /** Null: whoever TLS lets in. */
+  allowPeer: AllowPeer | null;
 }
 
 /** The headers that are looked at here. */

@@ -8,6 +8,8 @@ import { type Refusal, sendRefusal, sendSuccess } from './replies.ts';
 
 export type RequestListener = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void;
 
+const STRANGER = { status: 403, message: 'no name of the client certificate may send' };
+
 export function createRequestListener(options: HandleOptions, state: HandleState, handle: Handle): RequestListener {
   const signals = new Map(SIGNALS.map((signal) => [options.paths[signal], signal]));
   return (request, response, expectsContinue) => {
@@ -15,6 +17,8 @@ export function createRequestListener(options: HandleOptions, state: HandleState
     const signal = signals.get(pathOf(request.url ?? '')) ?? null;
     if (state.draining) response.setHeader('connection', 'close');
     response.once('finish', () => countAnswer(options, signal, response.statusCode, startMs));
+    if (state.allowPeer?.(request.socket) === false)
+      return sendRefusal(request, response, STRANGER, isJson(request.headers));
     if (signal === null) return sendRefusal(request, response, notFound(request), isJson(request.headers));
     allowOrigin(options.cors, request, response);
     if (answerPreflight(options.cors, request, response)) return;

@@ -11,7 +11,7 @@ import { type Front, startFront } from './front.ts';
 import { createHandle, type Handle, type HandleOptions, type HandleState, isJson } from './handle.ts';
 import { createRequestListener } from './nodeHttp.ts';
 import { watchFiles } from './reload.ts';
-import { readTls, type TlsFiles } from './tls.ts';
+import { readAllowPeer, readTls, type TlsFiles } from './tls.ts';
 import { parseTokens } from './tokens.ts';
 
 // Not by import, which reads every export of the module: of node:http that loads the fetch client, 75 modules of Node.
@@ -68,7 +68,11 @@ export async function startIngest(options: IngestOptions): Promise<IngestServer>
     pressure: options.pressure,
     now: options.now,
   });
-  const state: HandleState = { draining: false, tokens: readTokens(options.tokenFile) };
+  const state: HandleState = {
+    draining: false,
+    tokens: readTokens(options.tokenFile),
+    allowPeer: options.tls === null ? null : readAllowPeer(options.tls),
+  };
   const server = createHttpServer(options);
   const handle = createHandle(options, state, admission);
   const listener = createRequestListener(options, state, handle);
@@ -155,8 +159,13 @@ function startWatches(options: IngestOptions, state: HandleState, server: Server
     );
   const watches = [];
   if (tls !== null && 'setSecureContext' in server) {
-    const files = [tls.certFile, tls.keyFile, tls.clientCaFile].filter((file) => file !== '');
-    watches.push(watch('certificates', files, tls.reloadMs, () => server.setSecureContext(readTls(tls))));
+    const files = [tls.certFile, tls.keyFile, tls.clientCaFile, tls.clientSansFile].filter((file) => file !== '');
+    const apply = () => {
+      const [context, allowPeer] = [readTls(tls), readAllowPeer(tls)];
+      server.setSecureContext(context);
+      state.allowPeer = allowPeer;
+    };
+    watches.push(watch('certificates', files, tls.reloadMs, apply));
   }
   if (tokenFile !== null) {
     const apply = () => {

@@ -1,6 +1,7 @@
-/** TLS of the OTLP port: reads certificate, key and client CAs, and checks that they fit before a server uses them. */
+/** TLS of the OTLP port: reads certificate, key and client CAs, checks that they fit before a server uses them, and knows which clients may send. */
 import { readFileSync } from 'node:fs';
-import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import type { Socket } from 'node:net';
+import { createSecureContext, type SecureContextOptions, TLSSocket } from 'node:tls';
 import { AgentError, messageOf } from '../core/errors.ts';
 
 export interface TlsFiles {
@@ -8,7 +9,15 @@ export interface TlsFiles {
   keyFile: string;
   /** Empty: clients need no certificate. */
   clientCaFile: string;
+  /** Empty: every certificate of those CAs will do. */
+  clientSansFile: string;
 }
+
+/** Whether who is at the other end may send. */
+export type AllowPeer = (socket: Socket) => boolean;
+
+/** An entry of `subjectAltName` as Node writes it: values that could be taken for more than one are JSON. */
+const SAN = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y;
 
 export interface TlsContext extends SecureContextOptions {
   requestCert: boolean;
@@ -33,6 +42,38 @@ export function readTls({ certFile, keyFile, clientCaFile }: TlsFiles): TlsConte
     throw new AgentError('CONFIG_INVALID', `ingest.http.tls: ${files}: ${messageOf(cause)}`, { cause });
   }
   return context;
+}
+
+/** Null: there is no list. Throws CONFIG_INVALID. */
+export function readAllowPeer({ clientSansFile }: TlsFiles): AllowPeer | null {
+  if (clientSansFile === '') return null;
+  const lines = readFileOf('client_allowed_sans_file', clientSansFile).toString('utf8').split(/\r?\n/);
+  const allowed = new Set(lines.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#')));
+  if (allowed.size === 0) {
+    const message = `ingest.http.tls.client_allowed_sans_file: ${clientSansFile}: no name in it: nobody could send anything`;
+    throw new AgentError('CONFIG_INVALID', message);
+  }
+  const known = new WeakMap<Socket, boolean>();
+  return (socket) => {
+    const before = known.get(socket);
+    if (before !== undefined) return before;
+    const text = socket instanceof TLSSocket ? socket.getPeerX509Certificate()?.subjectAltName : undefined;
+    const isAllowed = sansOf(text ?? '').some((name) => allowed.has(name));
+    known.set(socket, isAllowed);
+    return isAllowed;
+  };
+}
+
+/** DNS names and URIs; none of a text that is not wholly understood. */
+function sansOf(text: string): string[] {
+  const names: string[] = [];
+  SAN.lastIndex = 0;
+  for (let read = 0; read < text.length; read = SAN.lastIndex) {
+    const [, type, value = ''] = SAN.exec(text) ?? [];
+    if (type === undefined) return [];
+    if (type === 'DNS' || type === 'URI') names.push(value.startsWith('"') ? String(JSON.parse(value)) : value);
+  }
+  return names;
 }
 
 function readFileOf(key: string, file: string): Buffer {

@@ -42,7 +42,12 @@ export async function serveIngest(ground: Ground, store: Store, intake: Intake):
 
 function accessOf({ config, log, telemetry }: Ground): Pick<IngestOptions, 'tls' | 'tokenFile' | 'cors' | 'onReload'> {
   const { tls, auth, cors } = config.ingest.http;
-  const files = { certFile: tls.cert_file, keyFile: tls.key_file, clientCaFile: tls.client_ca_file };
+  const files = {
+    certFile: tls.cert_file,
+    keyFile: tls.key_file,
+    clientCaFile: tls.client_ca_file,
+    clientSansFile: tls.client_allowed_sans_file,
+  };
   return {
     tls: tls.cert_file === '' ? null : { ...files, reloadMs: millisecondsOf(tls.reload_interval) },
     tokenFile: auth.bearer_token_file === '' ? null : auth.bearer_token_file,

@@ -1,7 +1,7 @@
 /** Holds who may send: TLS, certificates of clients, bearer tokens, and both exchanged while the server runs. */
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { request } from 'node:https';
+import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -9,7 +9,11 @@ import { connect, type TLSSocket } from 'node:tls';
 import { createTelemetry } from '../../src/core/telemetry.ts';
 import { type IngestOptions, startIngest } from '../../src/ingest/server.ts';
 
-/** Made with openssl for these tests alone: `ca` signed server, successor and client, `stranger` signed itself. */
+/**
+ * Made with openssl for these tests alone: `ca` signed server, successor and client, `stranger` signed itself. `workloads` signed api (a DNS
+ * name and a URI), batch (a DNS name and an IP), nameless (no SAN) and forger, whose one URI holds ", DNS:api.shop.svc" and whose e-mail
+ * address is the URI of api.
+ */
 const pem = (name: string) => join(import.meta.dirname, 'tls', name);
 const PROTOBUF = 'application/x-protobuf';
 
@@ -50,20 +54,24 @@ function folder(t: TestContext): string {
 }
 
 /** Status of an empty export over TLS, and the CN of the certificate it met. */
-function post(url: string, identity: { cert: Buffer; key: Buffer } | null): Promise<{ status: number; peer: string }> {
+function post(
+  url: string,
+  identity: { cert: Buffer; key: Buffer } | null,
+  agent: Agent | false = false,
+): Promise<{ status: number; peer: string; reused: boolean }> {
   return new Promise((resolve, reject) => {
     const call = request(
       `${url}/v1/traces`,
       {
         method: 'POST',
-        agent: false,
+        agent,
         ca: readFileSync(pem('ca.pem')),
         headers: { 'content-type': PROTOBUF },
         ...identity,
       },
       (reply) => {
         const peer = String((reply.socket as TLSSocket).getPeerCertificate().subject.CN);
-        reply.resume().on('end', () => resolve({ status: reply.statusCode ?? 0, peer }));
+        reply.resume().on('end', () => resolve({ status: reply.statusCode ?? 0, peer, reused: call.reusedSocket }));
       },
     );
     call.on('error', reject);
@@ -82,15 +90,15 @@ test('TLS 1.2 and later; another certificate is taken up while it runs, a broken
     copyFileSync(pem(`${name}.key`), keyFile);
   };
   install('server');
-  const server = await start(t, { tls: { certFile, keyFile, clientCaFile: '', reloadMs: 60_000 } });
+  const server = await start(t, { tls: { certFile, keyFile, clientCaFile: '', clientSansFile: '', reloadMs: 60_000 } });
   assert.match(server.url, /^https:/);
-  assert.deepEqual(await post(server.url, null), { status: 200, peer: 'server' });
+  assert.deepEqual(await post(server.url, null), { status: 200, peer: 'server', reused: false });
   writeFileSync(certFile, 'nonsense');
   server.reload();
-  assert.deepEqual(await post(server.url, null), { status: 200, peer: 'server' });
+  assert.deepEqual(await post(server.url, null), { status: 200, peer: 'server', reused: false });
   install('successor');
   server.reload();
-  assert.deepEqual(await post(server.url, null), { status: 200, peer: 'successor' });
+  assert.deepEqual(await post(server.url, null), { status: 200, peer: 'successor', reused: false });
   server.reload();
   assert.deepEqual(
     server.reloads.map(([what, error]) => [what, error === null]),
@@ -113,6 +121,7 @@ test('with client_ca_file only a client with a certificate of that CA gets in', 
     certFile: pem('server.pem'),
     keyFile: pem('server.key'),
     clientCaFile: pem('ca.pem'),
+    clientSansFile: '',
     reloadMs: 60_000,
   };
   const { url, submitted } = await start(t, { tls });
@@ -122,8 +131,69 @@ test('with client_ca_file only a client with a certificate of that CA gets in', 
   assert.deepEqual(submitted, [0]);
 });
 
+test('with client_allowed_sans_file a certificate needs a DNS name or URI of the list, which is exchanged while it runs', async (t) => {
+  const clientSansFile = join(folder(t), 'clients');
+  const [certFile, keyFile, clientCaFile] = [pem('server.pem'), pem('server.key'), pem('workloads.pem')];
+  const tls = { certFile, keyFile, clientCaFile, clientSansFile, reloadMs: 60_000 };
+  const allow = (...lines: string[]) => writeFileSync(clientSansFile, lines.join('\n'));
+  allow('# nobody yet', '');
+  await assert.rejects(start(t, { tls }), /client_allowed_sans_file: .*clients: no name in it/);
+  await assert.rejects(
+    start(t, { tls: { ...tls, clientSansFile: pem('missing') } }),
+    /client_allowed_sans_file: .*missing/,
+  );
+  allow('# workloads', 'api.shop.svc', '127.0.0.1', '');
+  const server = await start(t, { tls });
+  const statuses = async () => {
+    const found: number[] = [];
+    for (const name of ['api', 'batch', 'forger', 'nameless'])
+      found.push((await post(server.url, identity(name))).status);
+    return found;
+  };
+  assert.deepEqual(await statuses(), [200, 403, 403, 403]);
+  assert.deepEqual(server.submitted, [0], 'a refused body was handed on');
+  await assert.rejects(post(server.url, identity('client')), 'of another CA');
+  allow('spiffe://cluster/ns/shop/sa/api', 'batch.shop.svc');
+  server.reload();
+  assert.deepEqual(await statuses(), [200, 200, 403, 403]);
+  allow('spiffe://cluster/x, DNS:api.shop.svc');
+  server.reload();
+  assert.deepEqual(await statuses(), [403, 403, 200, 403], 'the whole URI, comma and all');
+  allow('');
+  server.reload();
+  assert.deepEqual(await statuses(), [403, 403, 200, 403], 'an empty list changes nothing');
+  assert.deepEqual(
+    server.reloads.map(([what, error]) => [what, error === null]),
+    [
+      ['certificates', true],
+      ['certificates', true],
+      ['certificates', false],
+    ],
+  );
+});
+
+test('a list that is exchanged holds for connections that are open', async (t) => {
+  const clientSansFile = join(folder(t), 'clients');
+  writeFileSync(clientSansFile, 'api.shop.svc');
+  const [certFile, keyFile, clientCaFile] = [pem('server.pem'), pem('server.key'), pem('workloads.pem')];
+  const server = await start(t, { tls: { certFile, keyFile, clientCaFile, clientSansFile, reloadMs: 60_000 } });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => agent.destroy());
+  assert.equal((await post(server.url, identity('api'), agent)).status, 200);
+  writeFileSync(clientSansFile, 'batch.shop.svc');
+  server.reload();
+  const refused = await post(server.url, identity('api'), agent);
+  assert.deepEqual([refused.status, refused.reused], [403, true]);
+});
+
 test('a file that is missing or no certificate refuses the start and is named', async (t) => {
-  const tls = { certFile: pem('missing.pem'), keyFile: pem('server.key'), clientCaFile: '', reloadMs: 1000 };
+  const tls = {
+    certFile: pem('missing.pem'),
+    keyFile: pem('server.key'),
+    clientCaFile: '',
+    clientSansFile: '',
+    reloadMs: 1000,
+  };
   await assert.rejects(start(t, { tls }), /ingest\.http\.tls\.cert_file: .*missing\.pem/);
   await assert.rejects(start(t, { tls: { ...tls, certFile: pem('client.pem') } }), { code: 'CONFIG_INVALID' });
   await assert.rejects(start(t, { tokenFile: pem('missing') }), /bearer_token_file: .*missing/);

@@ -400,7 +400,7 @@ async function bareFront(t: TestContext) {
     await exchange.readBody(() => null);
     exchange.succeed(Buffer.alloc(0), false);
   };
-  const front = startFront(server, handle, options, { draining: false, tokens: null });
+  const front = startFront(server, handle, options, { draining: false, tokens: null, allowPeer: null });
   const url = await listen(t, server);
   return { server, url, front, options, handle, unfit: () => unfit };
 }
@@ -449,7 +449,7 @@ test('with a Node that does not read where it is told, node:http gets what was r
   let unfit = 0;
   const shared: Shared = {
     options,
-    state: { draining: false, tokens: null },
+    state: { draining: false, tokens: null, allowPeer: null },
     timeouts: options.timeouts,
     handle,
     readHead: createReadHead(PATHS),
