@@ -1,4 +1,4 @@
-/** "127.0.0.1:4318" and "[::1]:4318" to host and port, and whether a host is loopback. */
+/** "127.0.0.1:4318" and "[::1]:4318" to host and port, "unix:/run/otlp.sock" to a path, and who can reach them. */
 import { BlockList, isIP } from 'node:net';
 
 export interface Endpoint {
@@ -16,7 +16,21 @@ export function parseEndpoint(text: string): Endpoint | undefined {
   return { host: match[1] ?? (match[2] || '::'), port };
 }
 
-/** The same as text, for URLs: IPv6 hosts get their brackets back. */
+/** What a socket's address has room for, without the NUL that ends it. */
+const MOST_PATH_BYTES = 107;
+
+/** The absolute path of a Unix socket, or undefined when it is none. */
+export function parseUnixEndpoint(text: string): string | undefined {
+  const path = /^unix:(\/[^\0]+)$/.exec(text.trim())?.[1];
+  return path === undefined || Buffer.byteLength(path) > MOST_PATH_BYTES ? undefined : path;
+}
+
+/** True when other machines may reach what listens there. */
+export function isBeyondLoopback(text: string): boolean {
+  return parseUnixEndpoint(text) === undefined && !isLoopback(parseEndpoint(text)?.host ?? '');
+}
+
+/** Host and port as text, for URLs: IPv6 hosts get their brackets back. */
 export function formatEndpoint({ host, port }: Endpoint): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 }

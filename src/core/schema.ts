@@ -1,7 +1,7 @@
 /** Holds a value against a JSON Schema: fills in defaults and says each fault in words; where it stands in a file is the caller's to add. */
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import type { TSchema } from 'typebox';
-import { parseEndpoint } from './endpoint.ts';
+import { parseEndpoint, parseUnixEndpoint } from './endpoint.ts';
 import { nearest, suggest } from './nearest.ts';
 import { parseBytes, parseBytesPerSecond, parseDurationMs, parseShare } from './units.ts';
 import type { Path } from './yaml.ts';
@@ -34,6 +34,10 @@ export const FORMATS: Record<string, { valid: (text: string) => boolean; expects
     expects: 'none, service, trace_id or resource.NAME such as resource.k8s.pod.name',
   },
   host_port: { valid: (text) => parseEndpoint(text) !== undefined, expects: 'HOST:PORT such as 127.0.0.1:4318' },
+  listen_address: {
+    valid: (text) => parseEndpoint(text) !== undefined || parseUnixEndpoint(text) !== undefined,
+    expects: 'HOST:PORT such as 127.0.0.1:4318, or unix:/PATH of at most 107 bytes',
+  },
 };
 
 /** `path_file` names a file, not a secret. */

@@ -1,6 +1,6 @@
 /** The sections of agent.yaml that belong to no processor or sink: keys, defaults and descriptions. src/config.ts reads them from a file. */
 import type { Static, TProperties } from 'typebox';
-import { isLoopback, parseEndpoint } from './endpoint.ts';
+import { isBeyondLoopback, parseEndpoint } from './endpoint.ts';
 import type { SchemaFault } from './schema.ts';
 import { Type } from './type.ts';
 import { parseBytes } from './units.ts';
@@ -10,8 +10,6 @@ const LEAST_SEGMENTS = 4;
 
 const duration = (text: string, description: string) => Type.String({ format: 'duration', default: text, description });
 const bytes = (text: string, description: string) => Type.String({ format: 'bytes', default: text, description });
-const hostPort = (text: string, description: string) =>
-  Type.String({ format: 'host_port', default: text, description });
 const urlPath = (text: string, signal: string) =>
   Type.String({ pattern: '^/[^\\s?#]*$', default: text, description: `Path that takes ${signal}.` });
 const autoBytes = (description: string) =>
@@ -59,17 +57,22 @@ const Agent = section(
 
 const Admin = section(
   {
-    endpoint: hostPort(
-      '127.0.0.1:8888',
-      'Where /metrics, /health, /status and /contracts answer. Port 0: any free one.',
-    ),
+    endpoint: Type.String({
+      format: 'host_port',
+      default: '127.0.0.1:8888',
+      description: 'Where /metrics, /health, /status and /contracts answer. Port 0: any free one.',
+    }),
   },
   'The port for operators.',
 );
 
 const Http = section(
   {
-    endpoint: hostPort('127.0.0.1:4318', 'Where OTLP over HTTP is taken. Port 0: any free one.'),
+    endpoint: Type.String({
+      format: 'listen_address',
+      default: '127.0.0.1:4318',
+      description: 'Where OTLP over HTTP is taken: HOST:PORT (port 0: any free one), or unix:/PATH of a socket.',
+    }),
     max_request_body_size: bytes('20MiB', 'Largest request body, after decompression.'),
     max_item_size: limit(
       'bytes',
@@ -191,7 +194,7 @@ export type Settings = {
 /** Beyond loopback with neither encryption nor tokens, and nobody has said that this is meant. */
 function isOpen(http: Settings['ingest']['http']): boolean {
   if (http.insecure || http.tls.cert_file !== '' || http.auth.bearer_token_file !== '') return false;
-  return !isLoopback(parseEndpoint(http.endpoint)?.host ?? '');
+  return isBeyondLoopback(http.endpoint);
 }
 
 /** Faults between keys that are each sound by themselves. */

@@ -46,7 +46,7 @@ export interface Exchange {
   readonly signal: Signal;
   readonly method: string | undefined;
   readonly headers: RequestHeaders;
-  /** The client's. */
+  /** The client's; empty over a Unix socket. */
   readonly address: string;
   /** Told when the connection is gone, whether or not there was an answer. */
   whenGone(callback: () => void): void;

@@ -1,14 +1,14 @@
-/** OTLP over HTTP and HTTPS: listens, cuts what is slow or malformed, reloads certificates and tokens, drains. handle.ts answers requests. */
+/** OTLP over HTTP and HTTPS: serves, cuts what is slow or malformed, reloads certificates and tokens, drains. handle.ts answers requests. */
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as TlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
-import { formatEndpoint, parseEndpoint } from '../core/endpoint.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { Admission } from './admission.ts';
 import { answerBroken } from './broken.ts';
 import { type Front, startFront } from './front.ts';
 import { createHandle, type Handle, type HandleOptions, type HandleState, isJson } from './handle.ts';
+import { listen } from './listen.ts';
 import { createRequestListener } from './nodeHttp.ts';
 import { watchFiles } from './reload.ts';
 import { readAllowPeer, readTls, type TlsFiles } from './tls.ts';
@@ -19,6 +19,7 @@ const { createServer } = process.getBuiltinModule('node:http');
 const { createServer: createTlsServer } = process.getBuiltinModule('node:https');
 
 export interface IngestOptions extends HandleOptions {
+  /** HOST:PORT or unix:/PATH. */
   endpoint: string;
   inFlightBytes: number;
   waitingBytes: number;
@@ -36,6 +37,7 @@ export interface IngestOptions extends HandleOptions {
 }
 
 export interface IngestServer {
+  /** http://HOST:PORT, https://HOST:PORT or unix:/PATH. */
   url: string;
   admission: Admission;
   /** Connections that are on the fast path now. */
@@ -88,7 +90,7 @@ export async function startIngest(options: IngestOptions): Promise<IngestServer>
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => answerClientError(error, socket, open, options));
   const front = frontOf(server, handle, options, state);
   const watches = startWatches(options, state, server);
-  const url = await listen(server, options);
+  const url = await listen(server, options.endpoint, options.tls === null ? 'http' : 'https');
   return {
     url,
     admission,
@@ -174,24 +176,6 @@ function startWatches(options: IngestOptions, state: HandleState, server: Server
     watches.push(watch('tokens', [tokenFile], TOKENS_CHECK_MS, apply));
   }
   return watches;
-}
-
-async function listen(server: Server | TlsServer, options: IngestOptions): Promise<string> {
-  const text = options.endpoint;
-  const endpoint = parseEndpoint(text);
-  if (endpoint === undefined) throw new AgentError('CONFIG_INVALID', `ingest.http.endpoint "${text}" is no host:port`);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const reason = cause.code === 'EADDRINUSE' ? 'is taken by another program' : cause.message;
-      const message = `${text} ${reason}: stop that program or set ingest.http.endpoint`;
-      reject(new AgentError('ADDRESS_IN_USE', message, { cause }));
-    });
-    server.listen(endpoint.port, endpoint.host, resolve);
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new AgentError('ADDRESS_IN_USE', `${text} has no address`);
-  const scheme = options.tls === null ? 'http' : 'https';
-  return `${scheme}://${formatEndpoint({ host: endpoint.host, port: address.port })}`;
 }
 
 /** Requests of a connection that are not answered yet, and the last of them. */

@@ -1,5 +1,5 @@
 /** Builds the OTLP server, in front of the intake. */
-import { isLoopback, parseEndpoint } from '../core/endpoint.ts';
+import { isBeyondLoopback } from '../core/endpoint.ts';
 import { cgroupLimitBytes, memoryLimitBytes } from '../core/resources.ts';
 import type { Submit } from '../ingest/accept.ts';
 import { createPressure } from '../ingest/pressure.ts';
@@ -84,7 +84,7 @@ function submitTo({ telemetry }: Ground, store: Store, intake: Intake): Submit {
 
 function warnWhenOpen({ config, log }: Ground): void {
   const { endpoint, tls, auth } = config.ingest.http;
-  if (isLoopback(parseEndpoint(endpoint)?.host ?? '')) return;
+  if (!isBeyondLoopback(endpoint)) return;
   const encrypted = tls.cert_file !== '';
   if (encrypted && (auth.bearer_token_file !== '' || tls.client_ca_file !== '')) return;
   const missing =

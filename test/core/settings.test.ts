@@ -28,13 +28,27 @@ test('ingest beyond loopback needs insecure: true', () => {
     );
     assert.deepEqual(inspect(`ingest: { http: { endpoint: "${endpoint}", insecure: true } }`).faults, []);
   }
-  for (const endpoint of ['127.0.0.1:0', '127.9.9.9:1', '[::1]:4318', 'localhost:4318']) {
+  for (const endpoint of ['127.0.0.1:0', '127.9.9.9:1', '[::1]:4318', 'localhost:4318', 'unix:/run/otlp.sock']) {
     assert.deepEqual(inspect(`ingest: { http: { endpoint: "${endpoint}" } }`).faults, []);
   }
   assert.match(
     only('ingest: { http: { endpoint: "http://a:1" } }'),
-    /must be HOST:PORT such as 127\.0\.0\.1:4318, found "http/,
+    /must be HOST:PORT such as 127\.0\.0\.1:4318, or unix:\/PATH of at most 107 bytes, found "http/,
   );
+  for (const endpoint of ['unix:otlp.sock', 'unix:', `unix:/${'x'.repeat(107)}`])
+    assert.match(only(`ingest: { http: { endpoint: "${endpoint}" } }`), /must be HOST:PORT/);
+  assert.deepEqual(inspect(`ingest: { http: { endpoint: "unix:/${'x'.repeat(106)}" } }`).faults, []);
+  assert.match(
+    only('admin: { endpoint: "unix:/run/admin.sock" }'),
+    /must be HOST:PORT such as 127\.0\.0\.1:4318, found/,
+  );
+});
+
+test('names of clients are asked for with a CA alone', () => {
+  const tls = (more: string) =>
+    `ingest: { http: { tls: { cert_file: c, key_file: k, client_allowed_sans_file: f${more} } } }`;
+  assert.match(only(tls('')), /client_allowed_sans_file needs client_ca_file beside it/);
+  assert.deepEqual(inspect(tls(', client_ca_file: a')).faults, []);
 });
 
 test('the two ports differ, and so do the three paths', () => {
