@@ -22,7 +22,7 @@ import { createParts, type Parts } from '../../src/worker/parts.ts';
 import { createPolicy } from '../../src/worker/policy.ts';
 import { select } from '../../src/worker/select.ts';
 import type { ObserveTask, SelectTask, WorkerSetup } from '../../src/worker/tasks.ts';
-import { ItemWalk } from '../../src/worker/walk.ts';
+import { ItemWalk, UNLIMITED_BYTES } from '../../src/worker/walk.ts';
 import { CONTRACT_FILES } from '../agentConfig.ts';
 import { createPayloads, type Payload, type Workload } from '../payloads.ts';
 
@@ -110,7 +110,7 @@ export function createWorld(options: WorldOptions = {}): World {
     traces,
     sinks: [...(options.sinks ?? [])],
     maxBodyBytes: 20 * UNIT_BYTES,
-    maxItemBytes: Number.POSITIVE_INFINITY,
+    maxItemBytes: UNLIMITED_BYTES,
   };
   const parts = createParts(setup, OWNER);
   const made = createPayloads({ workload, seed: 7, ...(options.batch === undefined ? {} : { batch: options.batch }) });

@@ -7,6 +7,7 @@ import { processors } from '../processors/registry.ts';
 import { Intake } from '../worker/intake.ts';
 import type { Observers } from '../worker/observers.ts';
 import { WorkerPool } from '../worker/pool.ts';
+import { UNLIMITED_BYTES } from '../worker/walk.ts';
 import { bytesOf, type Ground } from './ground.ts';
 import type { Store } from './store.ts';
 
@@ -23,7 +24,7 @@ export function createWorkers(ground: Ground, traces: TraceTableHandle | null, p
     traces,
     sinks: config.sinks.map((one) => ({ type: one.type, config: one })),
     maxBodyBytes: bytesOf(config.ingest.http.max_request_body_size),
-    maxItemBytes: itemSize === 'none' ? Number.POSITIVE_INFINITY : bytesOf(itemSize),
+    maxItemBytes: itemSize === 'none' ? UNLIMITED_BYTES : bytesOf(itemSize),
   };
   const workers = new WorkerPool(workerCount(config.agent.workers), pool, setup, () => {
     telemetry.workerRestarts.inc();

@@ -7,12 +7,12 @@ import { prepareBody } from './body.ts';
 import { cutInvalid } from './cut.ts';
 import { followPolicy, type Parts } from './parts.ts';
 import type { ObserveResult, ObserveTask, Refusal } from './tasks.ts';
-import { type ItemWalk, walkFrame } from './walk.ts';
+import { type ItemWalk, UNLIMITED_BYTES, walkFrame } from './walk.ts';
 
 export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): ObserveResult {
   followPolicy(parts);
   // What the journal has was taken, by whatever limit.
-  walk.mostItemBytes = task.measureOnly ? Number.POSITIVE_INFINITY : parts.setup.maxItemBytes;
+  walk.mostItemBytes = task.measureOnly ? UNLIMITED_BYTES : parts.setup.maxItemBytes;
   const { pool } = parts.views;
   const frames: number[] = [];
   const refused: Refusal[] = [];

@@ -13,10 +13,13 @@ import type { Parts } from './parts.ts';
 /** A request that begins with so many bad items, and no good one, is refused as a whole: nobody waits until all of them are counted. */
 const MOST_BAD_FIRST = 65_536;
 
+/** No limit of an item. A small integer: whoever compares with it in a loop does not convert to a double. */
+export const UNLIMITED_BYTES = 0x7fff_ffff;
+
 /** One per worker; what it counts is about the last frame walked. */
 export class ItemWalk {
   /** An item of more bytes is invalid. */
-  mostItemBytes = Number.POSITIVE_INFINITY;
+  mostItemBytes = UNLIMITED_BYTES;
   /** Valid and invalid items of the frame. */
   items = 0;
   invalid = 0;

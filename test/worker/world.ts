@@ -30,7 +30,7 @@ import { createParts } from '../../src/worker/parts.ts';
 import { createPolicy } from '../../src/worker/policy.ts';
 import { select } from '../../src/worker/select.ts';
 import type { DecidedBefore, ObserveResult, WorkerSetup } from '../../src/worker/tasks.ts';
-import { ItemWalk } from '../../src/worker/walk.ts';
+import { ItemWalk, UNLIMITED_BYTES } from '../../src/worker/walk.ts';
 import { decoded, type Plain } from '../otlp/generate.ts';
 
 export const NOW_MS = 1_750_000_000_000;
@@ -117,7 +117,7 @@ export function createWorld({
   contracts = [],
   table,
   maxBodyBytes = 1 << 20,
-  maxItemBytes = Number.POSITIVE_INFINITY,
+  maxItemBytes = UNLIMITED_BYTES,
   units = 32,
 }: WorldOptions = {}) {
   const pool = BlockPool.create(units * UNIT_BYTES);
