@@ -29,7 +29,7 @@ export class LogView {
   timeHigh = 0;
   readonly attributes = new AttributeTable();
 
-  /** It has an id of another length, or of zeros alone. */
+  /** It has an id of another length. */
   get hasBadId(): boolean {
     return this.traceIdAt === BAD_ID || this.spanIdAt === BAD_ID;
   }

@@ -10,7 +10,8 @@ export interface Shortfall {
   warned: number;
 }
 
-const BAD_IDS = 'trace ids must be 16 and span ids 8 bytes, not all zero';
+const WRONG_IDS = 'trace ids must be 16 and span ids 8 bytes';
+const BAD_IDS = `${WRONG_IDS}, not all zero`;
 const LIMIT = 'at most ingest.http.max_item_size';
 
 /** `rule` is what the rejected items break, `warning` what was done to items that were taken. */
@@ -27,14 +28,14 @@ const RESPONSES: Record<Signal, { message: string; rejected: string; items: stri
     rejected: 'rejectedDataPoints',
     items: 'data points',
     rule: `a histogram must have one bucket count more than bounds, or neither, and a point must be ${LIMIT}`,
-    warning: `exemplars cut out of their points: ${BAD_IDS}`,
+    warning: `exemplars cut out of their points: ${WRONG_IDS}`,
   },
   logs: {
     message: 'ExportLogsServiceResponse',
     rejected: 'rejectedLogRecords',
     items: 'log records',
     rule: `a record must be ${LIMIT}`,
-    warning: `log records kept as without a trace or span: ${BAD_IDS}`,
+    warning: `log records kept as without a trace or span: ${WRONG_IDS}`,
   },
 };
 

@@ -15,7 +15,7 @@ import { type Reader, readEnd, readFixed32, readTag, readVarint, skipField } fro
 
 export const STATUS_ERROR = 2;
 
-/** What `readId` answers for an empty id, which is as none, and for one of another length or of zeros alone. */
+/** What `readId` answers for an empty id or one of zeros alone, which are as none, and for one of another length. */
 export const NO_ID = -1;
 export const BAD_ID = -2;
 
@@ -147,7 +147,7 @@ export function readId(reader: Reader, end: number, length: number): number {
   reader.pos = stop;
   if (stop - at !== length) return stop === at ? NO_ID : BAD_ID;
   for (let i = at; i < stop; i++) if (reader.bytes[i] !== 0) return at;
-  return BAD_ID;
+  return NO_ID;
 }
 
 /** An event or a link: everything is passed over but its attributes, which are validated. */

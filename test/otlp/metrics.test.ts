@@ -107,11 +107,9 @@ test('two Buckets messages are one', () => {
 });
 
 const KIND_OF_POINTS = KINDS.slice(1);
-/** Empty is none; else `bytes` of them, not all zero. */
-const isIdOrNone = (base64: unknown, bytes: number) => {
-  const id = Buffer.from(String(base64 ?? ''), 'base64');
-  return id.length === 0 || (id.length === bytes && id.some((byte) => byte !== 0));
-};
+/** Empty is none; else `bytes` of them. */
+const isIdOrNone = (base64: unknown, bytes: number) =>
+  [0, bytes].includes(Buffer.from(String(base64 ?? ''), 'base64').length);
 const hasSoundIds = ({ traceId, spanId }: Plain) => isIdOrNone(traceId, 16) && isIdOrNone(spanId, 8);
 
 test('a cut metric has the sound points and exemplars and everything else of the old one', (t) => {
