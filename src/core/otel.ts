@@ -1,8 +1,7 @@
-/** What the agent itself says in OTLP: metric and log data of the OpenTelemetry SDK's shapes, serialised by its own transformer. */
+/** What the agent itself says in OTLP: the shapes of its metrics (otlp/writeMetrics.ts writes them), and events, serialised by OpenTelemetry's own transformer. */
 import { createRequire } from 'node:module';
 import type { HrTime } from '@opentelemetry/api';
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
-import type { DataPoint, MetricData, ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import { AgentError } from './errors.ts';
 
 const require = createRequire(import.meta.url);
@@ -10,23 +9,18 @@ const require = createRequire(import.meta.url);
 interface Sdk {
   transformer: typeof import('@opentelemetry/otlp-transformer');
   resources: typeof import('@opentelemetry/resources');
-  metrics: typeof import('@opentelemetry/sdk-metrics');
 }
 
 let loaded: Sdk | null = null;
 
-/** Loaded with the first word that is said: workers, and an agent that has nothing to say, do without its 17 MB. */
+/** Loaded with the first event: workers, and an agent that has nothing to say, do without its 17 MB. */
 function sdk(): Sdk {
   loaded ??= {
     transformer: require('@opentelemetry/otlp-transformer') as Sdk['transformer'],
     resources: require('@opentelemetry/resources') as Sdk['resources'],
-    metrics: require('@opentelemetry/sdk-metrics') as Sdk['metrics'],
   };
   return loaded;
 }
-
-/** ValueType of the API: 0 are integers. */
-const ValueType = { INT: 0, DOUBLE: 1 } as const;
 
 const SCOPE = { name: 'plumbline' };
 
@@ -58,56 +52,6 @@ export type Metric =
   | { kind: 'sum'; name: string; unit: string; description: string; points: Point<number>[] }
   | { kind: 'gauge'; name: string; unit: string; description: string; points: Point<number>[] }
   | { kind: 'histogram'; name: string; unit: string; description: string; points: Point<HistogramValue>[] };
-
-/** Sums and histograms are deltas from `startMs` to `endMs`. Returns one ExportMetricsServiceRequest. */
-export function serializeMetrics(
-  resources: { attributes: Attributes; metrics: Metric[] }[],
-  startMs: number,
-  endMs: number,
-): Uint8Array {
-  const times = { startTime: hrTime(startMs), endTime: hrTime(endMs) };
-  const data: ResourceMetrics[] = resources.map(({ attributes, metrics }) => ({
-    resource: sdk().resources.resourceFromAttributes(attributes),
-    scopeMetrics: [{ scope: SCOPE, metrics: metrics.map((metric) => metricData(metric, times)) }],
-  }));
-  // The serialiser takes one resource; requests laid end to end are one request.
-  return Buffer.concat(data.map((one) => bytesOf(sdk().transformer.ProtobufMetricsSerializer.serializeRequest(one))));
-}
-
-function metricData(metric: Metric, times: { startTime: HrTime; endTime: HrTime }): MetricData {
-  const { AggregationTemporality, DataPointType } = sdk().metrics;
-  const descriptor = {
-    name: metric.name,
-    unit: metric.unit,
-    description: metric.description,
-    valueType: ValueType.DOUBLE,
-  };
-  const base = { descriptor, aggregationTemporality: AggregationTemporality.DELTA };
-  const points = <From, To>(given: Point<From>[], convert: (value: From) => To): DataPoint<To>[] =>
-    given.map(({ attributes, value }) => ({ ...times, attributes, value: convert(value) }));
-  switch (metric.kind) {
-    case 'gauge':
-      return { ...base, dataPointType: DataPointType.GAUGE, dataPoints: points(metric.points, (value) => value) };
-    case 'sum':
-      return {
-        ...base,
-        descriptor: { ...descriptor, valueType: ValueType.INT },
-        dataPointType: DataPointType.SUM,
-        isMonotonic: true,
-        dataPoints: points(metric.points, (value) => value),
-      };
-    case 'histogram':
-      return {
-        ...base,
-        dataPointType: DataPointType.EXPONENTIAL_HISTOGRAM,
-        dataPoints: points(metric.points, ({ offset, counts, ...value }) => ({
-          ...value,
-          positive: { offset, bucketCounts: counts },
-          negative: { offset: 0, bucketCounts: [] },
-        })),
-      };
-  }
-}
 
 /** An event: a log record with an EventName. `severity` is the SeverityNumber. */
 export interface EventRecord {

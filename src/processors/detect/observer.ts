@@ -5,7 +5,8 @@ import type { ContractPlan } from '../../contracts/plan.ts';
 import { PointText } from '../../contracts/pointText.ts';
 import { readMeasurements } from '../../contracts/rows.ts';
 import { scopeOf } from '../../contracts/service.ts';
-import { type EventRecord, serializeEvents, serializeMetrics } from '../../core/otel.ts';
+import { type EventRecord, serializeEvents } from '../../core/otel.ts';
+import { writeMetrics } from '../../otlp/writeMetrics.ts';
 import type { Emission, Observer, ObserverContext } from '../processor.ts';
 import { type ContractReport, describeChange, reportOf } from './describe.ts';
 import {
@@ -149,7 +150,7 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
       (sum, { metrics }) => sum + metrics.reduce((all, one) => all + one.points.length, 0),
       0,
     );
-    const bytes = serializeMetrics(resources, from, nowMs);
+    const bytes = writeMetrics(resources, from, nowMs);
     return [{ stream: 'summaries', signal: 'metrics', bytes, items, timeMs: nowMs, ends: false }];
   }
 

@@ -1,5 +1,6 @@
 /** `summarize`'s groups as OTLP metrics, named as the Collector's span metrics connector names them. */
-import { type Attributes, type HistogramValue, type Metric, type Point, serializeMetrics } from '../../core/otel.ts';
+import type { Attributes, HistogramValue, Metric, Point } from '../../core/otel.ts';
+import { writeMetrics } from '../../otlp/writeMetrics.ts';
 import type { Emission } from '../processor.ts';
 import { type Group, OVERFLOW_NAME } from './group.ts';
 import { LOG_ROW } from './measure.ts';
@@ -27,7 +28,7 @@ export function flushSummaries(groups: Group[], startMs: number, endMs: number, 
     {
       stream: 'summaries',
       signal: 'metrics',
-      bytes: serializeMetrics(resources, startMs, endMs),
+      bytes: writeMetrics(resources, startMs, endMs),
       items,
       timeMs: endMs,
       ends: true,
