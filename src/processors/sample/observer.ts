@@ -4,7 +4,7 @@
  */
 import type { ContractPlan } from '../../contracts/plan.ts';
 import { parseShare } from '../../core/units.ts';
-import type { Observer, ObserverContext } from '../processor.ts';
+import type { Observer, ObserverContext, OperationDurations } from '../processor.ts';
 import { ANOMALOUS, BASE, breachClass, classesOf, RARE, slotBytes } from './classes.ts';
 import { quantileOf, type SampleConfig } from './index.ts';
 import { publishLimits } from './limits.ts';
@@ -13,6 +13,10 @@ import { Operations, type SavedOperations } from './operations.ts';
 import { Rare } from './rare.ts';
 import { SLOT_MS, Slots } from './slots.ts';
 import { slotOfTicks, TraceTable } from './traceTable.ts';
+
+/** Operations a tick, at least, and part of those that wait. */
+const LEARNED_A_TICK = 256;
+const LEARNED_PART = 8;
 
 export function createObserver(
   config: SampleConfig,
@@ -32,6 +36,7 @@ export function createObserver(
   let told = 0;
   const rare = new Rare();
   const operations = new Operations(saved);
+  const unlearned: OperationDurations[] = [];
 
   function publish(): void {
     const quantile = quantileOf(given);
@@ -67,6 +72,18 @@ export function createObserver(
     table.mark(low, high, receivedMs, traceClass, word(4));
   }
 
+  /** A part of what was flushed each time: thousands of operations at once would hold requests up. */
+  function learnSome(nowMs: number, final: boolean): void {
+    if (context.operations.flushed.length > 0) {
+      unlearned.push(...context.operations.flushed);
+      context.operations.flushed = [];
+    }
+    if (unlearned.length === 0) return;
+    const some = Math.max(LEARNED_A_TICK, Math.ceil(unlearned.length / LEARNED_PART));
+    operations.learn(unlearned.splice(0, final ? unlearned.length : some), nowMs);
+    if (unlearned.length === 0) publish();
+  }
+
   publish();
   return {
     isRebuilt: true,
@@ -85,11 +102,7 @@ export function createObserver(
         mergeRow(out, row, sourcesAt, receivedMs);
     },
     tick(nowMs, final) {
-      if (context.operations.flushed.length > 0) {
-        operations.learn(context.operations.flushed, nowMs);
-        context.operations.flushed = [];
-        publish();
-      }
+      learnSome(nowMs, final);
       if (hasBudget) {
         // Whoever stops waits for nothing any more.
         const untilMs = final ? nowMs + SLOT_MS : nowMs - handle.waitMs;
