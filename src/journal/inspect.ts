@@ -5,7 +5,8 @@ import { diskFiles } from './files.ts';
 import { ROWS } from './format.ts';
 import type { KnownEnd, Tally } from './header.ts';
 import { OpenSegments } from './open.ts';
-import { findSegments, scan } from './recovery.ts';
+import { findSegments } from './recovery.ts';
+import { scan } from './scan.ts';
 import type { Segment } from './segments.ts';
 
 export interface Verified {

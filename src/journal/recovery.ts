@@ -1,11 +1,12 @@
 /** What a journal's directory holds, found out at start: its segments, its end, its totals; drops nothing but a torn tail. */
 import path from 'node:path';
-import { type BlockPool, Field, Flag, PAGE_BYTES, readU64 } from '../core/block.ts';
+import { Field, PAGE_BYTES, readU64 } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
-import { type Extent, type LoadOptions, loadExtent, type Position } from './extents.ts';
+import { type LoadOptions, loadExtent, type Position } from './extents.ts';
 import { O_RDONLY, readFully, withFile } from './files.ts';
 import { alignUp, ROWS, rowOf } from './format.ts';
 import { type KnownEnd, laterTally, newTally, readSegmentHeader, type SegmentHeader, type Tally } from './header.ts';
+import { scan } from './scan.ts';
 import { type FoundSegments, type Segment, type Spare, segmentFile } from './segments.ts';
 
 export interface Recovered extends FoundSegments {
@@ -35,28 +36,6 @@ interface Candidate {
   header: SegmentHeader | null;
   /** Its first page: its own header; one of a former life, or zeros as prepared; or neither. */
   page: 'own' | 'unused' | 'damaged';
-}
-
-/** What a scan of a whole segment finds. */
-interface Scan {
-  /** File offset behind the last valid record. */
-  end: number;
-  sequence: number;
-  epoch: number;
-  firstSequence: number;
-  startMs: number;
-  records: number;
-  /** Groups that begin behind something else. */
-  laterGroups: number;
-  /** Totals before the first record of each row, and which rows have one. */
-  start: Tally;
-  seen: boolean[];
-  tally: Tally;
-  /** Items of whole records, by row. */
-  items: Float64Array;
-  bad: number[];
-  /** How it stood at the first bad piece that may be torn: behind it no record begins a group. */
-  torn: Scan | null;
 }
 
 /** `known`: where the journal stood when that was last saved elsewhere; undefined when nobody knows. */
@@ -93,9 +72,32 @@ export async function findSegments(directory: string, options: LoadOptions, know
     const segment = makeSegment(directory, candidates[i] as Candidate, candidates[i + 1]);
     if ((candidates[i] as Candidate).header === null)
       await rebuildHeader(segment, segments.at(-1), candidates[i + 1], options);
+    await cutTail(segments.at(-1), segment, candidates[i] as Candidate, options);
     segments.push(segment);
   }
   return { segments, spares, hasHeader: candidates[used - 1]?.page === 'own' };
+}
+
+/**
+ * Where a segment ended stands in the header of the next. When that is lost, what exceeds the totals that the next one begins with is a torn
+ * tail that an earlier start has cut off.
+ */
+async function cutTail(
+  segment: Segment | undefined,
+  { start }: Segment,
+  next: Candidate,
+  options: LoadOptions,
+): Promise<void> {
+  if (segment === undefined || next.header?.previous === segment.number) return;
+  const { pool } = options;
+  const position: Position = { segment, offset: PAGE_BYTES, sequence: segment.first - 1, epoch: segment.epoch };
+  while (position.offset < segment.used) {
+    const { frames, base, block, to, sequence, epoch } = await loadExtent(options, position, segment.used);
+    const beyond = frames.find((at) => readU64(pool, at + Field.total) > (start[rowOf(pool, at)] as number));
+    if (beyond !== undefined) segment.used = beyond - base;
+    Object.assign(position, { offset: to, sequence, epoch });
+    pool.release(block);
+  }
 }
 
 /** Nothing is there; when something was, sequences and totals go on all the same. */
@@ -208,93 +210,4 @@ async function rebuildHeader(
     const elsewhere = next?.header?.start[i] ?? previous?.tally[i] ?? 0;
     segment.start[i] = own.seen[i] === true ? (own.start[i] as number) : elsewhere;
   }
-}
-
-/**
- * Reads and verifies a segment from its first record to `limit`; `probe` stops once a second group is found. Bad pieces before `safe`
- * are not torn.
- */
-export async function scan(
-  segment: Segment,
-  limit: number,
-  start: Tally,
-  options: LoadOptions,
-  { probe = false, safe = 0 } = {},
-): Promise<Scan> {
-  const found = emptyScan(segment, start);
-  const position: Position = { segment, offset: PAGE_BYTES, sequence: segment.first - 1, epoch: segment.epoch };
-  while (position.offset < limit && !(probe && found.laterGroups > 0)) {
-    const extent = await loadExtent(options, position, limit);
-    addExtent(options.pool, extent, found, safe);
-    if (extent.validEnd > extent.from) found.end = extent.validEnd;
-    Object.assign(position, { offset: extent.to, sequence: extent.sequence, epoch: extent.epoch });
-    options.pool.release(extent.block);
-  }
-  return found;
-}
-
-function emptyScan(segment: Segment, start: Tally): Scan {
-  const { first, epoch } = segment;
-  const counts = {
-    end: PAGE_BYTES,
-    sequence: first - 1,
-    epoch,
-    firstSequence: first,
-    startMs: 0,
-    records: 0,
-    laterGroups: 0,
-  };
-  return {
-    ...counts,
-    start: newTally(),
-    seen: [],
-    tally: start.slice(),
-    items: new Float64Array(ROWS),
-    bad: [],
-    torn: null,
-  };
-}
-
-/** Frames and bad pieces in the order in which they lie. */
-function addExtent(pool: BlockPool, extent: Extent, found: Scan, safe: number): void {
-  const { bad, frames, base } = extent;
-  let i = 0;
-  const passBad = (before: number) => {
-    for (; i < bad.length && (bad[i] as number) < before; i += 2) {
-      const [from, to] = bad.slice(i, i + 2) as [number, number];
-      if (found.torn === null && from >= safe) found.torn = { ...found, end: from, tally: found.tally.slice() };
-      found.bad.push(from, to);
-    }
-  };
-  for (const at of frames) {
-    passBad(at - base);
-    if (((pool.bytes[at + Field.flags] as number) & Flag.group) !== 0) {
-      // One write begins when the one before it is safe.
-      if (found.records > 0 || found.bad.length > 0) found.laterGroups += 1;
-      found.torn = null;
-    }
-    addFrame(pool, at, found);
-  }
-  passBad(Infinity);
-}
-
-function addFrame(pool: BlockPool, at: number, found: Scan): void {
-  const row = rowOf(pool, at);
-  const total = readU64(pool, at + Field.total);
-  const items = pool.words[(at + Field.items) >>> 2] as number;
-  found.items[row] = (found.items[row] as number) + items;
-  if (found.records === 0) {
-    found.firstSequence = readU64(pool, at + Field.sequence);
-    found.startMs = readU64(pool, at + Field.receivedMs);
-  }
-  if (found.seen[row] !== true) {
-    found.seen[row] = true;
-    found.start[row] = total - items;
-  }
-  found.records += 1;
-  found.sequence = readU64(pool, at + Field.sequence);
-  found.epoch = pool.words[(at + Field.epoch) >>> 2] as number;
-  found.tally[row] = total;
-  found.tally[ROWS + row] = readU64(pool, at + Field.covers);
-  found.tally[ROWS * 2 + row] = readU64(pool, at + Field.filtered);
 }

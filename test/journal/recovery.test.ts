@@ -226,6 +226,28 @@ test('a segment whose header is lost in both copies is read all the same', async
   }
 });
 
+test('a torn tail that an earlier start has cut off stays away when the header that says so is lost', async () => {
+  const pool = BlockPool.create(8 << 20);
+  const directory = await smallJournal(pool);
+  // The last group [3, 4] was torn in its first record, so that 4 is whole.
+  const torn = fs.readFileSync(segmentPath(directory, 1));
+  torn.fill(0, PAGE_BYTES * 3);
+  torn.fill(0x77, PAGE_BYTES * 2 + 8, PAGE_BYTES * 2 + 16);
+  fs.writeFileSync(segmentPath(directory, 1), torn);
+  const journal = await openJournal(directory, pool, SMALL);
+  assert.deepEqual((await readRow(journal, pool)).ids, [1, 2]);
+  // Two more segments: the second one's header stands, but for that, in the third one's.
+  for (let id = 6; id <= 15; id++) await append(journal, pool, [{ id, bytes: 10, items: 1 }]);
+  await journal.close();
+  const bytes = fs.readFileSync(segmentPath(directory, 2));
+  bytes.fill(0x77, 0, PAGE_BYTES);
+  fs.writeFileSync(segmentPath(directory, 2), bytes);
+  const again = await openJournal(directory, pool, SMALL);
+  const back = await readRow(again, pool);
+  assert.deepEqual([back.ids, back.damaged, again.total('raw', 'traces')], [[1, 2, ...range(6, 15)], 0, 15]);
+  await again.close();
+});
+
 test('a record of a lower epoch than its predecessor is stale and never given', async () => {
   const pool = BlockPool.create(8 << 20);
   const directory = await smallJournal(pool);
