@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import {
   type AgentProcess,
+  eventually,
   killWhileStarting,
   settledLedger,
   startAgentProcess,
@@ -51,6 +52,8 @@ async function storm(
     const agent = await startAgentProcess(directory, config);
     const clients = Array.from({ length: CLIENTS }, () => new Client(agent.ingest, sent, { spans: SPANS }));
     await new Promise((resolve) => setTimeout(resolve, 100 + Math.random() * 600));
+    // A busy machine takes longer for its first answer.
+    await eventually('an answer', 30_000, () => clients.some((client) => client.owed.size > 0) || undefined);
     assert.equal(await agent.end('SIGKILL'), 'SIGKILL');
     await Promise.all(clients.map((client) => client.stop()));
     // Every third time again, in the middle of the recovery.
