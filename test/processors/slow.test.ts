@@ -93,6 +93,35 @@ test('none learns nothing, and an error outdoes slowness', () => {
   }
 });
 
+test('thousands of operations are learned in parts, all of them within some ticks, before the next flush, or with the last tick', () => {
+  const few = Array.from({ length: 1200 }, (_, i) => lasted(times(1, 10), `few ${i}`));
+  const flush = [...few, lasted(times(2000, 10))];
+  const slow = (n: number) => plainly(service('shop', span(n, { name: 'GET /', kind: SERVER }, 500)));
+  const keptAfter = (...ticks: (readonly OperationDurations[])[]) => {
+    const sampling = createSampling(CONFIG);
+    for (const flushed of ticks) {
+      sampling.operations.flushed = flushed;
+      sampling.decide(NOW_MS);
+    }
+    sampling.send(NOW_MS, slow(1));
+    return sampling.decide(NOW_MS + 5000).flatMap(({ kept }) => kept.traces).length;
+  };
+  assert.deepEqual(
+    [
+      keptAfter(flush),
+      keptAfter(flush, []),
+      keptAfter(flush, [], []),
+      keptAfter(flush, [lasted(times(1, 10), 'other')]),
+    ],
+    [0, 0, 1, 1],
+  );
+  const stopped = createSampling(CONFIG);
+  stopped.operations.flushed = flush;
+  stopped.decide(Infinity);
+  stopped.send(NOW_MS, slow(1));
+  assert.equal(stopped.decide(NOW_MS + 5000).flatMap(({ kept }) => kept.traces).length, 1);
+});
+
 test('where a contract says from when on a span is slow, nothing else does', () => {
   const { plan } = planContract({
     contract: 'v1',
@@ -199,6 +228,7 @@ test('memory is bounded: operations with the most spans are known, and all that 
       Array.from({ length: 500 }, (_, i) => lasted(times(1000 + from + i, 10), `operation ${from + i}`)),
       NOW_MS,
     );
+  operations.bound();
   assert.equal(operations.size, MOST_LIMITS);
   const limits = operations.limits(0.99);
   const known = Array.from({ length: most }, (_, i) => limits.has(operationOf('shop', `operation ${i}`, SERVER)));

@@ -14,9 +14,8 @@ import { Rare } from './rare.ts';
 import { SLOT_MS, Slots } from './slots.ts';
 import { slotOfTicks, TraceTable } from './traceTable.ts';
 
-/** Operations a tick, at least, and part of those that wait. */
-const LEARNED_A_TICK = 256;
-const LEARNED_PART = 8;
+/** Operations that are learned in a tick. */
+const LEARNED_A_TICK = 512;
 
 export function createObserver(
   config: SampleConfig,
@@ -36,7 +35,7 @@ export function createObserver(
   let told = 0;
   const rare = new Rare();
   const operations = new Operations(saved);
-  const unlearned: OperationDurations[] = [];
+  let unlearned: readonly OperationDurations[] = [];
 
   function publish(): void {
     const quantile = quantileOf(given);
@@ -74,14 +73,23 @@ export function createObserver(
 
   /** A part of what was flushed each time: thousands of operations at once would hold requests up. */
   function learnSome(nowMs: number, final: boolean): void {
-    if (context.operations.flushed.length > 0) {
-      unlearned.push(...context.operations.flushed);
+    const { flushed } = context.operations;
+    if (flushed.length > 0) {
       context.operations.flushed = [];
+      // What the flush before has left.
+      learn(unlearned.length, nowMs);
+      unlearned = flushed;
     }
+    learn(final ? unlearned.length : LEARNED_A_TICK, nowMs);
+  }
+
+  function learn(count: number, nowMs: number): void {
     if (unlearned.length === 0) return;
-    const some = Math.max(LEARNED_A_TICK, Math.ceil(unlearned.length / LEARNED_PART));
-    operations.learn(unlearned.splice(0, final ? unlearned.length : some), nowMs);
-    if (unlearned.length === 0) publish();
+    operations.learn(unlearned.slice(0, count), nowMs);
+    unlearned = unlearned.slice(count);
+    if (unlearned.length > 0) return;
+    operations.bound();
+    publish();
   }
 
   publish();

@@ -56,7 +56,6 @@ export class Operations {
         if (count > 0) add(known, bucketOf((durations.offset + i + 1) / 2 ** durations.scale), count);
       }
     }
-    this.#bound();
   }
 
   #of(operation: number): Operation {
@@ -80,8 +79,8 @@ export class Operations {
     }
   }
 
-  /** Those with the most spans are known. */
-  #bound(): void {
+  /** Forgets all but those with the most spans: for the end of a flush, of which all operations are learned. */
+  bound(): void {
     if (this.#known.size <= MOST_LIMITS) return;
     const least = [...this.#known].sort(([, a], [, b]) => a.total - b.total).slice(0, this.#known.size - MOST_LIMITS);
     for (const [operation] of least) this.#known.delete(operation);
