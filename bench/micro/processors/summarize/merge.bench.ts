@@ -2,11 +2,9 @@
  * `summarize` on main: merging what one block measured, again and again; and what many blocks of thousands of groups did, so that each span
  * meets a histogram that other work has pushed out of the near caches.
  */
-import { pino } from 'pino';
 import type { BlockPool } from '../../../../src/core/block.ts';
-import { createTelemetry } from '../../../../src/core/telemetry.ts';
-import type { ObserverContext } from '../../../../src/processors/processor.ts';
 import { createObserver } from '../../../../src/processors/summarize/merge.ts';
+import { contextOf } from '../../../../test/worker/world.ts';
 import { createPayloads } from '../../../payloads.ts';
 import type { Bench } from '../../harness.ts';
 import { createWorld, layOut, NOW_MS, PROCESSORS } from '../../world.ts';
@@ -74,20 +72,4 @@ function measureBlocks(count: number): { pool: BlockPool; blocks: Measured[]; it
     return { at, end: parts.measurers[0]!.measurer.write(out, at) };
   });
   return { pool, blocks, items };
-}
-
-function contextOf(pool: BlockPool): ObserverContext {
-  return {
-    pool,
-    agent: 'bench',
-    contracts: [],
-    traces: null,
-    flagged: new Map(),
-    operations: { flushed: [] },
-    breaches: new Map(),
-    onBreach: () => undefined,
-    contractValues: () => [],
-    telemetry: createTelemetry(),
-    log: pino({ level: 'silent' }),
-  };
 }
