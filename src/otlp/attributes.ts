@@ -18,7 +18,14 @@ const STEP = 4;
 /** Where the attributes of one item (or resource, or scope) lie: key from, key length, value from, value end, for each. */
 export class AttributeTable {
   count = 0;
+  /** Bit `length & 31` is set for every key noted: most keys that are asked for are not there. */
+  lengths = 0;
   readonly rows = new Int32Array(MAX_NOTED * STEP);
+
+  clear(): void {
+    this.count = 0;
+    this.lengths = 0;
+  }
 
   keyAt(i: number): number {
     return this.rows[i * STEP]!;
@@ -36,6 +43,7 @@ export class AttributeTable {
 
   /** Index of the attribute with this key, the last one if it stands twice; -1 when there is none. */
   find(bytes: Uint8Array, key: Uint8Array): number {
+    if (((this.lengths >>> key.length) & 1) === 0) return -1;
     const rows = this.rows;
     for (let i = this.count - 1; i >= 0; i--) {
       if (rows[i * STEP + 1] === key.length && sameBytes(bytes, rows[i * STEP]!, key, 0, key.length)) return i;
@@ -45,25 +53,53 @@ export class AttributeTable {
 }
 
 /**
- * Reads one KeyValue that ends at `end` and notes it in `table` (null: only validates). Nearly all are a short key followed by a short
- * value that fills the rest: those are read without a call, which halves the price of a span (650 to 340 ns on W-std).
+ * Reads as many fields `tag` from `at` on as are usual: one after the other, each a short key and a short string or a number, in this
+ * order. Answers where it stopped: at the end, at another field, or at one that is to be read by `readKeyValue`. Nearly all attributes are
+ * usual, and are read by one chain of loads, from length to length, without a call.
  */
-export function readKeyValue(reader: Reader, end: number, table: AttributeTable | null, depth: number): void {
-  const { bytes, pos } = reader;
-  const keyEnd = pos + 2 + bytes[pos + 1]!;
-  if (bytes[pos] === 10 && bytes[pos + 1]! < 0x80 && keyEnd + 2 <= end && bytes[keyEnd] === 18) {
+export function readUsual(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  tag: number,
+  table: AttributeTable | null,
+): number {
+  let pos = at;
+  while (pos + 6 <= end && bytes[pos] === tag) {
+    const stop = pos + 2 + bytes[pos + 1]!;
+    const keyLength = bytes[pos + 3]!;
+    const keyEnd = pos + 4 + keyLength;
     const valueAt = keyEnd + 2;
-    if (bytes[keyEnd + 1]! < 0x80 && valueAt + bytes[keyEnd + 1]! === end) {
-      if (!isShortString(bytes, valueAt, end)) {
-        reader.pos = valueAt;
-        readAnyValue(reader, end, depth);
-      }
-      reader.pos = end;
-      if (table !== null) note(table, pos + 2, keyEnd - pos - 2, valueAt, end);
-      return;
-    }
+    if (bytes[pos + 1]! >= 0x80 || stop > end || bytes[pos + 2] !== 10 || valueAt + 2 > stop) break;
+    if (bytes[keyEnd] !== 18 || valueAt + bytes[keyEnd + 1]! !== stop) break;
+    const kind = bytes[valueAt];
+    if (kind === 10 ? valueAt + 2 + bytes[valueAt + 1]! !== stop : !isNumber(bytes, kind!, valueAt + 1, stop)) break;
+    if (table !== null) note(table, pos + 4, keyLength, valueAt, stop);
+    pos = stop;
   }
-  readAnyKeyValue(reader, end, table, depth);
+  return pos;
+}
+
+/** A whole varint of an int or a bool, or a double, between `at` and `stop`. */
+function isNumber(bytes: Uint8Array, kind: number, at: number, stop: number): boolean {
+  if (kind === 33) return stop - at === 8;
+  if ((kind !== 24 && kind !== 16) || stop - at > 10) return false;
+  let last = at;
+  while (last < stop && bytes[last]! >= 0x80) last++;
+  return last === stop - 1;
+}
+
+/** Reads the field `tag` that begins at `at`, whose tag the reader has passed, and those of its kind that stand behind it and are usual. */
+export function takeAttributes(
+  reader: Reader,
+  at: number,
+  end: number,
+  tag: number,
+  table: AttributeTable | null,
+): void {
+  const stop = readUsual(reader.bytes, at, end, tag, table);
+  if (stop > at) reader.pos = stop;
+  else readKeyValue(reader, readEnd(reader, end), table, 1);
 }
 
 /** Reads the KeyValues in the field `attributeTag` of the message between `at` and `end` into `table`; passes over all else. */
@@ -76,8 +112,9 @@ export function readAttributes(
 ): void {
   reader.pos = at;
   while (reader.pos < end) {
+    const fieldAt = reader.pos;
     const tag = readTag(reader, end);
-    if (tag === attributeTag) readKeyValue(reader, readEnd(reader, end), table, 1);
+    if (tag === attributeTag) takeAttributes(reader, fieldAt, end, tag, table);
     else skipField(reader, tag, end);
   }
 }
@@ -100,6 +137,7 @@ export function smallInt(bytes: Uint8Array, at: number, end: number): number {
 function note(table: AttributeTable, keyAt: number, keyLength: number, valueAt: number, valueEnd: number): void {
   if (table.count === MAX_NOTED) return;
   const row = table.count++ * STEP;
+  table.lengths |= 1 << keyLength;
   const { rows } = table;
   rows[row] = keyAt;
   rows[row + 1] = keyLength;
@@ -107,7 +145,8 @@ function note(table: AttributeTable, keyAt: number, keyLength: number, valueAt: 
   rows[row + 3] = valueEnd;
 }
 
-function readAnyKeyValue(reader: Reader, end: number, table: AttributeTable | null, depth: number): void {
+/** Reads one KeyValue that ends at `end` and notes it in `table` (null: only validates). */
+export function readKeyValue(reader: Reader, end: number, table: AttributeTable | null, depth: number): void {
   let keyAt = reader.pos;
   let keyLength = 0;
   let valueAt = -1;

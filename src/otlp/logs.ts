@@ -7,7 +7,7 @@
  *               fixed64 observed_time = 11; string event_name = 12 }
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/logs/v1/logs.proto
  */
-import { AttributeTable, readAnyValue, readKeyValue } from './attributes.ts';
+import { AttributeTable, readAnyValue, takeAttributes } from './attributes.ts';
 import { type Reader, readEnd, readFixed32, readTag, readVarint, skipField } from './protobuf.ts';
 import { BAD_ID, NO_ID, readId } from './traces.ts';
 
@@ -56,14 +56,15 @@ export function readLogRecord(reader: Reader, at: number, end: number, log: LogV
   log.spanIdAt = NO_ID;
   log.timeLow = 0;
   log.timeHigh = 0;
-  log.attributes.count = 0;
+  log.attributes.clear();
   let observedAt = -1;
   reader.pos = at;
   while (reader.pos < end) {
+    const fieldAt = reader.pos;
     const tag = readTag(reader, end);
     switch (tag) {
       case 50: // attributes
-        readKeyValue(reader, readEnd(reader, end), log.attributes, 1);
+        takeAttributes(reader, fieldAt, end, tag, log.attributes);
         break;
       case 9: // time
         skipField(reader, tag, end);

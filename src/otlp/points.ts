@@ -12,7 +12,7 @@
  *   summary:   fixed64 count = 4; double sum = 5; repeated { double quantile = 1; double value = 2 } = 6; attributes = 7; flags = 8
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/metrics/v1/metrics.proto
  */
-import { AttributeTable, readKeyValue } from './attributes.ts';
+import { AttributeTable, takeAttributes } from './attributes.ts';
 import { readExemplar } from './exemplar.ts';
 import { BucketsView, ListView, passBuckets, passFixed, readZigzag } from './lists.ts';
 import { type Reader, readDouble, readEnd, readFixed32, readTag, readVarint, skipField } from './protobuf.ts';
@@ -121,7 +121,7 @@ function reset(point: PointView, at: number, end: number): void {
   point.negative.counts.reset();
   point.quantiles = 0;
   point.quantilesFrom = -1;
-  point.attributes.count = 0;
+  point.attributes.clear();
   point.exemplars = 0;
   point.exemplarsFrom = -1;
   point.badExemplars = 0;
@@ -134,7 +134,7 @@ function readNumberPoint(reader: Reader, end: number, point: PointView): void {
     const tag = readTag(reader, end);
     switch (tag) {
       case 58:
-        readKeyValue(reader, readEnd(reader, end), point.attributes, 1);
+        takeAttributes(reader, fieldAt, end, tag, point.attributes);
         break;
       case 33: // as_double
         point.value = takeDouble(reader, end);
@@ -167,7 +167,7 @@ function readHistogramPoint(reader: Reader, end: number, point: PointView): void
     const tag = readTag(reader, end);
     switch (tag) {
       case 74:
-        readKeyValue(reader, readEnd(reader, end), point.attributes, 1);
+        takeAttributes(reader, fieldAt, end, tag, point.attributes);
         break;
       case 50: // bucket_counts, packed; 49: one of them
       case 49:
@@ -203,7 +203,7 @@ function readExponentialPoint(reader: Reader, end: number, point: PointView): vo
     const tag = readTag(reader, end);
     switch (tag) {
       case 10:
-        readKeyValue(reader, readEnd(reader, end), point.attributes, 1);
+        takeAttributes(reader, fieldAt, end, tag, point.attributes);
         break;
       case 48:
         point.scale = readZigzag(reader, end);
@@ -245,7 +245,7 @@ function readSummaryPoint(reader: Reader, end: number, point: PointView): void {
   while (reader.pos < end) {
     const fieldAt = reader.pos;
     const tag = readTag(reader, end);
-    if (tag === 58) readKeyValue(reader, readEnd(reader, end), point.attributes, 1);
+    if (tag === 58) takeAttributes(reader, fieldAt, end, tag, point.attributes);
     else if (tag === 64) point.flags = readVarint(reader, end) | 0;
     else if (tag === 50) {
       if (point.quantiles++ === 0) point.quantilesFrom = fieldAt;

@@ -31,6 +31,8 @@ export class Envelope {
   serviceLength = 0;
   /** FNV-1a of the service name. */
   serviceHash = HASH_SEED;
+  /** A scope stood behind its items and had not been looked for: they were shown without it. The walk's caller sets it back. */
+  hasLateScope = false;
   readonly #value = emptyValue();
   /** A reader of its own, so that looking around does not move the walk. */
   readonly #reader: Reader;
@@ -64,7 +66,7 @@ export class Envelope {
   load(): boolean {
     const fresh = this.#resourceNoted;
     if (fresh) this.enterResource(this.#fromAt, this.#fromEnd);
-    if (this.#scopeNoted) this.enterScope(this.#scopeAt, this.#scopeEnd);
+    if (this.#scopeNoted) this.enterScope(this.#scopeAt, this.#scopeEnd, true);
     this.#resourceNoted = false;
     this.#scopeNoted = false;
     return fresh;
@@ -72,7 +74,7 @@ export class Envelope {
 
   /** Finds the Resource anywhere in its envelope (fields may come in any order) and reads its attributes. */
   enterResource(at: number, end: number): void {
-    this.resource.count = 0;
+    this.resource.clear();
     this.resourceAt = at;
     this.resourceEnd = at;
     this.#readPart(at, end, this.resource, 10, true);
@@ -89,9 +91,10 @@ export class Envelope {
     this.serviceHash = hashBytes(this.bytes, this.serviceAt, this.serviceLength, HASH_SEED);
   }
 
-  enterScope(at: number, end: number): void {
-    this.scope.count = 0;
-    this.#readPart(at, end, this.scope, 26, false);
+  /** `behindItems`: looks for the scope behind the items, too, at the price of a miss in the cache for each of them. */
+  enterScope(at: number, end: number, behindItems: boolean): void {
+    this.scope.clear();
+    this.#readPart(at, behindItems ? end : firstItem(this.#reader, at, end), this.scope, 26, false);
   }
 
   /** Reads the attributes (field `attributeTag`) of the message in field 1 of [at, end). */
@@ -110,7 +113,7 @@ export class Envelope {
         this.resourceAt = reader.pos;
         this.resourceEnd = stop;
       }
-      // It may stand twice, anywhere, and is one message then: what stands behind it is passed over, a few ns an item.
+      // It may stand twice, anywhere, and is one message then.
       readAttributes(reader, reader.pos, stop, attributeTag, table);
     }
   }
@@ -122,17 +125,33 @@ export interface ItemVisitor {
   item(reader: Reader, at: number, end: number, envelope: Envelope): void;
 }
 
-/** Walks one export request down to its items. Throws BODY_UNDECODABLE; items already visited stay visited. */
-export function walkItems(reader: Reader, at: number, end: number, envelope: Envelope, visitor: ItemVisitor): void {
+/**
+ * Walks one export request down to its items. Throws BODY_UNDECODABLE; items already visited stay visited. Without `behindItems`, a scope
+ * that stands behind its items, as no SDK writes it, is only told by `envelope.hasLateScope`.
+ */
+export function walkItems(
+  reader: Reader,
+  at: number,
+  end: number,
+  envelope: Envelope,
+  visitor: ItemVisitor,
+  behindItems = true,
+): void {
   reader.pos = at;
   while (reader.pos < end) {
     const tag = readTag(reader, end);
-    if (tag === 10) walkResource(reader, readEnd(reader, end), envelope, visitor);
+    if (tag === 10) walkResource(reader, readEnd(reader, end), envelope, visitor, behindItems);
     else skipField(reader, tag, end);
   }
 }
 
-function walkResource(reader: Reader, end: number, envelope: Envelope, visitor: ItemVisitor): void {
+function walkResource(
+  reader: Reader,
+  end: number,
+  envelope: Envelope,
+  visitor: ItemVisitor,
+  behindItems: boolean,
+): void {
   const at = reader.pos;
   envelope.enterResource(at, end);
   visitor.enterResource(envelope);
@@ -140,19 +159,36 @@ function walkResource(reader: Reader, end: number, envelope: Envelope, visitor: 
   reader.pos = at;
   while (reader.pos < end) {
     const tag = readTag(reader, end);
-    if (tag === 18) walkScope(reader, readEnd(reader, end), envelope, visitor);
+    if (tag === 18) walkScope(reader, readEnd(reader, end), envelope, visitor, behindItems);
     else skipField(reader, tag, end);
   }
 }
 
-function walkScope(reader: Reader, end: number, envelope: Envelope, visitor: ItemVisitor): void {
-  envelope.enterScope(reader.pos, end);
+function walkScope(reader: Reader, end: number, envelope: Envelope, visitor: ItemVisitor, behindItems: boolean): void {
+  envelope.enterScope(reader.pos, end, behindItems);
+  let items = 0;
   while (reader.pos < end) {
     const tag = readTag(reader, end);
     if (tag === 18) {
       const stop = readEnd(reader, end);
       visitor.item(reader, reader.pos, stop, envelope);
       reader.pos = stop;
-    } else skipField(reader, tag, end);
+      items++;
+    } else {
+      if (tag === 10 && items > 0 && !behindItems) envelope.hasLateScope = true;
+      skipField(reader, tag, end);
+    }
   }
+}
+
+/** Where the first item of a Scope... message begins; its end when there is none. */
+function firstItem(reader: Reader, at: number, end: number): number {
+  reader.pos = at;
+  while (reader.pos < end) {
+    const from = reader.pos;
+    const tag = readTag(reader, end);
+    if (tag === 18) return from;
+    skipField(reader, tag, end);
+  }
+  return end;
 }

@@ -10,7 +10,7 @@
  *   Status { string message = 2; StatusCode code = 3 }
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/trace/v1/trace.proto
  */
-import { AttributeTable, readKeyValue } from './attributes.ts';
+import { AttributeTable, readKeyValue, readUsual, takeAttributes } from './attributes.ts';
 import { type Reader, readEnd, readFixed32, readTag, readVarint, skipField } from './protobuf.ts';
 
 export const STATUS_ERROR = 2;
@@ -77,66 +77,115 @@ export function readSpan(reader: Reader, at: number, end: number, span: SpanView
   span.startHigh = 0;
   span.endLow = 0;
   span.endHigh = 0;
-  span.attributes.count = 0;
+  span.attributes.clear();
   span.slow = false;
   span.isLimited = false;
-  reader.pos = at;
-  while (reader.pos < end) {
-    const tagAt = reader.pos;
-    const first = bytes[tagAt]!;
-    // Tags of fields up to 15 are one byte.
-    let tag = first;
-    if (first >= 8 && first < 0x80) reader.pos = tagAt + 1;
-    else tag = readTag(reader, end);
-    switch (tag) {
-      case 74: // attributes
-        readKeyValue(reader, readEnd(reader, end), span.attributes, 1);
-        break;
-      case 10: // trace_id
-        span.traceIdAt = readId(reader, end, 16);
-        break;
-      case 18: // span_id
-        span.spanIdAt = readId(reader, end, 8);
-        break;
-      case 26: // trace_state
-        span.traceStateTagAt = tagAt;
-        span.traceStateEnd = readEnd(reader, end);
-        span.traceStateAt = reader.pos;
-        reader.pos = span.traceStateEnd;
-        break;
-      case 42: {
-        // name
-        const stop = readEnd(reader, end);
-        span.nameAt = reader.pos;
-        span.nameLength = stop - reader.pos;
-        reader.pos = stop;
-        break;
-      }
-      case 48: // kind
-        span.kind = readVarint(reader, end) | 0;
-        break;
-      case 57: // start
-        skipField(reader, tag, end);
-        span.startLow = readFixed32(bytes, reader.pos - 8);
-        span.startHigh = readFixed32(bytes, reader.pos - 4);
-        break;
-      case 65: // end
-        skipField(reader, tag, end);
-        span.endLow = readFixed32(bytes, reader.pos - 8);
-        span.endHigh = readFixed32(bytes, reader.pos - 4);
-        break;
-      case 90: // events
-        readAttributed(reader, readEnd(reader, end), 26);
-        break;
-      case 106: // links
-        readAttributed(reader, readEnd(reader, end), 34);
-        break;
-      case 122: // status
-        span.status = readStatusCode(reader, readEnd(reader, end), span.status);
-        break;
-      default:
-        skipField(reader, tag, end);
+  let pos = at;
+  while (pos < end) {
+    const next = readUsualField(bytes, pos, end, span);
+    if (next > pos) {
+      pos = next;
+      continue;
     }
+    reader.pos = pos;
+    readField(reader, end, span);
+    pos = reader.pos;
+  }
+  reader.pos = end;
+}
+
+/** Reads what stands at `pos` as SDKs write it, without a call, and answers where it ends; `pos` when it is to be read by `readField`. */
+function readUsualField(bytes: Uint8Array, pos: number, end: number, span: SpanView): number {
+  if (pos + 18 > end) return pos;
+  const length = bytes[pos + 1]!;
+  const at = pos + 2;
+  switch (bytes[pos]) {
+    case 74: // attributes
+      return readUsual(bytes, pos, end, 74, span.attributes);
+    case 10: // trace_id
+      if (length !== 16 || bytes[at] === 0) return pos;
+      span.traceIdAt = at;
+      return at + 16;
+    case 18: // span_id
+      if (length !== 8 || bytes[at] === 0) return pos;
+      span.spanIdAt = at;
+      return at + 8;
+    case 34: // parent_span_id
+      return length === 8 ? at + 8 : pos;
+    case 42: // name
+      if (length >= 0x80 || at + length > end) return pos;
+      span.nameAt = at;
+      span.nameLength = length;
+      return at + length;
+    case 48: // kind
+      if (length >= 0x80) return pos;
+      span.kind = length;
+      return at;
+    case 57: // start
+      span.startLow = readFixed32(bytes, pos + 1);
+      span.startHigh = readFixed32(bytes, pos + 5);
+      return pos + 9;
+    case 65: // end
+      span.endLow = readFixed32(bytes, pos + 1);
+      span.endHigh = readFixed32(bytes, pos + 5);
+      return pos + 9;
+    default:
+      return pos;
+  }
+}
+
+/** Reads the field at the reader, whatever it is. */
+function readField(reader: Reader, end: number, span: SpanView): void {
+  const tagAt = reader.pos;
+  const tag = readTag(reader, end);
+  switch (tag) {
+    case 74: // attributes
+      readKeyValue(reader, readEnd(reader, end), span.attributes, 1);
+      break;
+    case 10: // trace_id
+      span.traceIdAt = readId(reader, end, 16);
+      break;
+    case 18: // span_id
+      span.spanIdAt = readId(reader, end, 8);
+      break;
+    case 26: // trace_state
+      span.traceStateTagAt = tagAt;
+      span.traceStateEnd = readEnd(reader, end);
+      span.traceStateAt = reader.pos;
+      reader.pos = span.traceStateEnd;
+      break;
+    case 42: {
+      // name
+      const stop = readEnd(reader, end);
+      span.nameAt = reader.pos;
+      span.nameLength = stop - reader.pos;
+      reader.pos = stop;
+      break;
+    }
+    case 48: // kind
+      span.kind = readVarint(reader, end) | 0;
+      break;
+    case 57: // start
+      skipField(reader, tag, end);
+      span.startLow = readFixed32(reader.bytes, reader.pos - 8);
+      span.startHigh = readFixed32(reader.bytes, reader.pos - 4);
+      break;
+    case 65: // end
+      skipField(reader, tag, end);
+      span.endLow = readFixed32(reader.bytes, reader.pos - 8);
+      span.endHigh = readFixed32(reader.bytes, reader.pos - 4);
+      break;
+    case 90: // events
+      readAttributed(reader, readEnd(reader, end), 26);
+      break;
+    case 106: // links
+      readAttributed(reader, readEnd(reader, end), 34);
+      break;
+    case 122: // status
+      span.status = readStatusCode(reader, readEnd(reader, end), span.status);
+      break;
+    default:
+      skipField(reader, tag, end);
   }
 }
 
@@ -153,8 +202,9 @@ export function readId(reader: Reader, end: number, length: number): number {
 /** An event or a link: everything is passed over but its attributes, which are validated. */
 function readAttributed(reader: Reader, end: number, attributeTag: number): void {
   while (reader.pos < end) {
+    const at = reader.pos;
     const tag = readTag(reader, end);
-    if (tag === attributeTag) readKeyValue(reader, readEnd(reader, end), null, 1);
+    if (tag === attributeTag) takeAttributes(reader, at, end, tag, null);
     else skipField(reader, tag, end);
   }
 }

@@ -13,7 +13,8 @@ export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): Observ
   followPolicy(parts);
   // What the journal has was taken, by whatever limit.
   walk.mostItemBytes = task.measureOnly ? UNLIMITED_BYTES : parts.setup.maxItemBytes;
-  const { pool } = parts.views;
+  const { pool, envelope } = parts.views;
+  envelope.hasLateScope = false;
   const frames: number[] = [];
   const refused: Refusal[] = [];
   for (const { measurer } of parts.measurers) measurer.reset(task.receivedMs);
@@ -32,8 +33,8 @@ export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): Observ
       walk.tainted = true;
     }
   }
-  // A frame that was refused half-way has been measured in part: measure the others again, without it.
-  if (walk.tainted) measureAgain(parts, walk, task, frames);
+  // A frame that was refused half-way has been measured in part: measure the others again, without it. So are all when a scope came late.
+  if (walk.tainted || envelope.hasLateScope) measureAgain(parts, walk, task, frames);
   const moved = parts.output.take().regions;
   return { moved, refused, measured: writeMeasured(parts), failed: null };
 }
@@ -51,7 +52,7 @@ function finishFrame(parts: Parts, walk: ItemWalk, frames: number[]): void {
 
 function measureAgain(parts: Parts, walk: ItemWalk, task: ObserveTask, frames: number[]): void {
   for (const { measurer } of parts.measurers) measurer.reset(task.receivedMs);
-  for (const at of frames) walkFrame(parts, walk, at);
+  for (const at of frames) walkFrame(parts, walk, at, true);
   walk.tainted = false;
 }
 

@@ -34,8 +34,8 @@ export class ItemWalk {
   serviceHash = 0;
 }
 
-/** Walks the frame at `at` and returns `at`. Throws BODY_UNDECODABLE. */
-export function walkFrame(parts: Parts, walk: ItemWalk, at: number): number {
+/** Walks the frame at `at` and returns `at`. Throws BODY_UNDECODABLE. `behindItems`: as walkItems has it. */
+export function walkFrame(parts: Parts, walk: ItemWalk, at: number, behindItems = false): number {
   const { pool, reader, envelope } = parts.views;
   walk.items = 0;
   walk.invalid = 0;
@@ -44,7 +44,8 @@ export function walkFrame(parts: Parts, walk: ItemWalk, at: number): number {
   walk.services = 0;
   walk.hasTraceState = false;
   const from = at + FRAME_HEADER_BYTES;
-  walkItems(reader, from, from + payloadLength(pool, at), envelope, visitorOf(parts, walk, signalOf(parts, at)));
+  const visitor = visitorOf(parts, walk, signalOf(parts, at));
+  walkItems(reader, from, from + payloadLength(pool, at), envelope, visitor, behindItems);
   if (walk.hasTraceState) pool.bytes[at + Field.flags] = pool.bytes[at + Field.flags]! | Flag.traceState;
   return at;
 }

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { readMeasurements } from '../../src/contracts/rows.ts';
 import { Encoding, Field, Flag, isVoid, Uncommitted } from '../../src/core/block.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import { HASH_SEED, hashBytes } from '../../src/otlp/protobuf.ts';
 import { requestType } from '../../src/otlp/schema.ts';
+import { contractOf } from '../contracts/plans.ts';
 import { itemsOf, list, type Plain } from '../otlp/generate.ts';
 import {
   contentOf,
@@ -392,3 +394,42 @@ test('a resource that stands behind its items is theirs, whatever a measurer loo
     [2],
   );
 });
+
+test('a scope that stands behind its items is theirs, for all that measure', () => {
+  const red = { name: 'red', of: 'spans', where: { color: 'red' }, bad: { status: 'error' }, breached: 'above 1%' };
+  const contracts = [contractOf([red])];
+  const type = requestType('traces');
+  const part = (scopeSpans: Plain) =>
+    partOf(type.encode(type.fromObject({ resourceSpans: [{ scopeSpans: [scopeSpans] }] })).finish(), 2);
+  const scope = part({ scope: { attributes: [{ key: 'color', value: { stringValue: 'red' } }] } });
+  const spans = part({ spans: [span(1), span(2, { status: { code: 2 } })] });
+  const counted = [
+    [scope, spans],
+    [spans, scope],
+  ].map((parts) => {
+    const world = createWorld({ processors: [{ type: 'detect' }], contracts });
+    const content = Buffer.concat([partOf(service('shop'), 1), field(2, Buffer.concat(parts))]);
+    const { result } = world.observe([plainly(field(1, content))]);
+    const [section = { at: 0, end: 0 }] = result.measured?.sections ?? [];
+    const read = readMeasurements(new DataView(world.pool.handle.memory), section.at, section.end);
+    return [...(read?.numbers.subarray(0, 2) ?? [])];
+  });
+  assert.deepEqual(counted, [
+    [2, 1],
+    [2, 1],
+  ]);
+});
+
+/** A field with its tag and length: below 16 KiB. */
+function field(number: number, content: Uint8Array): Buffer {
+  const { length } = content;
+  const prefix = length < 0x80 ? [length] : [(length & 0x7f) | 0x80, length >> 7];
+  return Buffer.concat([Buffer.from([(number << 3) | 2, ...prefix]), content]);
+}
+
+/** What lies in the first field of the first field, so many levels down. */
+function partOf(message: Uint8Array, levels: number): Buffer {
+  let inner = Buffer.from(message);
+  for (let i = 0; i < levels; i++) inner = inner.subarray((inner[1] ?? 0) < 0x80 ? 2 : 3);
+  return inner;
+}

@@ -81,7 +81,7 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
   /** From bytes, as they are: what a worker has let pass must not throw here, whatever else the resource holds. */
   function readResource(at: number, end: number): Record<string, string> {
     const identity: Record<string, string> = Object.create(null);
-    attributes.count = 0;
+    attributes.clear();
     readAttributes(reader, at, end, RESOURCE_ATTRIBUTES, attributes);
     for (let i = 0; i < attributes.count; i++) {
       const keyAt = attributes.keyAt(i);
