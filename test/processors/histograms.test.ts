@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { HistogramValue } from '../../src/core/otel.ts';
 import { Histograms, MAX_BUCKETS, type SavedHistogram } from '../../src/processors/summarize/histograms.ts';
-import { BUCKET_BIAS, SCALE, ZERO_BUCKET } from '../../src/processors/summarize/measure.ts';
+import { BUCKET_BIAS, bucketOf, SCALE, ZERO_BUCKET } from '../../src/processors/summarize/measure.ts';
 import { SEED, seeded } from '../otlp/generate.ts';
 
 /** What was added to one histogram: how often each bucket of a measurement, and the totals. */
@@ -54,13 +54,33 @@ function assertSame(found: HistogramValue, wanted: Wanted, what: string): void {
 }
 
 /** Buckets of one operation: about one place, more or less spread, in both directions; the first and the last there are among them. */
-function bucketOf(random: ReturnType<typeof seeded>, spread: number): number {
+function someBucket(random: ReturnType<typeof seeded>, spread: number): number {
   const dice = random.below(50);
   if (dice === 0) return ZERO_BUCKET;
   if (dice === 1 && spread > 500) return random.pick([0, ZERO_BUCKET - 1]);
   const steps = Array.from({ length: 4 }, () => random.below(spread)).reduce((sum, one) => sum + one, 0);
   return Math.max(0, Math.min(ZERO_BUCKET - 1, BUCKET_BIAS + steps - 2 * spread + 130));
 }
+
+test('a duration falls into the bucket that the logarithm gives, and a power of two is the last of its own', (t) => {
+  const random = seeded(t, 3);
+  const byDefinition = (ms: number) => {
+    const index = Math.ceil(Math.log2(ms) * 2 ** SCALE) - 1 + BUCKET_BIAS;
+    return Math.min(ZERO_BUCKET - 1, Math.max(0, index));
+  };
+  const seen = new Set<number>();
+  for (let i = 0; i < 50_000; i++) {
+    // Beyond both ends, too; one that lies so near a bound that its logarithm is rounded onto it is as good as on the other side.
+    const doublings = (random.below(2 ** 30) / 2 ** 30) * 70 - 36;
+    if (Math.abs(doublings * 2 ** SCALE - Math.round(doublings * 2 ** SCALE)) < 1e-6) continue;
+    const ms = 2 ** doublings;
+    assert.equal(bucketOf(ms), byDefinition(ms), String(ms));
+    seen.add(bucketOf(ms));
+  }
+  assert.ok(seen.size > 1500, `${seen.size}`);
+  for (let e = -31; e < 31; e++) assert.equal(bucketOf(2 ** e), byDefinition(2 ** e), `2 to the power of ${e}`);
+  assert.deepEqual([0, -1, Number.MIN_VALUE, Infinity].map(bucketOf), [ZERO_BUCKET, ZERO_BUCKET, 0, ZERO_BUCKET - 1]);
+});
 
 test('histograms are what maps are, over growth, spreading, forgetting and restarts', (t) => {
   const random = seeded(t, 71);
@@ -80,7 +100,7 @@ test('histograms are what maps are, over growth, spreading, forgetting and resta
         assert.equal(histograms.add(), index);
       }
       const weight = random.below(20) === 0 ? random.pick([2, 4096, 2 ** 31]) : 1;
-      add(histograms, index, wanted[index] as Wanted, bucketOf(random, spreads[index] as number), weight);
+      add(histograms, index, wanted[index] as Wanted, someBucket(random, spreads[index] as number), weight);
       if (i !== groups * 20) continue;
       const saved = JSON.parse(JSON.stringify(wanted.map((_, one) => histograms.save(one)))) as SavedHistogram[];
       histograms = new Histograms();

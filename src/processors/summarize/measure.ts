@@ -8,7 +8,7 @@
  */
 import { emptyValue, readValue } from '../../otlp/attributes.ts';
 import type { LogView } from '../../otlp/logs.ts';
-import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';
+import { HASH_SEED, hashBytes, viewOf } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import type { SpanView } from '../../otlp/traces.ts';
 import { adjustedCount, OtState, readOtState } from '../../otlp/tracestate.ts';
@@ -40,20 +40,40 @@ export const BUCKET_BIAS = 1024;
 export const ZERO_BUCKET = 2047;
 /** Buckets per doubling: scale 5, a relative error of 1.08 %. */
 export const SCALE = 5;
+const PER_DOUBLING = 2 ** SCALE;
 
 const STEP = ROW_BYTES / 4;
 const IDENTITY = ['service.namespace', 'service.name', 'service.instance.id'].map((key) => Buffer.from(key));
 const SECOND_SEED = 0x9747_b28c;
 
-/** Upper-inclusive bucket of a duration, https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram */
-function bucketOf(ms: number): number {
+/** Where the buckets of a doubling begin, as the upper 32 bits of a mantissa; the last one is the next doubling's first. */
+const STARTS = Int32Array.from({ length: PER_DOUBLING + 1 }, (_, i) =>
+  Math.min(2 ** 31 - 1, Math.floor((2 ** (i / PER_DOUBLING) - 1) * 2 ** 31)),
+);
+/** For each 64th of a doubling, of which none holds two starts, the bucket that it begins in. */
+const BUCKET_AT = Uint8Array.from({ length: 64 }, (_, i) => STARTS.findLastIndex((start) => start <= i * 2 ** 25));
+const double = new Float64Array(1);
+const halves = new Uint32Array(double.buffer);
+
+/**
+ * Upper-inclusive bucket of a duration: `ceil(log2(ms) * PER_DOUBLING) - 1`, from the bits of the number, in a third of the time.
+ * https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram
+ */
+export function bucketOf(ms: number): number {
   if (ms <= 0) return ZERO_BUCKET;
-  const index = Math.ceil(Math.log2(ms) * 2 ** SCALE) - 1 + BUCKET_BIAS;
+  double[0] = ms;
+  const high = halves[1]!;
+  const mantissa = ((high & 0xf_ffff) << 11) | (halves[0]! >>> 21);
+  const start = BUCKET_AT[mantissa >>> 25]!;
+  // A power of two is the last of the bucket below.
+  const within = mantissa > STARTS[start + 1]! ? start + 1 : mantissa > STARTS[start]! ? start : start - 1;
+  const index = ((high >>> 20) - 1023) * PER_DOUBLING + within + BUCKET_BIAS;
   return index < 0 ? 0 : index >= ZERO_BUCKET ? ZERO_BUCKET - 1 : index;
 }
 
 export function createMeasurer(views: Views): Measurer {
   const bytes = views.pool.bytes;
+  const view = viewOf(bytes);
   let rows = new Uint32Array(STEP * 256);
   let numbers = new Float64Array(rows.buffer);
   let rowCount = 0;
@@ -84,15 +104,23 @@ export function createMeasurer(views: Views): Measurer {
   function rowOf(envelope: Envelope, nameAt: number, nameLength: number, kind: number, status: number): number {
     const seed = resourceHash ^ Math.imul(kind * 31 + status + 1, 0x9e37_79b1);
     // Two hashes of different making in one pass: 64 bits of identity, of which main keeps 53.
-    let first = seed;
+    let first = seed ^ nameLength;
     let second = resourceHash ^ SECOND_SEED;
-    for (let i = nameAt; i < nameAt + nameLength; i++) {
+    const nameEnd = nameAt + nameLength;
+    let i = nameAt;
+    for (; i + 4 <= nameEnd; i += 4) {
+      const word = view.getInt32(i, true);
+      first = Math.imul(first ^ word, 0x85eb_ca6b);
+      first ^= first >>> 15;
+      second = Math.imul(((second << 5) | (second >>> 27)) ^ word, 0x9e37_79b1);
+    }
+    for (; i < nameEnd; i++) {
       const byte = bytes[i]!;
       first = Math.imul(first ^ byte, 0x0100_0193);
       second = Math.imul(((second << 5) | (second >>> 27)) ^ byte, 0x9e37_79b1);
     }
-    const hash = first >>> 0;
-    const hash2 = (second ^ seed) >>> 0;
+    const hash = (first ^ (first >>> 16)) >>> 0;
+    const hash2 = (second ^ (second >>> 15) ^ seed) >>> 0;
     let slot = hash & (table.length - 1);
     for (let found = table[slot]!; found !== 0; slot = (slot + 1) & (table.length - 1), found = table[slot]!) {
       const at = (found - 1) * STEP;
