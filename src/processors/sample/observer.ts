@@ -45,6 +45,7 @@ export function createObserver(
   /** What the source of a trace is found to be in at that moment. `at`: its address. */
   function stateClass(out: DataView, at: number, receivedMs: number): number {
     const { flagged } = context;
+    if (flagged.size === 0 && context.breaches.size === 0) return BASE;
     let found = flagged.size > 0 && receivedMs < (flagged.get(out.getUint32(at, true)) ?? 0) ? ANOMALOUS : BASE;
     if (context.breaches.size === 0) return found;
     const end = at + 8 + out.getInt32(at + 4, true) * 4;
@@ -58,12 +59,12 @@ export function createObserver(
   }
 
   function mergeRow(out: DataView, row: number, sourcesAt: number, receivedMs: number): void {
-    const word = (index: number) => out.getUint32(row + index * 4, true);
+    const word = (index: number) => out.getInt32(row + index * 4, true);
     const low = word(0);
     const high = word(1);
     const kind = word(2);
     if ((kind & LOG_ROW) !== 0) {
-      table.addLog(low, high, receivedMs, kind & 0xff, word(4));
+      table.addLog(low >>> 0, high >>> 0, receivedMs, kind & 0xff, word(4));
       return;
     }
     let traceClass = Math.max(kind, stateClass(out, sourcesAt + word(3) * 4, receivedMs));

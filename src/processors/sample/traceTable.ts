@@ -53,6 +53,8 @@ export class TraceTable {
   /** Traces that had to go before they were decided. */
   evicted = 0;
   readonly #words: Uint32Array;
+  /** The same with a sign, as ids are compared: a uint32 that crosses a call would be boxed for each run. */
+  readonly #signed: Int32Array;
   readonly #mask: number;
   readonly #handle: TraceTableHandle;
   readonly #waitTicks: number;
@@ -63,6 +65,7 @@ export class TraceTable {
     this.#handle = handle;
     this.#slots = slots;
     this.#words = new Uint32Array(handle.memory);
+    this.#signed = new Int32Array(handle.memory);
     this.#mask = this.#words.length / STEP - 1;
     this.#waitTicks = Math.floor(handle.waitMs / TICK_MS);
   }
@@ -72,8 +75,11 @@ export class TraceTable {
   }
 
   /** Notes that items of the trace came at `receivedMs` and are of this class. Marks count until `wait` after the first item. */
-  mark(low: number, high: number, receivedMs: number, traceClass: number, bytes = 0): void {
+  mark(idLow: number, idHigh: number, receivedMs: number, traceClass: number, bytes = 0): void {
     const words = this.#words;
+    const signed = this.#signed;
+    const low = idLow | 0;
+    const high = idHigh | 0;
     const now = this.ticksOf(receivedMs);
     let place = -1;
     let oldest = Infinity;
@@ -81,11 +87,11 @@ export class TraceTable {
     for (let i = 0; i < PROBES; i++) {
       const at = ((home + i) & this.#mask) * STEP;
       const first = words[at + 2]!;
-      if (words[at] === low && words[at + 1] === high) {
+      if (signed[at] === low && signed[at + 1] === high) {
         this.#markAgain(at, now, traceClass, bytes);
         return;
       }
-      if (words[at] === 0 && words[at + 1] === 0) {
+      if (signed[at] === 0 && signed[at + 1] === 0) {
         oldest = -Infinity;
         place = at;
         break;

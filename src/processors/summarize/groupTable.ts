@@ -29,6 +29,11 @@ export class GroupTable {
     return this.#groups.length;
   }
 
+  /** Fetches the place where it is looked for first into the near caches: what is answered is of no interest. */
+  touch(hash: number): number {
+    return this.#slots[(hash & this.#mask) * STEP + 2]!;
+  }
+
   /** The group's number, or -1. */
   find(hash: number, rest: number): number {
     const slots = this.#slots;

@@ -100,13 +100,16 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       const rowCount = out.getUint32(at, true);
       const entryCount = out.getUint32(at + 4, true);
       const rowsAt = at + HEADER_BYTES;
-      for (let row = 0; row < rowCount; row++) {
-        const rowAt = rowsAt + row * ROW_BYTES;
-        const group = groupOf(rowAt);
-        rowGroups[row] = group;
-        histograms.addTotals(group, numbers, (rowAt + Row.count) >>> 3);
-      }
       const words = pool.words;
+      // What lies in memory is touched first, in loops that do nothing else: many fetches are then under way at once.
+      let touched = 0;
+      for (let row = 0; row < rowCount; row++) touched += groups.touch(words[(rowsAt + row * ROW_BYTES) >>> 2]!);
+      for (let row = 0; row < rowCount; row++) rowGroups[row] = groupOf(rowsAt + row * ROW_BYTES);
+      for (let row = 0; row < rowCount; row++) touched += histograms.touch(rowGroups[row]!);
+      // Never so; a sum that nobody asks for would not be computed, and nothing fetched.
+      if (touched < 0) return;
+      for (let row = 0; row < rowCount; row++)
+        histograms.addTotals(rowGroups[row]!, numbers, (rowsAt + row * ROW_BYTES + Row.count) >>> 3);
       const first = (rowsAt + rowCount * ROW_BYTES) >>> 2;
       for (let i = first; i < first + entryCount; i++) {
         const entry = words[i]!;
