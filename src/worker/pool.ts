@@ -8,19 +8,8 @@ import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { BlockPool } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
-import { ownerOf, type Result, type Task, type TaskMessage, type ThreadData, type WorkerSetup } from './tasks.ts';
-
-interface Running {
-  ticket: number;
-  turns: number;
-  abort: AbortController;
-}
-
-interface Job {
-  task: Task;
-  resolve(result: Result<Task>): void;
-  reject(error: AgentError): void;
-}
+import { type Job, Lane } from './lane.ts';
+import { ownerOf, type Result, type Serve, type Task, type WorkerSetup } from './tasks.ts';
 
 /** Gives the next observe task when a worker is free, or null when nothing waits. */
 export type ObserveSource = () => Job | null;
@@ -40,23 +29,18 @@ export class WorkerPool {
   #sinceOthers = 0;
   readonly #waiting: Job[] = [];
   #source: ObserveSource = () => null;
-  readonly #piscina: Piscina<TaskMessage, Result<Task>>;
+  readonly #piscina: Piscina<Serve, never>;
   readonly #blocks: BlockPool;
   /** Threads that have been seen, until their exit. */
   readonly #threads = new Map<Worker, Promise<void>>();
   readonly #onRestart: () => void;
   #closing = false;
-  /** Tasks that run, and for how many turns since they began. */
-  readonly #running = new Set<Running>();
-  /** 1 once the task with this ticket has begun; there are as many tickets as threads. */
-  readonly #begun: Int32Array<SharedArrayBuffer>;
-  readonly #tickets: number[];
+  readonly #lanes: readonly Lane[];
   readonly #watch: NodeJS.Timeout;
 
   constructor(size: number, blocks: BlockPool, setup: WorkerSetup, onRestart: () => void, taskMs = TASK_MS) {
     this.size = size;
-    this.#begun = new Int32Array(new SharedArrayBuffer(size * 4));
-    this.#tickets = Array.from({ length: size }, (_, ticket) => ticket);
+    this.#lanes = Array.from({ length: size }, () => new Lane((lane, result) => this.#finish(lane, result)));
     this.#watch = setInterval(() => this.#endEndless(), taskMs / TURNS_PER_TASK).unref();
     this.#blocks = blocks;
     this.#onRestart = onRestart;
@@ -66,9 +50,7 @@ export class WorkerPool {
       minThreads: size,
       maxThreads: size,
       concurrentTasksPerWorker: 1,
-      // The worker sleeps on the shared counter between tasks and never turns its event loop: it has nothing there.
-      atomics: 'sync',
-      workerData: { setup, begun: this.#begun.buffer } satisfies ThreadData,
+      workerData: setup,
       // The hot path allocates next to nothing: the process's large young generation is main's.
       resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
@@ -117,7 +99,10 @@ export class WorkerPool {
       const job = this.#next();
       if (job === null) return;
       this.#busy++;
-      void this.#execute(job);
+      // No more tasks are handed out than there are threads.
+      const lane = this.#lanes.find((one) => one.job === null) as Lane;
+      if (!lane.isOpen) void this.#serve(lane);
+      lane.send(job);
     }
   }
 
@@ -134,40 +119,34 @@ export class WorkerPool {
   }
 
   #endEndless(): void {
-    for (const running of this.#running) {
-      if (Atomics.load(this.#begun, running.ticket) === 1 && ++running.turns > TURNS_PER_TASK) running.abort.abort();
-    }
+    for (const lane of this.#lanes) if (lane.hasBegun && ++lane.turns > TURNS_PER_TASK) lane.end();
   }
 
-  async #execute(job: Job): Promise<void> {
-    // No more tasks are handed out than there are threads.
-    const ticket = this.#tickets.pop() as number;
-    const running = { ticket, turns: 0, abort: new AbortController() };
-    Atomics.store(this.#begun, ticket, 0);
-    this.#running.add(running);
-    try {
-      const result = await this.#piscina.run({ task: job.task, ticket }, { signal: running.abort.signal });
-      this.#free(running);
-      this.#busy--;
-      this.#adopt(result);
-      job.resolve(result);
-    } catch (error) {
-      await this.#deadThreads();
-      this.#free(running);
-      this.#busy--;
-      job.reject(
-        new AgentError('WORKER_DIED', `a worker died on a task: ${messageOf(error)}`, {
-          retryable: true,
-          cause: error,
-        }),
-      );
-    }
+  #finish(lane: Lane, result: Result<Task>): void {
+    const job = lane.take();
+    // Its thread was lost, and the job with it, before the result was seen.
+    if (job === null) return;
+    this.#busy--;
+    this.#adopt(result);
+    job.resolve(result);
     this.kick();
   }
 
-  #free(running: Running): void {
-    this.#running.delete(running);
-    this.#tickets.push(running.ticket);
+  /** Has a thread serve the lane for as long as it lives, which it never ends by itself. */
+  async #serve(lane: Lane): Promise<void> {
+    const { serve, signal } = lane.open();
+    try {
+      await this.#piscina.run(serve, { transferList: [serve.port], signal });
+    } catch (error) {
+      await this.#deadThreads();
+      const job = lane.take();
+      lane.close();
+      if (job === null) return;
+      this.#busy--;
+      const message = `a worker died on a task: ${messageOf(error)}`;
+      job.reject(new AgentError('WORKER_DIED', message, { retryable: true, cause: error }));
+    }
+    this.kick();
   }
 
   /** Blocks the worker allocated for its result are main's from now on. */

@@ -1,4 +1,5 @@
 /** What main and the workers tell each other: addresses in the pool and a few numbers, never bytes. */
+import type { MessagePort } from 'node:worker_threads';
 import type { Whose } from '../contracts/service.ts';
 import type { PoolHandle, Signal, Stream } from '../core/block.ts';
 import type { Part } from '../core/component.ts';
@@ -135,17 +136,10 @@ export interface ShrinkResult {
 
 export type Task = ObserveTask | SelectTask | NoteTask | RecallTask | EncodeTask | ShrinkTask;
 
-/** What a thread is sent: a task, and where it notes that it has begun (a new thread first loads its modules, which is no task). */
-export interface TaskMessage {
-  task: Task;
-  ticket: number;
-}
-
-/** What a thread is started with. */
-export interface ThreadData {
-  setup: WorkerSetup;
-  /** An Int32 for each ticket: 1 once its task has begun. */
-  begun: SharedArrayBuffer;
+/** What a thread is asked to serve until it ends: tasks come and results go by the port, `words` are lane.ts's. */
+export interface Serve {
+  port: MessagePort;
+  words: Int32Array<SharedArrayBuffer>;
 }
 
 export type Result<T extends Task> = T extends ObserveTask

@@ -1,26 +1,37 @@
 /** The worker thread's door: builds its parts once, runs tasks, and turns whatever goes wrong into a result, so that only death is a throw. */
-import { threadId, workerData } from 'node:worker_threads';
+import { receiveMessageOnPort, threadId, workerData } from 'node:worker_threads';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { ItemChooser } from './choose.ts';
 import { encode } from './encode.ts';
 import { shrinkHeap } from './garbage.ts';
+import { BEGUN, SENT } from './lane.ts';
 import { observe } from './observe.ts';
 import { createParts, followPolicy } from './parts.ts';
 import { note, recall } from './recall.ts';
 import { select } from './select.ts';
-import { ownerOf, type Result, type Task, type TaskMessage, type ThreadData } from './tasks.ts';
+import { ownerOf, type Result, type Serve, type Task, type WorkerSetup } from './tasks.ts';
 import { ItemWalk } from './walk.ts';
 
-// Node types workerData as any; pool.ts puts a ThreadData there, by way of piscina.
-const data = workerData as ThreadData;
-const begun = new Int32Array(data.begun);
-const parts = createParts(data.setup, ownerOf(threadId));
+// Node types workerData as any; pool.ts puts a WorkerSetup there, by way of piscina.
+const parts = createParts(workerData as WorkerSetup, ownerOf(threadId));
 const walk = new ItemWalk();
 let chooser = new ItemChooser(parts.views, parts.selectors);
 let chooserEpoch = parts.epoch;
 
-export default function run({ task, ticket }: TaskMessage): Result<Task> {
-  Atomics.store(begun, ticket, 1);
+/** Sleeps on the counter between tasks and never turns the thread's event loop: there is nothing in it. */
+export default function serve({ port, words }: Serve): never {
+  for (let seen = 0; ; ) {
+    Atomics.wait(words, SENT, seen);
+    seen = Atomics.load(words, SENT);
+    for (let sent = receiveMessageOnPort(port); sent !== undefined; sent = receiveMessageOnPort(port)) {
+      Atomics.store(words, BEGUN, 1);
+      // Node types messages as any; lane.ts sends nothing else.
+      port.postMessage(run(sent.message as Task));
+    }
+  }
+}
+
+function run(task: Task): Result<Task> {
   try {
     switch (task.kind) {
       case 'observe':
