@@ -14,6 +14,10 @@ const SHARE = 4;
 /** Longer waits would only add to the sender's own time-out. */
 const WAIT_MS = 1000;
 const RATE_SPAN_MS = 1000;
+/** Refusals for want of room that are said at once, a second; a crowd that does not heed Retry-After would be back at once, too, */
+const PROMPT_REFUSALS = 100;
+/** and each one costs what a fifth of an admission costs: those beyond are said later, up to so much. Their bodies lie unread. */
+const MOST_PAUSE_MS = 2000;
 const MOST_RETRY_S = 30;
 
 export interface AdmissionOptions {
@@ -49,6 +53,8 @@ export class Admission {
   #spanStartMs: number;
   /** Bytes a second given back, smoothed. */
   #rate = 0;
+  /** When the last refusal is said, or would have been at PROMPT_REFUSALS a second. */
+  #saidMs = 0;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -116,6 +122,15 @@ export class Admission {
     this.#forget(name, client);
     this.#follow();
     this.#admitWaiters();
+  }
+
+  /** How long a refusal for want of room is kept back. */
+  pauseMs(): number {
+    const now = this.#options.now();
+    // A second's worth of them may come at once.
+    const turn = Math.max(this.#saidMs, now - 1000) + 1000 / PROMPT_REFUSALS;
+    this.#saidMs = Math.min(turn, now + MOST_PAUSE_MS);
+    return Math.max(0, this.#saidMs - now);
   }
 
   /** Seconds a refused client should wait, from the rate at which bytes are given back; 1 to 30. */

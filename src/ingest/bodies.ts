@@ -5,7 +5,7 @@ const LEAST_BYTES = 4096;
 /** Larger ones are made when they are needed and not kept. */
 const MOST_BYTES = 4 << 20;
 /** Of all that lie unused. */
-const MOST_KEPT_BYTES = 16 << 20;
+const MOST_KEPT_BYTES = 32 << 20;
 
 export class BodyMemory {
   /** By size. */
@@ -49,6 +49,8 @@ export class ArrivingBody {
   bytes = 0;
   #arrived = 0;
   #first: Buffer = NOTHING;
+  /** Where `#first` lies once it is kept. */
+  #kept: Buffer | null = null;
   #own: Buffer | null = null;
 
   /** `readBuffer` is what sockets read into where `target` has nothing better. */
@@ -63,6 +65,7 @@ export class ArrivingBody {
 
   /** `first`: those of the `bytes` that came with the head. */
   begin(bytes: number, first: Buffer): void {
+    this.dropFirst();
     this.bytes = bytes;
     this.#arrived = first.length;
     this.#first = first;
@@ -70,14 +73,23 @@ export class ArrivingBody {
 
   /** What came with the head stands in memory that others read into, too: it is copied. */
   keepFirst(): void {
-    this.#first = Buffer.from(this.#first);
+    this.#kept = this.#memory.acquire(this.#first.length);
+    this.#first.copy(this.#kept);
+    this.#first = this.#kept.subarray(0, this.#first.length);
+  }
+
+  /** What came with the head is not wanted. */
+  dropFirst(): void {
+    if (this.#kept !== null) this.#memory.release(this.#kept);
+    this.#kept = null;
+    this.#first = NOTHING;
   }
 
   /** From now on what comes is kept. */
   collect(): void {
     this.#own = this.#memory.acquire(this.bytes);
     this.#first.copy(this.#own);
-    this.#first = NOTHING;
+    this.dropFirst();
   }
 
   /** Where the socket's next read goes. */
@@ -102,6 +114,6 @@ export class ArrivingBody {
   free(): void {
     if (this.#own !== null) this.#memory.release(this.#own);
     this.#own = null;
-    this.#first = NOTHING;
+    this.dropFirst();
   }
 }

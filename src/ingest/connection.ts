@@ -140,6 +140,7 @@ export class Connection implements Exchange {
       this.#finish();
       return;
     }
+    this.#body.dropFirst();
     this.#phase = lingers ? 'lingering' : 'dropping';
     if (lingers) this.#lingering = setTimeout(() => this.#socket.destroySoon(), LINGER_MS);
     this.#socket.resume();

@@ -1,4 +1,5 @@
 /** Handles one request, however it came: what is refused before a body is read, in order; then the body, and the answer to it. */
+import { setTimeout } from 'node:timers/promises';
 import { Encoding, type Signal } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Telemetry } from '../core/telemetry.ts';
@@ -111,6 +112,8 @@ async function answer(
   const admitted = admission.reserve(client.name, announced) || (await waitFor(exchange, admission, held));
   if (!admitted) {
     if (client.quota !== null) client.quota.level += announced;
+    const pause = admission.pauseMs();
+    if (pause > 0) await setTimeout(pause, undefined, { ref: false });
     return exchange.refuse(overBudget(admission), json);
   }
   try {

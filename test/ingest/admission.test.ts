@@ -130,3 +130,15 @@ test('the time to come back follows the rate at which bytes are given back', () 
   admission.reserve('b', 9999);
   assert.ok(admission.retryAfterS() <= 30);
 });
+
+test('the first hundred refusals of a second are said at once, those beyond later, and none later than two seconds', () => {
+  let now = 10_000;
+  const admission = make({ now: () => now });
+  const pauses = Array.from({ length: 400 }, () => admission.pauseMs());
+  assert.ok(pauses.slice(0, 100).every((ms) => ms === 0));
+  assert.ok(pauses.slice(100).every((ms, i) => ms === Math.min(2000, (i + 1) * 10)));
+  now += 2000;
+  assert.equal(admission.pauseMs(), 10);
+  now += 3000;
+  assert.equal(admission.pauseMs(), 0);
+});

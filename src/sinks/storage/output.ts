@@ -82,10 +82,14 @@ class BufferedOutput implements OutputFile {
   }
 }
 
+/** Stages of files that are closed, for the next ones: each is memory that the kernel has to make and zero, page by page. */
+const freeStages: Buffer[] = [];
+const MOST_FREE_STAGES = 4;
+
 class DirectOutput implements OutputFile {
   readonly #file: FileHandle;
   /** Page-aligned, as O_DIRECT wants its memory. */
-  readonly #stage = Buffer.from(new WebAssembly.Memory({ initial: STAGE_BYTES / 65_536 }).buffer);
+  readonly #stage = freeStages.pop() ?? Buffer.from(new WebAssembly.Memory({ initial: STAGE_BYTES / 65_536 }).buffer);
   #staged = 0;
   /** Bytes in the file; a multiple of a page. */
   #written = 0;
@@ -129,7 +133,8 @@ class DirectOutput implements OutputFile {
     await this.#file.sync();
   }
 
-  close(): Promise<void> {
-    return this.#file.close();
+  async close(): Promise<void> {
+    await this.#file.close();
+    if (freeStages.length < MOST_FREE_STAGES) freeStages.push(this.#stage);
   }
 }
