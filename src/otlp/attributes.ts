@@ -70,11 +70,21 @@ export function readUsual(
     const keyLength = bytes[pos + 3]!;
     const keyEnd = pos + 4 + keyLength;
     const valueAt = keyEnd + 2;
-    if (bytes[pos + 1]! >= 0x80 || stop > end || bytes[pos + 2] !== 10 || valueAt + 2 > stop) break;
+    if (stop === pos + 2) {
+      // Nobody sends these but to keep a reader busy.
+      note(table, stop, 0, -1, -1);
+      pos = stop;
+      continue;
+    }
+    if (bytes[pos + 1]! >= 0x80 || stop > end || bytes[pos + 2] !== 10 || valueAt > stop) break;
     if (bytes[keyEnd] !== 18 || valueAt + bytes[keyEnd + 1]! !== stop) break;
     const kind = bytes[valueAt];
-    if (kind === 10 ? valueAt + 2 + bytes[valueAt + 1]! !== stop : !isNumber(bytes, kind!, valueAt + 1, stop)) break;
-    if (table !== null) note(table, pos + 4, keyLength, valueAt, stop);
+    if (
+      valueAt < stop &&
+      (kind === 10 ? valueAt + 2 + bytes[valueAt + 1]! !== stop : !isNumber(bytes, kind!, valueAt + 1, stop))
+    )
+      break;
+    note(table, pos + 4, keyLength, valueAt, stop);
     pos = stop;
   }
   return pos;
@@ -134,8 +144,8 @@ export function smallInt(bytes: Uint8Array, at: number, end: number): number {
   return end - at === 2 ? bytes[at + 1]! : (bytes[at + 1]! & 0x7f) | (bytes[at + 2]! << 7);
 }
 
-function note(table: AttributeTable, keyAt: number, keyLength: number, valueAt: number, valueEnd: number): void {
-  if (table.count === MAX_NOTED) return;
+function note(table: AttributeTable | null, keyAt: number, keyLength: number, valueAt: number, valueEnd: number): void {
+  if (table === null || table.count === MAX_NOTED) return;
   const row = table.count++ * STEP;
   table.lengths |= 1 << keyLength;
   const { rows } = table;
@@ -168,7 +178,7 @@ export function readKeyValue(reader: Reader, end: number, table: AttributeTable 
       }
     } else skipField(reader, tag, end);
   }
-  if (table !== null) note(table, keyAt, keyLength, valueAt, valueEnd);
+  note(table, keyAt, keyLength, valueAt, valueEnd);
 }
 
 /** Validates an AnyValue that ends at `end`, and answers whether any kind of value is set in it. */
