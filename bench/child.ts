@@ -135,3 +135,8 @@ export function peakRssBytes(pid: number): number {
   const kib = /VmHWM:\s*(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
   return Number(kib ?? 0) * 1024;
 }
+
+export function rssBytes(pid: number): number {
+  const kib = /VmRSS:\s*(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
+  return Number(kib ?? 0) * 1024;
+}

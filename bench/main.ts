@@ -12,9 +12,11 @@ import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CAN_PIN } from './child.ts';
 import { DEFAULT_BATCH, WORKLOADS } from './payloads.ts';
-import { LEVELS, type Level, NODE_FLAGS, runSlot, type Slot, type SlotOptions } from './slot.ts';
-import { interval, median } from './statistics.ts';
+import { LEVELS, type Level, NODE_FLAGS, RSS_EVERY_S, runSlot, type Slot, type SlotOptions } from './slot.ts';
+import { interval, median, slope } from './statistics.ts';
 
+/** A slot so long is a soak: it says how memory went. */
+const SOAK_S = 300;
 /** Slots in which the machine was this much off the run's median are left out. */
 const MOST_DRIFT = 0.05;
 
@@ -80,6 +82,7 @@ for (let round = 0; round < rounds; round++) {
     const slot = await runSlot({ ...options, level });
     slots.push(slot);
     console.log(slotLine(round, slot));
+    if (options.seconds >= SOAK_S) console.log(memoryLine(slot));
     for (const fault of slot.faults) console.log(`      FAULT: ${fault}`);
   }
 }
@@ -118,6 +121,14 @@ function slotLine(round: number, slot: Slot): string {
   const { level, cpuSPerMillion, utilisation, itemsPerS, load } = slot;
   const rate = `${(itemsPerS / 1000).toFixed(0)} k items/s`;
   return `${round + 1}  ${level.padEnd(4)} ${cpuSPerMillion.toFixed(3)} CPU-s per M, ${rate} at ${(utilisation * 100).toFixed(0)} % of a core, p99 ${load.latencyMs.p99} ms, calibration ${slot.calibrationMs.toFixed(0)} ms`;
+}
+
+/** The second half of the slot alone: the first is for what has to fill. */
+function memoryLine({ rssMb }: Slot): string {
+  const later = rssMb.slice(rssMb.length >> 1);
+  const perHour = (slope(later) * 3600) / RSS_EVERY_S;
+  const quarters = [0, 1, 2, 3].map((q) => median(rssMb.slice((rssMb.length * q) >> 2, (rssMb.length * (q + 1)) >> 2)));
+  return `      memory: ${quarters.map((mb) => mb.toFixed(0)).join(', ')} MB, median of each quarter; second half ${perHour.toFixed(1)} MB an hour, ${Math.min(...later).toFixed(0)} to ${Math.max(...later).toFixed(0)} MB`;
 }
 
 interface Summary {

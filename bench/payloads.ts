@@ -9,7 +9,7 @@ import { requestType } from '../src/otlp/schema.ts';
 import { createRandom, type Random } from './random.ts';
 import { BASE_NS, logRequest, metricRequest, type Plain, SPANS_PER_TRACE, traceRequest } from './shapes.ts';
 
-export const WORKLOADS = ['W-std', 'W-small', 'W-heavy', 'W-gzip', 'W-mixed'] as const;
+export const WORKLOADS = ['W-std', 'W-small', 'W-heavy', 'W-gzip', 'W-mixed', 'W-logs', 'W-metrics'] as const;
 export type Workload = (typeof WORKLOADS)[number];
 
 /** Items of a request when nobody says. */
@@ -19,6 +19,8 @@ export const DEFAULT_BATCH: Record<Workload, number> = {
   'W-heavy': 8,
   'W-gzip': 512,
   'W-mixed': 512,
+  'W-logs': 512,
+  'W-metrics': 512,
 };
 
 export interface Payload {
@@ -69,7 +71,7 @@ export function createPayloads(options: PayloadOptions): Payload[] {
   const batch = options.batch ?? DEFAULT_BATCH[workload];
   const random = createRandom(seed);
   return Array.from({ length: count }, (_, i) => {
-    const signal = workload === 'W-mixed' ? (MIX[i % MIX.length] as Signal) : 'traces';
+    const signal = signalOf(workload, i);
     const payload = encode(
       signal,
       makeRequest(random, signal, workload, batch, i * 5, options.errorShare),
@@ -78,6 +80,12 @@ export function createPayloads(options: PayloadOptions): Payload[] {
     );
     return workload === 'W-gzip' ? compress(payload, i, nowNs) : payload;
   });
+}
+
+function signalOf(workload: Workload, request: number): Signal {
+  if (workload === 'W-logs') return 'logs';
+  if (workload === 'W-metrics') return 'metrics';
+  return workload === 'W-mixed' ? (MIX[request % MIX.length] as Signal) : 'traces';
 }
 
 function makeRequest(

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type AgentLevel, writeAgentConfig } from './agentConfig.ts';
 import { countArchive } from './archive.ts';
-import { type Child, cpuSecondsOf, cpuSecondsOfEnded, peakRssBytes, startNode } from './child.ts';
+import { type Child, cpuSecondsOf, cpuSecondsOfEnded, peakRssBytes, rssBytes, startNode } from './child.ts';
 import type { Totals } from './lightKafka.ts';
 import type { Report } from './load.ts';
 import type { Workload } from './payloads.ts';
@@ -18,6 +18,8 @@ export const NODE_FLAGS = ['--max-semi-space-size=16', '--external-memory-accoun
 export const SERVER_CORE = 0;
 export const LOAD_CORE = 1;
 export const STOP_MS = 90_000;
+/** Seconds between two readings of the server's memory. */
+export const RSS_EVERY_S = 5;
 /** Sampled spans: 10 % base, and the 2 % of traces that hold errors. */
 const LEAST_SAMPLED = 0.08;
 const MOST_SAMPLED = 0.18;
@@ -54,6 +56,8 @@ export interface Slot {
   utilisation: number;
   itemsPerS: number;
   rssPeakMb: number;
+  /** Resident memory over the measured seconds, every RSS_EVERY_S. */
+  rssMb: number[];
   load: Report;
   kafka: Totals | null;
   archivedItems: number | null;
@@ -120,13 +124,16 @@ export function loadArguments(options: Omit<SlotOptions, 'level'>, url: string):
 export async function measureLoad(server: Child, load: Child) {
   await load.line(/"event":"begin"/);
   const beginS = cpuSecondsOf(server.pid);
+  const rssMb: number[] = [];
+  const watch = setInterval(() => rssMb.push(rssBytes(server.pid) / 1e6), RSS_EVERY_S * 1000);
   await load.line(/"event":"end"/);
+  clearInterval(watch);
   const endS = cpuSecondsOf(server.pid);
   const [reportLine] = await load.line(/^\{"workload".*/);
   await load.exited;
   // load.ts prints a Report.
   const report = JSON.parse(reportLine) as Report;
-  return { report, beginS, cpuS: endS - beginS, rssPeakMb: peakRssBytes(server.pid) / 1e6 };
+  return { report, beginS, cpuS: endS - beginS, rssPeakMb: peakRssBytes(server.pid) / 1e6, rssMb };
 }
 
 interface Running {
@@ -141,7 +148,7 @@ async function measureSlot(
   options: SlotOptions,
   { directory, server, load, kafka, calibrationMs }: Running,
 ): Promise<Slot> {
-  const { report, beginS, cpuS, rssPeakMb } = await measureLoad(server, load);
+  const { report, beginS, cpuS, rssPeakMb, rssMb } = await measureLoad(server, load);
   const endedBefore = cpuSecondsOfEnded();
   const status = await server.stop(STOP_MS);
   const drainedS = cpuSecondsOfEnded() - endedBefore - beginS;
@@ -159,6 +166,7 @@ async function measureSlot(
     utilisation: cpuS / seconds,
     itemsPerS: measured.items / seconds,
     rssPeakMb,
+    rssMb,
     load: report,
     kafka: totals,
     archivedItems: archived === null ? null : archived.items.traces + archived.items.metrics + archived.items.logs,

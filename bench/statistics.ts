@@ -25,3 +25,16 @@ export function percentile(values: readonly number[], share: number): number {
   const sorted = Float64Array.from(values).sort();
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 }
+
+/** Least squares: what `values`, taken at even steps, gain in a step; 0 of fewer than two. */
+export function slope(values: readonly number[]): number {
+  const middle = (values.length - 1) / 2;
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  let above = 0;
+  let below = 0;
+  for (const [i, value] of values.entries()) {
+    above += (i - middle) * (value - mean);
+    below += (i - middle) ** 2;
+  }
+  return below === 0 ? 0 : above / below;
+}
