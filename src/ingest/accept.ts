@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Encoding, type Signal } from '../core/block.ts';
 import { AgentError, type ErrorCode } from '../core/errors.ts';
+import type { LentBlock } from '../core/lentBlock.ts';
 
 /** What the rest of the agent answers about a body; see worker/intake.ts. */
 export type Outcome =
@@ -11,8 +12,10 @@ export type Outcome =
 export interface Body {
   chunks: readonly Uint8Array[];
   bytes: number;
+  /** The block that all of it lies in, if it does. */
+  lent?: LentBlock | null;
 }
-/** Copies the chunks before it returns: afterwards their memory may be another request's. */
+/** Takes the block, or copies the chunks, before it returns: afterwards their memory may be another request's. */
 export type Submit = (body: Body & { signal: Signal; encoding: number }) => Promise<Outcome>;
 
 export interface Claim {

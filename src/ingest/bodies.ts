@@ -1,4 +1,6 @@
 /** Bodies while they arrive at the fast front, and their memory: reused, so that reading makes no garbage outside the heap. */
+import { copyInto, UNIT_BYTES } from '../core/block.ts';
+import type { Lend, LentBlock } from '../core/lentBlock.ts';
 import type { Body } from './accept.ts';
 
 const LEAST_BYTES = 4096;
@@ -11,6 +13,16 @@ export class BodyMemory {
   /** By size. */
   readonly #free = new Map<number, Buffer[]>();
   #kept = 0;
+  readonly #lend: Lend;
+
+  constructor(lend: Lend = () => null) {
+    this.#lend = lend;
+  }
+
+  /** For a body that would get a block of its own: that block. */
+  lend(bytes: number): LentBlock | null {
+    return bytes > UNIT_BYTES ? this.#lend(bytes) : null;
+  }
 
   /** At least `bytes` bytes, and at most a quarter or 4 KiB more, with any content. */
   acquire(bytes: number): Buffer {
@@ -52,6 +64,8 @@ export class ArrivingBody {
   /** Where `#first` lies once it is kept. */
   #kept: Buffer | null = null;
   #own: Buffer | null = null;
+  /** What `#own` lies in when it is a block. */
+  #lent: LentBlock | null = null;
 
   /** `readBuffer` is what sockets read into where `target` has nothing better. */
   constructor(memory: BodyMemory, readBuffer: Buffer) {
@@ -87,8 +101,9 @@ export class ArrivingBody {
 
   /** From now on what comes is kept. */
   collect(): void {
-    this.#own = this.#memory.acquire(this.bytes);
-    this.#first.copy(this.#own);
+    this.#lent = this.#memory.lend(this.bytes);
+    this.#own = this.#lent?.payload ?? this.#memory.acquire(this.bytes);
+    copyInto(this.#own, 0, this.#first);
     this.dropFirst();
   }
 
@@ -107,13 +122,20 @@ export class ArrivingBody {
 
   /** The whole body; valid until it is freed, or, when it came with its head, until the next read. */
   view(): Body {
-    return { chunks: [this.#own?.subarray(0, this.bytes) ?? this.#first], bytes: this.bytes };
+    return { chunks: [this.#own?.subarray(0, this.bytes) ?? this.#first], bytes: this.bytes, lent: this.#lent };
   }
 
   /** Of a whole body alone: into another one the socket may still write, and it is the garbage collector that knows when it does not. */
   free(): void {
-    if (this.#own !== null) this.#memory.release(this.#own);
+    if (this.#lent !== null) this.#lent.giveBack();
+    else if (this.#own !== null) this.#memory.release(this.#own);
+    this.#lent = null;
     this.#own = null;
     this.dropFirst();
+  }
+
+  /** The socket is closed and writes nothing any more. */
+  abandon(): void {
+    this.#lent?.giveBack();
   }
 }

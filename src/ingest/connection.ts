@@ -285,6 +285,7 @@ export class Connection implements Exchange {
 
   readonly #onClose = () => {
     this.#leave();
+    this.#body.abandon();
     clearTimeout(this.#lingering);
     this.#settle?.reject(new AgentError('CLIENT_GONE', 'the client went away in the middle of the body'));
     this.#settle = null;

@@ -4,6 +4,7 @@
  */
 import type { Server } from 'node:http';
 import { Socket } from 'node:net';
+import type { Lend } from '../core/lentBlock.ts';
 import { BodyMemory } from './bodies.ts';
 import { Connection, type OnRead, type Shared } from './connection.ts';
 import type { Handle, HandleOptions, HandleState } from './handle.ts';
@@ -11,6 +12,8 @@ import { createReadHead } from './head.ts';
 import { createWriteReply } from './replies.ts';
 
 export interface FrontOptions extends HandleOptions {
+  /** A block for a large body, or null. */
+  lend?: Lend | undefined;
   timeouts: Shared['timeouts'] & { checkMs: number };
   /** Told once when this Node has not the insides that are needed: the port is node:http's alone then. */
   onUnfit(): void;
@@ -46,7 +49,7 @@ export function startFront(server: Server, handle: Handle, options: FrontOptions
     readHead: createReadHead(options.paths),
     reply: createWriteReply(timeouts.keepAliveMs, options.cors.allowedOrigins.length > 0, options.now),
     buffer: Buffer.allocUnsafeSlow(READ_BYTES),
-    bodies: new BodyMemory(),
+    bodies: new BodyMemory(options.lend),
     connections,
     handOver(socket) {
       for (const listener of serve) listener.call(server, socket);

@@ -4,6 +4,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as TlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { AgentError, messageOf } from '../core/errors.ts';
+import type { Lend } from '../core/lentBlock.ts';
 import { Admission } from './admission.ts';
 import { answerBroken } from './broken.ts';
 import { type Front, startFront } from './front.ts';
@@ -31,6 +32,8 @@ export interface IngestOptions extends HandleOptions {
   onReload(what: 'certificates' | 'tokens', error: Error | null): void;
   /** Requests that are written as exporters write them do not go through node:http: front.ts. Without TLS alone. */
   fastPath: boolean;
+  /** A block for a large body on the fast path, or null. */
+  lend?: Lend | undefined;
   /** This Node does not allow that. */
   onNoFastPath(): void;
   timeouts?: Partial<typeof TIMEOUTS>;

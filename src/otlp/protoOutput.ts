@@ -58,6 +58,12 @@ export class ProtoOutput {
     this.bytes = grown;
   }
 
+  /** Sees to room for `bytes` at `at`. */
+  ensure(bytes: number): this {
+    this.#room(bytes);
+    return this;
+  }
+
   writeTag(tag: number): void {
     this.#room(0);
     this.at = writeVarint(this.bytes, this.at, tag);

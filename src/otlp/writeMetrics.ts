@@ -17,6 +17,8 @@ const DATA_TAGS: Record<Metric['kind'], number> = { gauge: 42, sum: 58, histogra
 /** Most bytes that the length of a point, and of what encloses many, takes as a rule; another one moves what follows. */
 const POINT_LENGTH = 2;
 const LIST_LENGTH = 3;
+/** Characters up to which text is copied one by one. */
+const MOST_COPIED = 64;
 
 /** Sums and histograms are deltas from `startMs` to `endMs`. */
 export function writeMetrics(
@@ -32,12 +34,14 @@ export function writeMetrics(
 class MetricWriter {
   readonly out = new ProtoOutput(Number.MAX_SAFE_INTEGER);
   readonly #number = new Integer();
-  readonly #start: bigint;
-  readonly #end: bigint;
+  /** Start and time of every point, with their tags: they have the same numbers in all kinds. */
+  readonly #times = Buffer.alloc(18);
 
   constructor(startMs: number, endMs: number) {
-    this.#start = BigInt(Math.round(startMs * 1000)) * 1000n;
-    this.#end = BigInt(Math.round(endMs * 1000)) * 1000n;
+    this.#times[0] = 17;
+    this.#times.writeBigUInt64LE(BigInt(Math.round(startMs * 1000)) * 1000n, 1);
+    this.#times[9] = 25;
+    this.#times.writeBigUInt64LE(BigInt(Math.round(endMs * 1000)) * 1000n, 10);
   }
 
   resource(attributes: Attributes, metrics: readonly Metric[]): void {
@@ -75,7 +79,7 @@ class MetricWriter {
   #value(attributes: Attributes, value: number, isSum: boolean): void {
     const { out } = this;
     const point = out.open(10, POINT_LENGTH);
-    this.#times();
+    this.#writeTimes();
     if (isSum) this.#integer(49, 'sfixed64', value);
     else this.#double(33, value);
     this.#attributes(58, attributes);
@@ -87,7 +91,7 @@ class MetricWriter {
     const { out } = this;
     const point = out.open(10, POINT_LENGTH);
     this.#attributes(10, attributes);
-    this.#times();
+    this.#writeTimes();
     this.#integer(33, 'fixed64', count);
     this.#double(41, sum);
     this.#integer(48, 'sint32', scale);
@@ -115,18 +119,13 @@ class MetricWriter {
     out.closeReserved(before, 18, to);
   }
 
-  #times(): void {
-    this.#nanoseconds(17, this.#start);
-    this.#nanoseconds(25, this.#end);
-  }
-
-  #nanoseconds(tag: number, value: bigint): void {
-    const number = this.#number;
-    number.negative = false;
-    number.high = Number(value >> 32n);
-    number.low = Number(value & 0xffff_ffffn);
-    this.out.writeTag(tag);
-    this.out.writeInteger('fixed64', number);
+  #writeTimes(): void {
+    const { out } = this;
+    const times = this.#times;
+    // Without a call: it is short, and there are two for each group.
+    const { bytes, at } = out.ensure(times.length);
+    for (let i = 0; i < times.length; i++) bytes[at + i] = times[i]!;
+    out.at += times.length;
   }
 
   #attributes(tag: number, attributes: Attributes): void {
@@ -159,8 +158,27 @@ class MetricWriter {
 
   #text(tag: number, text: string): void {
     const { out } = this;
-    out.reserve(tag, Buffer.byteLength(text));
-    out.at += out.bytes.write(text, out.at);
+    if (text.length > MOST_COPIED || !this.#copyText(tag, text)) {
+      out.reserve(tag, Buffer.byteLength(text));
+      out.at += out.bytes.write(text, out.at);
+    }
+  }
+
+  /** What is short and has one byte a character goes without a call of the runtime's; false, and nothing is written, for other text. */
+  #copyText(tag: number, text: string): boolean {
+    const { out } = this;
+    const before = out.reserve(tag, text.length);
+    const { bytes, at } = out;
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 0x7f) {
+        out.at = before;
+        return false;
+      }
+      bytes[at + i] = code;
+    }
+    out.at += text.length;
+    return true;
   }
 
   #double(tag: number, value: number): void {

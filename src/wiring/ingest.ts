@@ -1,5 +1,6 @@
 /** Builds the OTLP server, in front of the intake. */
 import { isBeyondLoopback } from '../core/endpoint.ts';
+import { LentBlock } from '../core/lentBlock.ts';
 import { cgroupLimitBytes, memoryLimitBytes } from '../core/resources.ts';
 import type { Submit } from '../ingest/accept.ts';
 import { createPressure } from '../ingest/pressure.ts';
@@ -28,6 +29,7 @@ export async function serveIngest(ground: Ground, store: Store, intake: Intake):
     pressure: createPressure(cgroupLimitBytes(), process.memoryUsage.rss, now),
     ...accessOf(ground),
     submit: submitTo(ground, store, intake),
+    lend: (bytes) => LentBlock.of(ground.pool, bytes),
     refusing: () => null,
     fastPath: http.fast_path,
     onNoFastPath: () =>

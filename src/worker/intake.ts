@@ -17,28 +17,15 @@ import {
   nextFrame,
   payloadLength,
   readU64,
-  type Signal,
-  startFrame,
   UNIT_BYTES,
   Uncommitted,
   writeU64,
 } from '../core/block.ts';
-import { AgentError, type ErrorCode, messageOf } from '../core/errors.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
 import { clearUncommitted, framesOf } from './observed.ts';
+import { addFrame, type Body, type OpenBlock, type Outcome, openBlock } from './openBlock.ts';
 import type { WorkerPool } from './pool.ts';
 import type { ObserveResult, Refusal } from './tasks.ts';
-
-export interface Body {
-  signal: Signal;
-  /** Bits of Encoding. */
-  encoding: number;
-  chunks: readonly Uint8Array[];
-  bytes: number;
-}
-
-export type Outcome =
-  | { kind: 'accepted'; items: number; rejected: number; warned: number }
-  | { kind: 'refused'; code: ErrorCode; message: string };
 
 export interface IntakeOptions {
   blocks: BlockPool;
@@ -56,18 +43,6 @@ export interface IntakeOptions {
   now(): number;
 }
 
-interface OpenBlock {
-  block: number;
-  end: number;
-  limit: number;
-  frames: number[];
-  /** Of the same index. */
-  replies: ((outcome: Outcome) => void)[];
-  receivedMs: number;
-  /** Its only frame has already failed together with others. */
-  alone: boolean;
-}
-
 export class Intake {
   readonly #options: IntakeOptions;
   readonly #closed: OpenBlock[] = [];
@@ -82,9 +57,13 @@ export class Intake {
     options.workers.setObserveSource(() => this.#nextJob());
   }
 
-  /** Copies the body into a block; resolves when its frame is committed or refused. Never rejects. */
+  /** Copies the body into a block, or takes the one it lies in; resolves when its frame is committed or refused. Never rejects. */
   submit(body: Body): Promise<Outcome> {
     return new Promise((resolve) => {
+      if (body.lent) {
+        this.#submitBlock(body, body.lent.take(), resolve);
+        return;
+      }
       const open = this.#roomFor(body);
       if (open === null) {
         resolve({
@@ -95,18 +74,23 @@ export class Intake {
         return;
       }
       const { blocks } = this.#options;
-      startFrame(blocks, open.end, 'raw', body.signal, 0, body.bytes);
-      blocks.words[(open.end + Uncommitted.encoding) >>> 2] = body.encoding;
       let to = open.end + FRAME_HEADER_BYTES;
       for (const chunk of body.chunks) {
         copyInto(blocks.bytes, to, chunk);
         to += chunk.length;
       }
-      open.frames.push(open.end);
-      open.end += frameSpan(body.bytes);
-      open.replies.push(resolve);
+      addFrame(blocks, open, body, resolve);
       this.#options.workers.kick();
     });
+  }
+
+  /** The body is the block's only frame, and lies where it belongs. */
+  #submitBlock(body: Body, block: number, resolve: (outcome: Outcome) => void): void {
+    const { blocks } = this.#options;
+    const open = openBlock(blocks, block, false);
+    addFrame(blocks, open, body, resolve);
+    this.#closed.push(open);
+    this.#options.workers.kick();
   }
 
   /** The oldest receive time among frames that are not merged yet; Infinity when there are none. */
@@ -141,16 +125,7 @@ export class Intake {
 
   #open(bytes: number, alone: boolean): OpenBlock | null {
     const block = this.#options.blocks.allocate(Math.max(UNIT_BYTES, bytes));
-    if (block < 0) return null;
-    return {
-      block,
-      end: block,
-      limit: block + this.#options.blocks.capacity(block),
-      frames: [],
-      replies: [],
-      receivedMs: 0,
-      alone,
-    };
+    return block < 0 ? null : openBlock(this.#options.blocks, block, alone);
   }
 
   #nextJob(): ReturnType<Parameters<WorkerPool['setObserveSource']>[0]> {

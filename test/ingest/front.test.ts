@@ -5,7 +5,16 @@ import { type AddressInfo, connect, createServer as createNetServer, type Server
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from '../../bench/random.ts';
-import { Field, nextFrame, UNIT_BYTES, writeU64 } from '../../src/core/block.ts';
+import {
+  Field,
+  FRAME_HEADER_BYTES,
+  frameSpan,
+  nextFrame,
+  payloadLength,
+  UNIT_BYTES,
+  writeU64,
+} from '../../src/core/block.ts';
+import { LentBlock } from '../../src/core/lentBlock.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
 import type { Outcome, Submit } from '../../src/ingest/accept.ts';
 import { BodyMemory } from '../../src/ingest/bodies.ts';
@@ -232,12 +241,18 @@ async function startWithIntake(t: TestContext, changes: Parameters<typeof startS
     kick: () => setImmediate(work),
   } as unknown as WorkerPool;
   let sequence = 0;
+  /** Of the frames, in the order of their sequences. */
+  const payloads: Buffer[] = [];
   const intake = new Intake({
     blocks: pool,
     workers,
     editing: () => false,
     async append({ first, end }) {
-      for (let at = first; at < end; at = nextFrame(pool, at)) writeU64(pool, at + Field.sequence, sequence++);
+      for (let at = first; at < end; at = nextFrame(pool, at)) {
+        writeU64(pool, at + Field.sequence, sequence++);
+        const from = at + FRAME_HEADER_BYTES;
+        payloads.push(Buffer.from(pool.bytes.subarray(from, from + payloadLength(pool, at))));
+      }
     },
     merge() {},
     onPoison: assert.fail,
@@ -251,8 +266,9 @@ async function startWithIntake(t: TestContext, changes: Parameters<typeof startS
       job.resolve(result);
     }
   }
-  const side = await startSide(t, true, { submit: (body) => intake.submit(body), ...changes });
-  return { side, pool, intake };
+  const lend = (bytes: number) => LentBlock.of(pool, bytes);
+  const side = await startSide(t, true, { submit: (body) => intake.submit(body), lend, ...changes });
+  return { side, pool, intake, payloads };
 }
 
 const BODY = traces(span(1), span(2));
@@ -278,6 +294,36 @@ test('bodies that stop half-way hold no block, others go on beside them, and whe
   for (const { socket } of stuck.slice(0, 30)) socket.destroy();
   for (const { socket } of stuck.slice(30)) socket.resetAndDestroy();
   await until(() => side.admission.used === 0 && pool.unitsInUse === 0);
+  await isServed(t, side);
+  await until(() => side.admission.used === 0 && pool.unitsInUse === 0);
+});
+
+test('a body larger than a block is read into blocks of its own, where it is a frame, and leaves none when its client does', async (t) => {
+  const { side, pool, payloads } = await startWithIntake(t, { maxBodyBytes: 4 << 20 });
+  const body = traces(...Array.from({ length: 20_000 }, (_, i) => span(i)));
+  assert.ok(body.length > UNIT_BYTES);
+  const bytes = request(body);
+  const client = new Client(t, side);
+  client.socket.write(bytes.subarray(0, body.length >> 1));
+  await until(() => pool.unitsInUse === Math.ceil(frameSpan(body.length) / UNIT_BYTES));
+  client.socket.write(bytes.subarray(body.length >> 1));
+  assert.deepEqual(await client.replies(1), [200]);
+  await until(() => pool.unitsInUse === 0);
+  assert.equal(Buffer.compare(payloads[0] ?? Buffer.alloc(0), body), 0);
+  for (const leave of ['destroy', 'resetAndDestroy'] as const) {
+    const gone = new Client(t, side);
+    gone.socket.write(bytes.subarray(0, body.length >> 1));
+    await until(() => pool.unitsInUse > 0);
+    gone.socket[leave]();
+    await until(() => pool.unitsInUse === 0 && side.admission.used === 0);
+  }
+  // Without room it waits for none: the body comes as others do, and is refused.
+  const all = pool.allocate((pool.units - 1) * UNIT_BYTES);
+  client.socket.write(bytes);
+  assert.deepEqual(await client.replies(2), [200, 503]);
+  pool.release(all);
+  client.socket.write(bytes);
+  assert.deepEqual(await client.replies(3), [200, 503, 200]);
   await isServed(t, side);
   await until(() => side.admission.used === 0 && pool.unitsInUse === 0);
 });

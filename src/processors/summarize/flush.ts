@@ -5,15 +5,17 @@ import type { Emission } from '../processor.ts';
 import { type Group, OVERFLOW_NAME } from './group.ts';
 import { LOG_ROW } from './measure.ts';
 
-const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'];
-const STATUSES = ['UNSET', 'OK', 'ERROR'];
+const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'].map(
+  (kind) => `SPAN_KIND_${kind}`,
+);
+const STATUSES = ['UNSET', 'OK', 'ERROR'].map((status) => `STATUS_CODE_${status}`);
 
 /** One request for all groups, in one frame, so that a crash keeps or loses a flush as a whole. */
 export function flushSummaries(groups: Group[], startMs: number, endMs: number, agent: string): Emission[] {
   if (groups.length === 0) return [];
   const byResource = new Map<string, Group[]>();
   for (const group of groups) {
-    const key = JSON.stringify(group.resource);
+    const key = keyOf(group.resource);
     const list = byResource.get(key);
     if (list === undefined) byResource.set(key, [group]);
     else list.push(group);
@@ -34,6 +36,17 @@ export function flushSummaries(groups: Group[], startMs: number, endMs: number, 
       ends: true,
     },
   ];
+}
+
+/** Groups outlive flushes, so what a resource is told apart by is made once for each. */
+const keys = new WeakMap<Group['resource'], string>();
+
+function keyOf(resource: Group['resource']): string {
+  const known = keys.get(resource);
+  if (known !== undefined) return known;
+  const made = JSON.stringify(resource);
+  keys.set(resource, made);
+  return made;
 }
 
 function metricsOf(groups: Group[]): Metric[] {
@@ -81,7 +94,7 @@ function attributesOf(group: Group): Attributes {
   if (group.status === LOG_ROW) return { 'severity.number': group.kind };
   return {
     'span.name': group.name,
-    'span.kind': `SPAN_KIND_${KINDS[group.kind] ?? group.kind}`,
-    'status.code': `STATUS_CODE_${STATUSES[group.status] ?? group.status}`,
+    'span.kind': KINDS[group.kind] ?? `SPAN_KIND_${group.kind}`,
+    'status.code': STATUSES[group.status] ?? `STATUS_CODE_${group.status}`,
   };
 }
