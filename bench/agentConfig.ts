@@ -17,6 +17,8 @@ export interface AgentConfigOptions {
   directory: string;
   kafka: string;
   workers: 'auto' | number;
+  /** Of the archive: a size, or none. */
+  retain: string;
 }
 
 /** Writes agent.yaml (JSON is YAML) and returns its path. */
@@ -28,7 +30,7 @@ export function writeAgentConfig(options: AgentConfigOptions): string {
     subscribe: ['raw'],
     directory: join(directory, 'archive'),
     compression: level === 'F4z' ? 'zstd' : 'none',
-    retain: { size: 'none', age: 'none' },
+    retain: { size: options.retain, age: 'none' },
   };
   const config = {
     agent: {

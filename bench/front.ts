@@ -88,6 +88,7 @@ async function slot(way: 'node' | 'fast'): Promise<number> {
     rate: 0,
     workers: 1,
     dist: false,
+    retain: 'none',
     profile: null,
   };
   const load = startNode(LOAD_CORE, loadArguments(options, url));

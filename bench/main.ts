@@ -2,7 +2,7 @@
  * `npm run bench`: what the agent costs, level by level, beside the null receiver in the same run (docs: performance).
  *
  *   node bench/main.ts [--levels F0,F3,F4] [--workload W-std] [--rounds 6] [--seconds 10] [--warmup 4] [--connections 8] [--batch 512] [--rate 20000]
- *                      [--workers auto] [--dist] [--profile DIR] [--out FILE] [--quick] [--smoke]
+ *                      [--workers auto] [--dist] [--retain 4GiB] [--profile DIR] [--out FILE] [--quick] [--smoke]
  *
  * Exit status 1 when a sink does not have what was acknowledged.
  */
@@ -32,6 +32,7 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '0' },
     workers: { type: 'string', default: 'auto' },
     dist: { type: 'boolean', default: false },
+    retain: { type: 'string', default: 'none' },
     profile: { type: 'string' },
     out: { type: 'string' },
     quick: { type: 'boolean', default: false },
@@ -55,6 +56,7 @@ const options: Omit<SlotOptions, 'level'> = {
   rate: Number(values.rate),
   workers: values.workers === 'auto' ? 'auto' : Number(values.workers),
   dist: values.dist,
+  retain: values.retain,
   profile: values.profile ?? null,
 };
 const rounds = Number(values.rounds ?? effort.rounds);

@@ -38,6 +38,8 @@ export interface SlotOptions {
   workers: 'auto' | number;
   /** Start the agent from dist/. */
   dist: boolean;
+  /** How much the archive keeps, or none: all, which is then counted. */
+  retain: string;
   /** Directory for CPU profiles, or null. */
   profile: string | null;
 }
@@ -104,6 +106,7 @@ async function startServer(options: SlotOptions, directory: string, kafka: Child
     directory,
     kafka: broker,
     workers: options.workers,
+    retain: options.retain,
   });
   const main = pathOf(options.dist ? '../dist/main.js' : '../src/main.ts');
   if (!existsSync(main)) throw new Error(`${main} does not exist${options.dist ? ': npm run build' : ''}`);
@@ -184,13 +187,13 @@ async function totalsOf(kafka: Child): Promise<Totals> {
 }
 
 /** What is wrong between what was acknowledged and what the sinks have. */
-function faultsOf(slot: Slot, { level }: SlotOptions, status: number | null, unfinished: number): string[] {
+function faultsOf(slot: Slot, { level, retain }: SlotOptions, status: number | null, unfinished: number): string[] {
   const { load, kafka, archivedItems, sampledShare } = slot;
   const faults: string[] = [];
   if (status !== 0) faults.push(`the server ended with ${status}`);
   if (load.broken > 0) faults.push(`${load.broken} connections broke`);
   for (const [code, count] of Object.entries(load.total.other)) faults.push(`${count} answers ${code}`);
-  if (level !== 'F0' && level !== 'F3') {
+  if (level !== 'F0' && level !== 'F3' && retain === 'none') {
     if (archivedItems !== load.total.items)
       faults.push(`${load.total.items} items acknowledged, ${archivedItems} archived`);
     if (unfinished > 0) faults.push(`${unfinished} files of the archive unfinished`);

@@ -61,6 +61,7 @@ const options: Omit<SlotOptions, 'level'> = {
   batch: Number(values.batch),
   workers: 'auto',
   dist: false,
+  retain: 'none',
   profile: null,
   rate: 0,
 };
