@@ -133,15 +133,19 @@ function mergeOperations(
   receivedMs: number,
   bytes: Buffer,
 ): void {
+  let at = 0;
+  const number = (i: number) => operations[at + i] as number;
+  const identify = () => ({
+    name: text(bytes, number(1), number(2)),
+    version: text(bytes, number(3), number(4)),
+  });
   for (let row = 0; row < tallies.length; row += WIDTHS.tallies) {
     const target = targets[tallies[row] as number];
     if (!target) continue;
-    const at = (tallies[row + 1] as number) * WIDTHS.operations;
-    const number = (i: number) => operations[at + i] as number;
-    target.evidence.addOperation(receivedMs, number(0), tallies[row + 2] as number, tallies[row + 3] as number, () => ({
-      name: text(bytes, number(1), number(2)),
-      version: text(bytes, number(3), number(4)),
-    }));
+    at = (tallies[row + 1] as number) * WIDTHS.operations;
+    // Signed, so that it is a small integer, which a Map finds without a detour.
+    const hash = number(0) | 0;
+    target.evidence.addOperation(receivedMs, hash, tallies[row + 2] as number, tallies[row + 3] as number, identify);
   }
 }
 

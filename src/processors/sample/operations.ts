@@ -25,8 +25,8 @@ interface Operation {
 
 export interface SavedOperations {
   fadedMs: number;
-  /** First bucket in use, and the counts from there on. */
-  operations: [operation: number, first: number, counts: number[]][];
+  /** First bucket in use, and the counts from there on: floats of 32 bits in base64, since numbers as text would hold requests up. */
+  operations: [operation: number, first: number, counts: string][];
 }
 
 export class Operations {
@@ -36,9 +36,11 @@ export class Operations {
   constructor(saved: SavedOperations | null) {
     this.#fadedMs = saved?.fadedMs ?? 0;
     for (const [operation, first, counts] of saved?.operations ?? []) {
+      // What an earlier version had saved in another form is learned anew.
+      if (typeof counts !== 'string') continue;
       const restored = new Float32Array(BUCKETS);
-      restored.set(counts, first);
-      this.#known.set(operation, { counts: restored, total: counts.reduce((sum, count) => sum + count, 0) });
+      Buffer.from(restored.buffer).write(counts, first * 4, 'base64');
+      this.#known.set(operation, { counts: restored, total: restored.reduce((sum, count) => sum + count, 0) });
     }
   }
 
@@ -115,10 +117,7 @@ function saveCounts(operation: number, counts: Float32Array): SavedOperations['o
   let end = BUCKETS;
   while (first < end && counts[first] === 0) first++;
   while (end > first && counts[end - 1] === 0) end--;
-  const saved: number[] = [];
-  // A tenth of a span is near enough: what is beyond a limit is ten.
-  for (let b = first; b < end; b++) saved.push(Math.round((counts[b] as number) * 10) / 10);
-  return [operation, first, saved];
+  return [operation, first, Buffer.from(counts.buffer, first * 4, (end - first) * 4).toString('base64')];
 }
 
 function add(into: Operation, bucket: number, count: number): void {
