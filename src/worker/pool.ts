@@ -123,9 +123,8 @@ export class WorkerPool {
   }
 
   #finish(lane: Lane, result: Result<Task>): void {
-    const job = lane.take();
-    // Its thread was lost, and the job with it, before the result was seen.
-    if (job === null) return;
+    // A lane has one job at a time, and a lost thread's port is closed: there is one.
+    const job = lane.take() as Job;
     this.#busy--;
     this.#adopt(result);
     job.resolve(result);
@@ -138,9 +137,10 @@ export class WorkerPool {
     try {
       await this.#piscina.run(serve, { transferList: [serve.port], signal });
     } catch (error) {
-      await this.#deadThreads();
+      // At once, so that no other job is sent to a thread that is no more.
       const job = lane.take();
       lane.close();
+      await this.#deadThreads();
       if (job === null) return;
       this.#busy--;
       const message = `a worker died on a task: ${messageOf(error)}`;

@@ -44,6 +44,16 @@ it('a task whose thread dies is rejected as WORKER_DIED after the exit, what the
   assert.deepEqual({ failed: result.failed, refused: result.refused }, { failed: null, refused: [] });
 });
 
+it('a thread that ends between two tasks takes none with it', async (t) => {
+  const { blocks, workers, restarted } = await start(t);
+  const [thread] = workers.threads;
+  await thread?.terminate();
+  await restarted;
+  const result = await workers.run(task(blocks, 1000));
+  assert.equal(result.failed, null);
+  assert.equal(workers.restarts, 1);
+});
+
 it('observe work goes first, and other work gets at least every second turn', async (t) => {
   const { blocks, workers } = await start(t);
   const order: string[] = [];
