@@ -266,6 +266,12 @@ test('a restart goes on with what was learned, before anything is measured', () 
   assert.equal(JSON.stringify(after.observer.save()), JSON.stringify(saved));
 });
 
+test('what was saved in another form is learned anew', () => {
+  const saved = { fadedMs: NOW_MS, operations: [[1, 0, [1, 2]]] } as unknown as SavedOperations;
+  const { observer } = createSampling(CONFIG, 64, NOW_MS, [], [], saved);
+  assert.deepEqual(observer.save(), { fadedMs: NOW_MS, operations: [] });
+});
+
 test('a reload puts another quantile in force at once', () => {
   const sampling = createSampling(CONFIG);
   sampling.operations.flushed = [lasted([...times(1900, 10), ...times(100, 100)])];

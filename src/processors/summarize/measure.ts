@@ -46,7 +46,7 @@ const STEP = ROW_BYTES / 4;
 const IDENTITY = ['service.namespace', 'service.name', 'service.instance.id'].map((key) => Buffer.from(key));
 const SECOND_SEED = 0x9747_b28c;
 
-/** Where the buckets of a doubling begin, as the upper 32 bits of a mantissa; the last one is the next doubling's first. */
+/** Where the buckets of a doubling begin, as the upper 31 bits of a mantissa; the last one is the next doubling's first. */
 const STARTS = Int32Array.from({ length: PER_DOUBLING + 1 }, (_, i) =>
   Math.min(2 ** 31 - 1, Math.floor((2 ** (i / PER_DOUBLING) - 1) * 2 ** 31)),
 );
@@ -56,7 +56,7 @@ const double = new Float64Array(1);
 const halves = new Uint32Array(double.buffer);
 
 /**
- * Upper-inclusive bucket of a duration: `ceil(log2(ms) * PER_DOUBLING) - 1`, from the bits of the number, in a third of the time.
+ * Upper-inclusive bucket of a duration: `ceil(log2(ms) * PER_DOUBLING) - 1`, from the bits of the number (to 31 of its mantissa), in half the time.
  * https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram
  */
 export function bucketOf(ms: number): number {
