@@ -8,8 +8,8 @@ import { LetterBound, type LetterLimits } from './letterBound.ts';
 import type { BuriedLetter } from './letters.ts';
 import type { EncodeTask } from './parts.ts';
 import { expireCursor } from './progress.ts';
-import { backoffMs, type Retry, sleep } from './retry.ts';
-import { DeliveryRow, type RowState, stateOf } from './row.ts';
+import { backoffMs, type Retry, sleep, stateOf } from './retry.ts';
+import { DeliveryRow, type RowState } from './row.ts';
 
 /** Which signals a stream can hold. */
 export const SIGNALS_OF: Record<Stream, readonly Signal[]> = {

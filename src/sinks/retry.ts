@@ -1,8 +1,16 @@
-/** Waiting: how long before the next attempt, and sleeps that a rewind or a close cuts short. */
+/** Failing and waiting: what it is called, how long before the next attempt, and sleeps that a rewind or a close cuts short. */
 
 export interface Retry {
   initialMs: number;
   maxMs: number;
+}
+
+const STALLED_AFTER_MS = 60_000;
+
+/** What a failure is called that lasts so long without progress. */
+export function stateOf(error: string | null, forMs: number): 'ok' | 'retrying' | 'stalled' {
+  if (error === null) return 'ok';
+  return forMs >= STALLED_AFTER_MS ? 'stalled' : 'retrying';
 }
 
 /** Exponential with full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */

@@ -6,17 +6,12 @@ import type { Telemetry } from '../core/telemetry.ts';
 import { Job, type JobSettings } from './job.ts';
 import { Lease } from './lease.ts';
 import { type Entry, expireCursor, Progress, passedOf } from './progress.ts';
-import { backoffMs, type Retry, sleep, until } from './retry.ts';
+import { backoffMs, type Retry, sleep, stateOf, until } from './retry.ts';
 
 /** Writes that were given up and still use their memory; beyond these no new one begins. */
 const MOST_ABANDONED = 8;
-const STALLED_AFTER_MS = 60_000;
-
-/** What a failure is called that lasts so long without progress. */
-export function stateOf(error: string | null, forMs: number): 'ok' | 'retrying' | 'stalled' {
-  if (error === null) return 'ok';
-  return forMs >= STALLED_AFTER_MS ? 'stalled' : 'retrying';
-}
+/** After all that was there has been read: a batch for each group that the journal commits costs more than it carries. */
+const GATHER_MS = 25;
 
 export interface RowSettings extends JobSettings {
   batchBytes: number;
@@ -58,6 +53,8 @@ export class DeliveryRow {
   #askResume = true;
   #rewinds = 0;
   #pauseMs = 0;
+  /** The last read took all that was there. */
+  #isCaughtUp = false;
   /** What is wrong with the row rather than with one batch: the source, or held data that was lost. */
   #trouble: string | null = null;
   #failingSinceMs = 0;
@@ -176,9 +173,11 @@ export class DeliveryRow {
       this.#pauseMs = 0;
       await sleep(pauseMs, stop);
     }
+    if (this.#isCaughtUp) await sleep(GATHER_MS, stop);
     while (!stop.aborted && !this.#hasRoom()) await this.#turn.promise;
     if (stop.aborted) return;
     const batch = await this.#source.read(this.#position, this.row, this.#settings.batchBytes, passedOf(this.#cursor));
+    this.#isCaughtUp = batch !== null && batch.next >= this.#source.head;
     if (batch === null) return this.#rest(stop);
     let skipped = 0;
     try {

@@ -51,6 +51,7 @@ export class Intake {
   /** Blocks that were handed to observe and are not merged yet, oldest first. */
   readonly #inFlight = new Set<OpenBlock>();
   #idle: (() => void)[] = [];
+  #isKicking = false;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -80,6 +81,16 @@ export class Intake {
         to += chunk.length;
       }
       addFrame(blocks, open, body, resolve);
+      this.#kickSoon();
+    });
+  }
+
+  /** After what else was read in this turn of the event loop: it goes with the same task, and into the same group of the journal. */
+  #kickSoon(): void {
+    if (this.#isKicking) return;
+    this.#isKicking = true;
+    setImmediate(() => {
+      this.#isKicking = false;
       this.#options.workers.kick();
     });
   }
@@ -90,7 +101,7 @@ export class Intake {
     const open = openBlock(blocks, block, false);
     addFrame(blocks, open, body, resolve);
     this.#closed.push(open);
-    this.#options.workers.kick();
+    this.#kickSoon();
   }
 
   /** The oldest receive time among frames that are not merged yet; Infinity when there are none. */

@@ -1,6 +1,7 @@
 /** Holds src/sinks/deliver.ts: whatever a destination does, nothing it took is counted early and nothing it did not take is lost. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import type { Part } from '../../src/core/component.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import { allNames, ended, fill, mockClock, namesOf, ROW, SECTION, started } from './delivery_bench.ts';
@@ -19,6 +20,28 @@ test('every frame is written once, in order, and the cursor stands at the end', 
   assert.match(await harness.telemetry.registry.metrics(), /sink_items_total\{.*outcome="delivered"\} 9/);
   await ended(harness);
   assert.ok(sink.closed);
+});
+
+test('what comes is sent at once, and what comes soon after it goes together', async (t) => {
+  const tick = mockClock(t);
+  const sink = scriptedSink();
+  const harness = started(sink);
+  fill(harness, 1);
+  await eventually(() => harness.cursor(ROW).next === 1);
+  for (let more = 2; more <= 3; more++) {
+    fill(harness, 1);
+    await setImmediate();
+  }
+  assert.equal(sink.calls.length, 1);
+  await eventually(
+    () => harness.cursor(ROW).next === 3,
+    () => tick(5),
+  );
+  assert.deepEqual(
+    sink.calls.map(({ batch }) => batch.parts.length),
+    [1, 2],
+  );
+  await ended(harness);
 });
 
 test('what is refused for now comes again until it is taken, and the state says so', async (t) => {
