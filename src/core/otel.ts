@@ -32,7 +32,8 @@ function hrTime(ms: number): HrTime {
 export type Attributes = Record<string, string | number | boolean | string[]>;
 
 export interface Point<Value> {
-  attributes: Attributes;
+  /** Bytes: as encodeAttributes of otlp/writeMetrics.ts makes them, for attributes that come again and again. */
+  attributes: Attributes | Uint8Array;
   value: Value;
 }
 

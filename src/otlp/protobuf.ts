@@ -180,6 +180,14 @@ export function writeVarint(bytes: Uint8Array, at: number, value: number): numbe
   return pos;
 }
 
+/** Writes a varint of an integer of at most 2^53; returns the position after it. */
+export function writeCount(bytes: Uint8Array, at: number, count: number): number {
+  let pos = at;
+  let rest = count;
+  for (; rest > 0x7fff_ffff; rest = Math.floor(rest / 128)) bytes[pos++] = (rest % 128) | 0x80;
+  return writeVarint(bytes, pos, rest);
+}
+
 /** Whether `length` bytes at `a` of `left` equal those at `b` of `right`. */
 export function sameBytes(left: Uint8Array, a: number, right: Uint8Array, b: number, length: number): boolean {
   for (let i = 0; i < length; i++) if (left[a + i] !== right[b + i]) return false;

@@ -4,9 +4,9 @@
  *
  * Field numbers: opentelemetry-proto 1.11.0, https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/metrics/v1/metrics.proto
  */
-import type { Attributes, HistogramValue, Metric } from '../core/otel.ts';
+import type { Attributes, HistogramValue, Metric, Point } from '../core/otel.ts';
 import { Integer } from './jsonNumbers.ts';
-import { writeVarint } from './protobuf.ts';
+import { Reader, readEnd, writeCount } from './protobuf.ts';
 import { ProtoOutput } from './protoOutput.ts';
 
 const WORD = 0x1_0000_0000;
@@ -19,6 +19,8 @@ const POINT_LENGTH = 2;
 const LIST_LENGTH = 3;
 /** Characters up to which text is copied one by one. */
 const MOST_COPIED = 64;
+/** Of attributes that were encoded beforehand. It takes a byte, as do those of attributes in every message. */
+const ENCODED_TAG = 10;
 
 /** Sums and histograms are deltas from `startMs` to `endMs`. */
 export function writeMetrics(
@@ -31,9 +33,17 @@ export function writeMetrics(
   return writer.out.take();
 }
 
+/** Attributes as `Point.attributes` may have them instead: made once, copied into each request. */
+export function encodeAttributes(attributes: Attributes): Uint8Array {
+  attributeWriter.out.reset(0);
+  attributeWriter.attributes(ENCODED_TAG, attributes);
+  return Uint8Array.from(attributeWriter.out.take());
+}
+
 class MetricWriter {
   readonly out = new ProtoOutput(Number.MAX_SAFE_INTEGER);
   readonly #number = new Integer();
+  readonly #reader = new Reader(this.out.bytes);
   /** Start and time of every point, with their tags: they have the same numbers in all kinds. */
   readonly #times = Buffer.alloc(18);
 
@@ -48,7 +58,7 @@ class MetricWriter {
     const { out } = this;
     const whole = out.open(10, LIST_LENGTH);
     const resource = out.open(10, POINT_LENGTH);
-    this.#attributes(10, attributes);
+    this.attributes(10, attributes);
     out.close(resource, POINT_LENGTH);
     const scopeMetrics = out.open(18, LIST_LENGTH);
     const scope = out.open(10, 1);
@@ -66,9 +76,8 @@ class MetricWriter {
     this.#text(18, metric.description);
     this.#text(26, metric.unit);
     const data = out.open(DATA_TAGS[metric.kind], LIST_LENGTH);
-    if (metric.kind === 'histogram')
-      for (const { attributes, value } of metric.points) this.#histogram(attributes, value);
-    else for (const { attributes, value } of metric.points) this.#value(attributes, value, metric.kind === 'sum');
+    if (metric.kind === 'histogram') for (const point of metric.points) this.#histogram(point);
+    else for (const point of metric.points) this.#value(point, metric.kind === 'sum');
     if (metric.kind !== 'gauge') out.writeByte(16, DELTA);
     if (metric.kind === 'sum') out.writeByte(24, 1);
     out.close(data, LIST_LENGTH);
@@ -76,21 +85,22 @@ class MetricWriter {
   }
 
   /** NumberDataPoint: a sum is an integer, a gauge a double. */
-  #value(attributes: Attributes, value: number, isSum: boolean): void {
+  #value({ attributes, value }: Point<number>, isSum: boolean): void {
     const { out } = this;
     const point = out.open(10, POINT_LENGTH);
     this.#writeTimes();
     if (isSum) this.#integer(49, 'sfixed64', value);
     else this.#double(33, value);
-    this.#attributes(58, attributes);
+    this.attributes(58, attributes);
     out.close(point, POINT_LENGTH);
   }
 
   /** ExponentialHistogramDataPoint */
-  #histogram(attributes: Attributes, { count, sum, min, max, scale, zeroCount, offset, counts }: HistogramValue): void {
+  #histogram({ attributes, value }: Point<HistogramValue>): void {
+    const { count, sum, min, max, scale, zeroCount, offset, counts } = value;
     const { out } = this;
     const point = out.open(10, POINT_LENGTH);
-    this.#attributes(10, attributes);
+    this.attributes(10, attributes);
     this.#writeTimes();
     this.#integer(33, 'fixed64', count);
     this.#double(41, sum);
@@ -111,11 +121,7 @@ class MetricWriter {
     const before = out.reserve(18, counts.length * 10);
     const { bytes } = out;
     let to = out.at;
-    for (let i = 0; i < counts.length; i++) {
-      let rest = counts[i]!;
-      for (; rest > 0x7fff_ffff; rest = Math.floor(rest / 128)) bytes[to++] = (rest % 128) | 0x80;
-      to = writeVarint(bytes, to, rest);
-    }
+    for (let i = 0; i < counts.length; i++) to = writeCount(bytes, to, counts[i]!);
     out.closeReserved(before, 18, to);
   }
 
@@ -128,7 +134,12 @@ class MetricWriter {
     out.at += times.length;
   }
 
-  #attributes(tag: number, attributes: Attributes): void {
+  /** A field of this tag for each. */
+  attributes(tag: number, attributes: Attributes | Uint8Array): void {
+    if (attributes instanceof Uint8Array) {
+      this.#encoded(tag, attributes);
+      return;
+    }
     const { out } = this;
     for (const key in attributes) {
       const value = attributes[key]!;
@@ -147,6 +158,17 @@ class MetricWriter {
       out.close(any, 1);
       out.close(entry, 1);
     }
+  }
+
+  #encoded(tag: number, fields: Uint8Array): void {
+    const { bytes, at } = this.out.ensure(fields.length);
+    bytes.set(fields, at);
+    this.out.at += fields.length;
+    if (tag === ENCODED_TAG) return;
+    const reader = this.#reader;
+    reader.bytes = bytes;
+    for (reader.pos = at; reader.pos < this.out.at; reader.pos = readEnd(reader, this.out.at))
+      bytes[reader.pos++] = tag;
   }
 
   #anyValue(value: string | number | boolean): void {
@@ -200,3 +222,6 @@ class MetricWriter {
     this.#number.low = size % WORD;
   }
 }
+
+/** Its memory is used again for each. */
+const attributeWriter = new MetricWriter(0, 0);

@@ -6,7 +6,7 @@ import { ProtobufMetricsSerializer } from '@opentelemetry/otlp-transformer';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { AggregationTemporality, type DataPoint, DataPointType, type MetricData } from '@opentelemetry/sdk-metrics';
 import type { Attributes, HistogramValue, Metric, Point } from '../../src/core/otel.ts';
-import { writeMetrics } from '../../src/otlp/writeMetrics.ts';
+import { encodeAttributes, writeMetrics } from '../../src/otlp/writeMetrics.ts';
 import { decoded, generated, list, type Plain, seeded } from './generate.ts';
 
 type Random = ReturnType<typeof seeded>;
@@ -30,6 +30,15 @@ function bySdk(resources: { attributes: Attributes; metrics: Metric[] }[], start
   return decoded('metrics', Buffer.concat(requests));
 }
 
+/** The same with the attributes of its points as bytes. */
+function encodedOf(metric: Metric): Metric {
+  const points = metric.points.map((point) => ({
+    ...point,
+    attributes: encodeAttributes(point.attributes as Attributes),
+  }));
+  return { ...metric, points } as Metric;
+}
+
 function metricData(metric: Metric, times: { startTime: HrTime; endTime: HrTime }): MetricData {
   const descriptor = {
     name: metric.name,
@@ -39,7 +48,7 @@ function metricData(metric: Metric, times: { startTime: HrTime; endTime: HrTime 
   };
   const base = { descriptor, aggregationTemporality: AggregationTemporality.DELTA };
   const points = <From, To>(given: Point<From>[], convert: (value: From) => To): DataPoint<To>[] =>
-    given.map(({ attributes, value }) => ({ ...times, attributes, value: convert(value) }));
+    given.map(({ attributes, value }) => ({ ...times, attributes: attributes as Attributes, value: convert(value) }));
   switch (metric.kind) {
     case 'gauge':
       return { ...base, dataPointType: DataPointType.GAUGE, dataPoints: points(metric.points, (value) => value) };
@@ -125,7 +134,9 @@ test('what is written is what the transformer of the SDK writes', (t) => {
     }));
     const startMs = 1_700_000_000_000 + random.below(1e9);
     const endMs = startMs + random.below(1e6);
-    const written = decoded('metrics', writeMetrics(resources, startMs, endMs));
-    assert.deepEqual(withoutNegative(written), withoutNegative(bySdk(resources, startMs, endMs)));
+    const bytes = writeMetrics(resources, startMs, endMs);
+    assert.deepEqual(withoutNegative(decoded('metrics', bytes)), withoutNegative(bySdk(resources, startMs, endMs)));
+    const encoded = resources.map(({ attributes, metrics }) => ({ attributes, metrics: metrics.map(encodedOf) }));
+    assert.ok(Buffer.from(writeMetrics(encoded, startMs, endMs)).equals(bytes), 'attributes encoded beforehand');
   }
 });

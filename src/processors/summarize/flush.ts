@@ -1,21 +1,16 @@
 /** `summarize`'s groups as OTLP metrics, named as the Collector's span metrics connector names them. */
-import type { Attributes, HistogramValue, Metric, Point } from '../../core/otel.ts';
+import type { HistogramValue, Metric, Point } from '../../core/otel.ts';
 import { writeMetrics } from '../../otlp/writeMetrics.ts';
 import type { Emission } from '../processor.ts';
-import { type Group, OVERFLOW_NAME } from './group.ts';
+import type { Group } from './group.ts';
 import { LOG_ROW } from './measure.ts';
-
-const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'].map(
-  (kind) => `SPAN_KIND_${kind}`,
-);
-const STATUSES = ['UNSET', 'OK', 'ERROR'].map((status) => `STATUS_CODE_${status}`);
 
 /** One request for all groups, in one frame, so that a crash keeps or loses a flush as a whole. */
 export function flushSummaries(groups: Group[], startMs: number, endMs: number, agent: string): Emission[] {
   if (groups.length === 0) return [];
   const byResource = new Map<string, Group[]>();
   for (const group of groups) {
-    const key = keyOf(group.resource);
+    const key = group.identity.resourceKey;
     const list = byResource.get(key);
     if (list === undefined) byResource.set(key, [group]);
     else list.push(group);
@@ -24,7 +19,7 @@ export function flushSummaries(groups: Group[], startMs: number, endMs: number, 
   const resources = [...byResource.values()].map((list) => {
     const metrics = metricsOf(list);
     for (const { points } of metrics) items += points.length;
-    return { attributes: { ...list[0]?.resource, 'plumbline.agent': agent }, metrics };
+    return { attributes: { ...list[0]?.identity.resource, 'plumbline.agent': agent }, metrics };
   });
   return [
     {
@@ -38,25 +33,13 @@ export function flushSummaries(groups: Group[], startMs: number, endMs: number, 
   ];
 }
 
-/** Groups outlive flushes, so what a resource is told apart by is made once for each. */
-const keys = new WeakMap<Group['resource'], string>();
-
-function keyOf(resource: Group['resource']): string {
-  const known = keys.get(resource);
-  if (known !== undefined) return known;
-  const made = JSON.stringify(resource);
-  keys.set(resource, made);
-  return made;
-}
-
 function metricsOf(groups: Group[]): Metric[] {
   const calls: Point<number>[] = [];
   const durations: Point<HistogramValue>[] = [];
   const records: Point<number>[] = [];
-  for (const group of groups) {
-    const attributes = attributesOf(group);
-    const { histogram } = group;
-    if (group.status === LOG_ROW) {
+  for (const { identity, histogram } of groups) {
+    const { attributes } = identity;
+    if (identity.status === LOG_ROW) {
       records.push({ attributes, value: histogram.count });
       continue;
     }
@@ -87,14 +70,4 @@ function metricsOf(groups: Group[]): Metric[] {
     },
   ];
   return all.filter(({ points }) => points.length > 0);
-}
-
-function attributesOf(group: Group): Attributes {
-  if (group.name === OVERFLOW_NAME) return { [OVERFLOW_NAME]: true };
-  if (group.status === LOG_ROW) return { 'severity.number': group.kind };
-  return {
-    'span.name': group.name,
-    'span.kind': KINDS[group.kind] ?? `SPAN_KIND_${group.kind}`,
-    'status.code': STATUSES[group.status] ?? `STATUS_CODE_${group.status}`,
-  };
 }

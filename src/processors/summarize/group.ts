@@ -1,17 +1,85 @@
 /** What summaries are kept by. */
-import type { HistogramValue } from '../../core/otel.ts';
+import type { Attributes, HistogramValue } from '../../core/otel.ts';
+import { encodeAttributes } from '../../otlp/writeMetrics.ts';
+import { LOG_ROW } from './measure.ts';
 
-/** One line of a summary. `kind` is the span kind, or the severity number when `status` is LOG_ROW. */
-export interface Group extends Identity {
+const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'].map(
+  (kind) => `SPAN_KIND_${kind}`,
+);
+const STATUSES = ['UNSET', 'OK', 'ERROR'].map((status) => `STATUS_CODE_${status}`);
+/** What stands for all groups beyond the bound, as the metrics SDK specification has it. */
+const OVERFLOW_NAME = 'otel.metric.overflow';
+
+/** One line of a summary. */
+export interface Group {
+  identity: Identity;
   histogram: HistogramValue;
 }
 
-export interface Identity {
-  resource: Record<string, string>;
-  name: string;
-  kind: number;
-  status: number;
-}
+/** It outlives flushes, so what is written of it again and again is made once. */
+export class Identity {
+  readonly resource: Record<string, string>;
+  readonly name: string;
+  /** The span kind, or the severity number when `status` is LOG_ROW. */
+  readonly kind: number;
+  readonly status: number;
+  #resourceKey: string | null = null;
+  #attributes: Uint8Array | null = null;
+  #saved: Buffer | null = null;
 
-/** What stands for all groups beyond the bound, as the metrics SDK specification has it. */
-export const OVERFLOW_NAME = 'otel.metric.overflow';
+  constructor(resource: Record<string, string>, name: string, kind: number, status: number) {
+    this.resource = resource;
+    this.name = name;
+    this.kind = kind;
+    this.status = status;
+  }
+
+  /** Of all groups beyond the bound. */
+  static overflow(status: number): Identity {
+    return new Identity({}, OVERFLOW_NAME, 0, status);
+  }
+
+  get isOverflow(): boolean {
+    return this.name === OVERFLOW_NAME;
+  }
+
+  /** What its resource is told apart by. */
+  get resourceKey(): string {
+    this.#resourceKey ??= JSON.stringify(this.resource);
+    return this.#resourceKey;
+  }
+
+  /** Of its points, encoded. */
+  get attributes(): Uint8Array {
+    this.#attributes ??= encodeAttributes(this.#plainAttributes());
+    return this.#attributes;
+  }
+
+  #plainAttributes(): Attributes {
+    const { name, kind, status } = this;
+    if (this.isOverflow) return { [OVERFLOW_NAME]: true };
+    if (status === LOG_ROW) return { 'severity.number': kind };
+    return {
+      'span.name': name,
+      'span.kind': KINDS[kind] ?? `SPAN_KIND_${kind}`,
+      'status.code': STATUSES[status] ?? `STATUS_CODE_${status}`,
+    };
+  }
+
+  /** For the checkpoint; `restore` reads it. */
+  get saved(): Buffer {
+    this.#saved ??= Buffer.from(JSON.stringify([this.resource, this.name, this.kind, this.status]));
+    return this.#saved;
+  }
+
+  static restore(saved: Buffer): Identity {
+    // Written by `saved`, and the checkpoint's CRC is right.
+    const [resource, name, kind, status] = JSON.parse(saved.toString()) as [
+      Record<string, string>,
+      string,
+      number,
+      number,
+    ];
+    return new Identity(resource, name, kind, status);
+  }
+}

@@ -4,6 +4,7 @@
  * OpenTelemetry's base-2 exponential bucket aggregation. https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram
  */
 import type { HistogramValue } from '../../core/otel.ts';
+import { writeCount } from '../../otlp/protobuf.ts';
 import { BUCKET_BIAS, SCALE, ZERO_BUCKET } from './measure.ts';
 
 /** The SDK's default: a relative error of 2.2 % over three decades, 4.3 % over five. */
@@ -17,6 +18,11 @@ const PAGE = 1 << PAGE_BITS;
  */
 const HEAD_DOUBLES = 8;
 const HEAD_HALVES = 32;
+const HEAD_BYTES = 64;
+/** What of a head is saved: the doubles, and `shift` to `end`. */
+const SAVED_HEAD_BYTES = 38;
+/** A varint of 53 bits. */
+const MOST_COUNT_BYTES = 8;
 /** In doubles from the head's beginning. */
 const Total = { count: 0, sum: 1, min: 2, max: 3 } as const;
 /**
@@ -36,9 +42,6 @@ interface Page {
   /** `words`, or a copy of them as doubles once a histogram of the page may have more in a bucket than a word holds. */
   counts: Uint32Array | Float64Array;
 }
-
-/** Scale, offset, counts, count of zeros, count, sum, smallest (null: none), largest. */
-export type SavedHistogram = [number, number, number[], number, number, number, number | null, number];
 
 export class Histograms {
   #pages: Page[] = [];
@@ -71,7 +74,12 @@ export class Histograms {
     totals[at + Total.sum] = totals[at + Total.sum]! + values[from + Total.sum]!;
     if (values[from + Total.min]! < totals[at + Total.min]!) totals[at + Total.min] = values[from + Total.min]!;
     if (values[from + Total.max]! > totals[at + Total.max]!) totals[at + Total.max] = values[from + Total.max]!;
-    if (count > MOST_U32 && page.counts === page.words) page.counts = Float64Array.from(page.words);
+    if (count > MOST_U32) this.#mayNeedDoubles(page, index & (PAGE - 1));
+  }
+
+  #mayNeedDoubles(page: Page, place: number): void {
+    if (page.totals[place * HEAD_DOUBLES]! > MOST_U32 && page.counts === page.words)
+      page.counts = Float64Array.from(page.words);
   }
 
   /** Adds `weight` values that fall into `bucket` as measure.ts has them. What is in no bucket is zero. */
@@ -89,6 +97,18 @@ export class Histograms {
     halves[head + Half.waiting + waiting] = bucket;
     halves[head + Half.waitingCount] = waiting + 1;
     if (waiting + 1 === MOST_WAITING) this.#countWaiting(page, place);
+  }
+
+  /** Answers how many buckets are in use then. */
+  #countAllWaiting(): number {
+    let buckets = 0;
+    for (let i = 0; i < this.#size; i++) {
+      const page = this.#pages[i >>> PAGE_BITS]!;
+      const head = (i & (PAGE - 1)) * HEAD_HALVES;
+      this.#countWaiting(page, i & (PAGE - 1));
+      buckets += page.halves[head + Half.end]! - page.halves[head + Half.low]!;
+    }
+    return buckets;
   }
 
   #countWaiting(page: Page, place: number): void {
@@ -154,20 +174,47 @@ export class Histograms {
     return { count, sum, min, max, scale: SCALE - shift, zeroCount, offset, counts: buckets };
   }
 
-  /** Plain data for the checkpoint. */
-  save(index: number): SavedHistogram {
-    const { count, sum, min, max, scale, zeroCount, offset, counts } = this.read(index);
-    return [scale, offset, counts, zeroCount, count, sum, min === Infinity ? null : min, max];
+  /** For the checkpoint, in base64: numbers as text would hold requests up. Each histogram is its head and the counts of its buckets. */
+  save(): string {
+    const bytes = Buffer.allocUnsafe(this.#size * SAVED_HEAD_BYTES + this.#countAllWaiting() * MOST_COUNT_BYTES);
+    let to = 0;
+    for (let i = 0; i < this.#size; i++) {
+      const page = this.#pages[i >>> PAGE_BITS]!;
+      const place = i & (PAGE - 1);
+      const { halves, counts } = page;
+      bytes.set(headOf(page, place), to);
+      to += SAVED_HEAD_BYTES;
+      const low = halves[place * HEAD_HALVES + Half.low]!;
+      const end = halves[place * HEAD_HALVES + Half.end]!;
+      for (let bucket = low; bucket < end; bucket++) {
+        const count = counts[place * MAX_BUCKETS + (bucket % MAX_BUCKETS)]!;
+        if (count < 0x80) bytes[to++] = count;
+        else to = writeCount(bytes, to, count);
+      }
+    }
+    return bytes.toString('base64', 0, to);
   }
 
-  restore([scale, offset, buckets, , count, sum, min, max]: SavedHistogram): number {
-    const index = this.add();
-    this.addTotals(index, Float64Array.of(count, sum, min ?? Infinity, max), 0);
-    const shift = SCALE - scale;
-    this.#pages[index >>> PAGE_BITS]!.halves[(index & (PAGE - 1)) * HEAD_HALVES + Half.shift] = shift;
-    for (const [i, weight] of buckets.entries())
-      this.addBucket(index, (offset + i + (BUCKET_BIAS >>> shift)) << shift, weight);
-    return index;
+  /** Into an empty one. */
+  restore(saved: string): void {
+    const bytes = Buffer.from(saved, 'base64');
+    for (let at = 0; at < bytes.length; ) {
+      const index = this.add();
+      const page = this.#pages[index >>> PAGE_BITS]!;
+      const place = index & (PAGE - 1);
+      headOf(page, place).set(bytes.subarray(at, at + SAVED_HEAD_BYTES));
+      at += SAVED_HEAD_BYTES;
+      this.#mayNeedDoubles(page, place);
+      const { halves, counts } = page;
+      const low = halves[place * HEAD_HALVES + Half.low]!;
+      const end = halves[place * HEAD_HALVES + Half.end]!;
+      for (let bucket = low; bucket < end; bucket++) {
+        let count = 0;
+        let scale = 1;
+        for (; bytes[at]! > 0x7f; scale *= 128) count += (bytes[at++]! & 0x7f) * scale;
+        counts[place * MAX_BUCKETS + (bucket % MAX_BUCKETS)] = count + bytes[at++]! * scale;
+      }
+    }
   }
 
   /** Forgets all, and keeps as much memory as they had. */
@@ -180,6 +227,11 @@ export class Histograms {
     }
     this.#size = 0;
   }
+}
+
+/** What is saved of it. */
+function headOf({ totals }: Page, place: number): Uint8Array {
+  return new Uint8Array(totals.buffer, place * HEAD_BYTES, SAVED_HEAD_BYTES);
 }
 
 function newPage(): Page {

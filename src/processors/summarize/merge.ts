@@ -4,9 +4,9 @@ import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otl
 import { Reader } from '../../otlp/protobuf.ts';
 import type { Observer, ObserverContext, OperationDurations } from '../processor.ts';
 import { flushSummaries } from './flush.ts';
-import { type Group, type Identity, OVERFLOW_NAME } from './group.ts';
-import { GroupTable, halvesOf, keyOf, OVERFLOW } from './groupTable.ts';
-import { Histograms, type SavedHistogram } from './histograms.ts';
+import { type Group, Identity } from './group.ts';
+import { GroupTable, keyOf, OVERFLOW } from './groupTable.ts';
+import { Histograms } from './histograms.ts';
 import { HEADER_BYTES, LOG_ROW, ROW_BYTES, Row, WEIGHTED, ZERO_BUCKET } from './measure.ts';
 
 const RESOURCE_ATTRIBUTES = 10;
@@ -15,20 +15,18 @@ const IDENTITIES_PER_GROUP = 2;
 
 interface Saved {
   startMs: number;
-  /** Keys are those of keyOf. */
-  groups: [key: number, group: Identity, histogram: SavedHistogram][];
+  groups: string;
+  /** In the same order. */
+  histograms: string;
 }
 
 export function createObserver(everyMs: number, maxGroups: number, context: ObserverContext, saved: unknown): Observer {
   const { pool } = context;
-  const restored = saved as Saved | null;
-  let groups = new GroupTable();
+  const restored = readSaved(saved);
+  let groups = restored === null ? new GroupTable() : GroupTable.restore(restored.groups);
   /** By the groups' numbers. */
   const histograms = new Histograms();
-  for (const [key, group, histogram] of restored?.groups ?? []) {
-    groups.add(...halvesOf(key), group);
-    histograms.restore(histogram);
-  }
+  if (restored !== null) histograms.restore(restored.histograms);
   let startMs = restored?.startMs ?? 0;
   /** Groups of the rows of the task being merged; used again. */
   const rowGroups: number[] = [];
@@ -60,12 +58,12 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
     if (identities.size >= maxGroups * IDENTITIES_PER_GROUP) identities.clear();
     const words = pool.words;
     const nameAt = words[word + Row.nameAt / 4]!;
-    const identity = {
-      resource: readResource(words[word + Row.resourceAt / 4]!, words[word + Row.resourceEnd / 4]!),
-      name: pool.bytes.toString('utf8', nameAt, nameAt + words[word + Row.nameLength / 4]!),
-      kind: words[word + Row.kind / 4]!,
-      status: words[word + Row.status / 4]!,
-    };
+    const identity = new Identity(
+      readResource(words[word + Row.resourceAt / 4]!, words[word + Row.resourceEnd / 4]!),
+      pool.bytes.toString('utf8', nameAt, nameAt + words[word + Row.nameLength / 4]!),
+      words[word + Row.kind / 4]!,
+      words[word + Row.status / 4]!,
+    );
     identities.set(key, identity);
     return identity;
   }
@@ -74,7 +72,7 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
     overflowed += numbers[(at + Row.count) >>> 3]!;
     const known = groups.find(status, OVERFLOW);
     if (known >= 0) return known;
-    groups.add(status, OVERFLOW, { resource: {}, name: OVERFLOW_NAME, kind: 0, status });
+    groups.add(status, OVERFLOW, Identity.overflow(status));
     return histograms.add();
   }
 
@@ -124,7 +122,7 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       // Aligned to the clock, so that agents' summaries line up.
       const due = Math.floor(nowMs / everyMs) > Math.floor(startMs / everyMs);
       if (startMs === 0 || !(due || final)) return [];
-      const flushed = groups.entries().map(([, group], i) => ({ ...group, histogram: histograms.read(i) }));
+      const flushed = groups.identities.map((identity, i) => ({ identity, histogram: histograms.read(i) }));
       const from = startMs;
       groups = new GroupTable();
       histograms.clear();
@@ -133,16 +131,22 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       return flushSummaries(flushed, from, nowMs, context.agent);
     },
     save() {
-      const plain: Saved['groups'] = groups.entries().map(([key, group], i) => [key, group, histograms.save(i)]);
-      return { startMs, groups: plain } satisfies Saved;
+      return { startMs, groups: groups.save(), histograms: histograms.save() } satisfies Saved;
     },
   };
 }
 
+/** What an earlier version had saved in another form begins anew. */
+function readSaved(saved: unknown): Saved | null {
+  const found = saved as Saved | null;
+  return typeof found?.histograms === 'string' ? found : null;
+}
+
 function operationsOf(groups: readonly Group[]): OperationDurations[] {
   const operations: OperationDurations[] = [];
-  for (const { resource, name, kind, status, histogram } of groups) {
-    if (status === LOG_ROW || name === OVERFLOW_NAME) continue;
+  for (const { identity, histogram } of groups) {
+    const { resource, name, kind, status } = identity;
+    if (status === LOG_ROW || identity.isOverflow) continue;
     operations.push({ service: resource['service.name'] ?? '', name, kind, durations: histogram });
   }
   return operations;
