@@ -21,9 +21,9 @@ export interface Child {
 export const CAN_PIN = spawnSync('taskset', ['--version']).error === undefined;
 
 /** Starts node on a core (null: any). What it writes to stderr is kept for the error message and shown when it fails. */
-export function startNode(core: number | null, args: readonly string[]): Child {
+export function startNode(core: number | null, args: readonly string[], env = process.env): Child {
   const name = args.find((arg) => arg.endsWith('.ts') || arg.endsWith('.js')) ?? 'node';
-  return startProcess(core, [process.execPath, ...args], name);
+  return startProcess(core, [process.execPath, ...args], name, env);
 }
 
 /** Starts any program likewise. */

@@ -1,55 +1,50 @@
 /**
- * `npm run bench:guard`: base commit and head in alternating runs; fails when a cost is worse by more than 5 % with 95 % confidence,
- * in fresh runs of what looked worse.
+ * `npm run bench:guard`: base commit and head in turns; fails when a cost is worse by more than 5 % with 95 % confidence, in fresh runs of
+ * what looked worse.
  *
- *   node bench/guard/main.ts [--base HEAD^] [--pairs 4] [--levels F3,F4 [--seconds 10]] [--self-test] [bench/micro path ...]
+ *   node bench/guard/main.ts [--base HEAD^] [--runs 4] [--levels F3,F4 [--seconds 10]] [--self-test] [bench/micro path ...]
  *
  * Without --levels: the micro benches, all or those whose path contains one of the arguments. --self-test measures this checkout against
- * itself: ten times as it is, which must pass, and once with every bench made 10 % slower, which must fail.
+ * itself: ten times as it is, which must pass, and once with every bench made 10 % slower, all of which must be stopped.
  */
 import { parseArgs } from 'node:util';
 import { CAN_PIN } from '../child.ts';
 import { checkOut, commitOf, isChangedSince, ROOT } from './checkout.ts';
-import { addPairs, FRESH_ROUNDS, judgePairs, looksWorse, MOST_RATIO, type Pair, type Verdict } from './decide.ts';
-import { runLevel, runMicro } from './sides.ts';
+import { addRun, FRESH_ROUNDS, judge, looksWorse, MOST_RATIO, type Verdict } from './decide.ts';
+import { compareLevel, compareMicro, type Sides } from './sides.ts';
 
 const SELF_TESTS = 10;
 
 const { values, positionals } = parseArgs({
   options: {
     base: { type: 'string', default: 'HEAD^' },
-    pairs: { type: 'string', default: '4' },
+    runs: { type: 'string', default: '4' },
     levels: { type: 'string' },
     seconds: { type: 'string', default: '10' },
     'self-test': { type: 'boolean', default: false },
   },
   allowPositionals: true,
 });
-const count = Number(values.pairs);
+const count = Number(values.runs);
 
-/** Measures one side once: cost by name, of the names asked for, or all. */
-type Side = (only: readonly string[]) => Map<string, number>;
+/** Head's cost by base's once, by name, of the names asked for, or all. */
+type Run = (only: readonly string[]) => Promise<Map<string, number>>;
 
-function measurePairs(base: Side, head: Side, only: readonly string[], times: number): Map<string, Pair[]> {
-  const pairs = new Map<string, Pair[]>();
-  for (let i = 0; i < times; i++) {
-    // A B, B A, ...: a drift of the machine falls on both alike.
-    const first = (i % 2 === 0 ? base : head)(only);
-    const second = (i % 2 === 0 ? head : base)(only);
-    addPairs(pairs, i % 2 === 0 ? first : second, i % 2 === 0 ? second : first);
-  }
-  return pairs;
+async function measureRuns(run: Run, only: readonly string[]): Promise<Map<string, number[]>> {
+  const ratios = new Map<string, number[]>();
+  for (let i = 0; i < count; i++) addRun(ratios, await run(only));
+  return ratios;
 }
 
-/** Names of what looked worse, and is worse by fresh pairs alone: chance does not look worse twice. */
-function compare(base: Side, head: Side, only: readonly string[]): string[] {
-  const first = measurePairs(base, head, only, count);
+/** Names of what looked worse, and is worse by fresh runs alone: chance does not look worse twice. */
+async function findWorse(run: Run, only: readonly string[]): Promise<string[]> {
+  const first = await measureRuns(run, only);
   judgeAll(first);
-  let suspects = [...first].flatMap(([name, pairs]) => (looksWorse(pairs) ? [name] : []));
-  const fresh = new Map<string, Pair[]>();
+  let suspects = [...first].flatMap(([name, ratios]) => (looksWorse(ratios) ? [name] : []));
+  const fresh = new Map<string, number[]>();
   for (let round = 0; round < FRESH_ROUNDS && suspects.length > 0; round++) {
     console.log(`measured again: ${suspects.join(', ')}`);
-    const again = measurePairs(base, head, suspects.map(pathOf), count);
+    const again = await measureRuns(run, suspects.map(pathOf));
     for (const name of suspects) fresh.set(name, [...(fresh.get(name) ?? []), ...(again.get(name) ?? [])]);
     suspects = suspects.filter((name) => looksWorse(fresh.get(name) ?? []));
   }
@@ -62,10 +57,10 @@ function pathOf(name: string): string {
   return name.split(':')[0] as string;
 }
 
-function judgeAll(all: ReadonlyMap<string, Pair[]>): Map<string, Verdict> {
+function judgeAll(all: ReadonlyMap<string, number[]>): Map<string, Verdict> {
   const verdicts = new Map<string, Verdict>();
-  for (const [name, pairs] of all) {
-    const verdict = judgePairs(pairs);
+  for (const [name, ratios] of all) {
+    const verdict = judge(ratios);
     verdicts.set(name, verdict);
     const { ratio, low, high, isWorse } = verdict;
     const change = `${ratio.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)})`;
@@ -75,20 +70,23 @@ function judgeAll(all: ReadonlyMap<string, Pair[]>): Map<string, Verdict> {
 }
 
 /** True when the guard lets the same code pass and stops a slower one. */
-function selfTest(): boolean {
-  const same: Side = (only) => runMicro(ROOT, only);
-  const slower: Side = (only) => runMicro(ROOT, only, 1.1);
+async function selfTest(): Promise<boolean> {
+  const same = { base: ROOT, head: ROOT, slower: 1 };
   let alarms = 0;
-  for (let i = 0; i < SELF_TESTS; i++) if (compare(same, same, positionals).length > 0) alarms++;
-  const found = compare(same, slower, positionals);
-  const all = same(positionals).size;
-  console.log(
-    `the same code: ${alarms} alarms in ${SELF_TESTS} runs; 10 % slower: ${found.length} of ${all} benches stopped`,
-  );
-  return alarms === 0 && found.length > 0;
+  for (let i = 0; i < SELF_TESTS; i++)
+    alarms += (await findWorse((only) => compareMicro(same, only), positionals)).length;
+  let all = 0;
+  const slower: Run = async (only) => {
+    const run = await compareMicro({ ...same, slower: 1.1 }, only);
+    all = Math.max(all, run.size);
+    return run;
+  };
+  const found = (await findWorse(slower, positionals)).length;
+  console.log(`the same code: ${alarms} alarms in ${SELF_TESTS} runs; 10 % slower: ${found} of ${all} benches stopped`);
+  return alarms === 0 && found === all;
 }
 
-function guard(): boolean {
+async function guard(): Promise<boolean> {
   const base = commitOf(values.base);
   if (base === null) {
     console.log(`skipped: there is no commit ${values.base} here (a shallow clone?)`);
@@ -100,25 +98,18 @@ function guard(): boolean {
   }
   const checkout = checkOut(base);
   try {
-    const { directory } = checkout;
+    const sides: Sides = { base: checkout.directory, head: ROOT, slower: 1 };
     const worse: string[] = [];
     if (values.levels === undefined) {
-      worse.push(
-        ...compare(
-          (only) => runMicro(directory, only),
-          (only) => runMicro(ROOT, only),
-          positionals,
-        ),
-      );
+      worse.push(...(await findWorse((only) => compareMicro(sides, only), positionals)));
     } else {
-      const seconds = Number(values.seconds);
+      let isHeadFirst = true;
       for (const level of values.levels.split(','))
         worse.push(
-          ...compare(
-            () => runLevel(directory, level, seconds),
-            () => runLevel(ROOT, level, seconds),
-            [],
-          ),
+          ...(await findWorse(async () => {
+            isHeadFirst = !isHeadFirst;
+            return compareLevel(sides, level, Number(values.seconds), isHeadFirst);
+          }, [])),
         );
     }
     const bound = `${Math.round((MOST_RATIO - 1) * 100)} %`;
@@ -130,4 +121,4 @@ function guard(): boolean {
 }
 
 if (!CAN_PIN) console.log('taskset is missing: the runs are not pinned to a core, their spread is larger');
-process.exitCode = (values['self-test'] ? selfTest() : guard()) ? 0 : 1;
+process.exitCode = (await (values['self-test'] ? selfTest() : guard())) ? 0 : 1;

@@ -1,30 +1,30 @@
 /** The guard's decision: noise passes, a tenth more does not. What it measures is held by `npm run bench:guard -- --self-test`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addPairs, FRESH_ROUNDS, judgePairs, looksWorse, type Pair } from '../../bench/guard/decide.ts';
+import { addRun, FRESH_ROUNDS, judge, looksWorse } from '../../bench/guard/decide.ts';
 import { createRandom } from '../../bench/random.ts';
 
 const random = createRandom(11);
 
-/** Pairs as on a shared machine: 2 % of noise on each side, and now and then a neighbour that takes a third. */
-function pairsOf(ratio: number, count: number): Pair[] {
+/** Runs as on a shared machine: 2 % of noise on each side, and now and then a neighbour that takes a third. */
+function runsOf(ratio: number, count: number): number[] {
   const cost = () => 100 * (1 + 0.02 * normal()) * (random.next() < 0.08 ? 1.33 : 1);
-  return Array.from({ length: count }, () => ({ base: cost(), head: cost() * ratio }));
+  return Array.from({ length: count }, () => (cost() * ratio) / cost());
 }
 
 function normal(): number {
   return Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
 }
 
-/** As the guard does it: a few pairs raise a suspicion, fresh ones decide. */
+/** As the guard does it: a few runs raise a suspicion, fresh ones decide. */
 function isStopped(ratio: number): boolean {
-  if (!looksWorse(pairsOf(ratio, 4))) return false;
-  const fresh: Pair[] = [];
+  if (!looksWorse(runsOf(ratio, 4))) return false;
+  const fresh: number[] = [];
   for (let round = 0; round < FRESH_ROUNDS; round++) {
-    fresh.push(...pairsOf(ratio, 4));
+    fresh.push(...runsOf(ratio, 4));
     if (!looksWorse(fresh)) return false;
   }
-  return judgePairs(fresh).isWorse;
+  return judge(fresh).isWorse;
 }
 
 function stopped(ratio: number, times: number): number {
@@ -45,18 +45,21 @@ test('3 % more is not stopped: the bound is 5 %', () => {
   assert.ok(found <= 2, `${found} of 200`);
 });
 
-test('what only one side has is not compared', () => {
-  const pairs = new Map<string, Pair[]>();
-  addPairs(
-    pairs,
+test('ratios are kept by name', () => {
+  const ratios = new Map<string, number[]>();
+  addRun(ratios, new Map([['a', 1]]));
+  addRun(
+    ratios,
     new Map([
-      ['a', 1],
-      ['old', 2],
-    ]),
-    new Map([
-      ['a', 3],
-      ['new', 4],
+      ['a', 2],
+      ['b', 3],
     ]),
   );
-  assert.deepEqual([...pairs], [['a', [{ base: 1, head: 3 }]]]);
+  assert.deepEqual(
+    [...ratios],
+    [
+      ['a', [1, 2]],
+      ['b', [3]],
+    ],
+  );
 });
