@@ -104,7 +104,7 @@ export class Journal implements FrameSource {
     this.#quarantine = new Quarantine(files, directory, log, options.onDamage);
     const onDamage = (segment: Segment, bad: number[]) => this.#quarantine.take(segment, bad);
     this.#reader = new Reader({ ...load, store: this.#store, state: this.#state, cache, onDamage });
-    const committed = (extent: Extent) => cache.add(extent);
+    const committed = (extent: Extent) => cache.addCommitted(extent);
     const onGroup = (seconds: number, regions: number, bytes: number) => {
       this.#syncTimes.add(seconds);
       this.#wake();

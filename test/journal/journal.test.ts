@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test } from 'node:test';
 import { BlockPool, SIGNALS, UNIT_BYTES } from '../../src/core/block.ts';
+import type { FrameBatch } from '../../src/core/component.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import { diskFiles } from '../../src/journal/files.ts';
 import {
@@ -46,6 +47,38 @@ for (const { name, options } of MODES) {
     });
   }
 }
+
+test('small groups share blocks of the cache: more than it would hold one by one are read without the disk', async () => {
+  const pool = BlockPool.create(16 << 20);
+  let reads = 0;
+  const files = filesWith({
+    read: (...given) => {
+      reads += 1;
+      return diskFiles.read(...given);
+    },
+  });
+  // A segment ends within the run: what follows it does not lie behind what came before.
+  const options = { files, cacheBytes: 3 << 20, segmentBytes: 3 << 19 };
+  const journal = await openJournal(temporaryDirectory(), pool, options);
+  const opened = reads;
+  const early: FrameBatch[] = [];
+  for (let id = 1; id <= 100; id++) {
+    await append(journal, pool, [{ id, bytes: 20_000 + id }]);
+    // What was read stays as it is while more is copied behind it.
+    if (id % 25 === 0)
+      early.push((await journal.read(id, { stream: 'raw', signal: 'traces' }, 1, id - 1)) ?? assert.fail('nothing'));
+  }
+  assert.ok(pool.unitsInUse <= 3, `${pool.unitsInUse} blocks`);
+  assert.deepEqual((await readRow(journal, pool)).ids, range(1, 100));
+  assert.equal(reads, opened, 'read from the disk');
+  assert.deepEqual(
+    early.map(({ frames }) => frames.map((at) => idOf(pool, at))),
+    [[25], [50], [75], [100]],
+  );
+  for (const batch of early) batch.release();
+  await journal.close();
+  assert.equal(pool.unitsInUse, 0);
+});
 
 test('a journal on a tmpfs works in whatever mode it allows', { skip: !fs.existsSync('/dev/shm') }, async () => {
   const pool = BlockPool.create(16 << 20);
