@@ -57,6 +57,8 @@ export function createSource(batch: number): () => Payload & { body: Buffer } {
 export interface Good {
   /** p99 in ms of what was sent since the last call, from the moment it should have been sent. */
   p99(): number;
+  /** The same latencies, each. */
+  latencies(): number[];
   /** Most ms of one request since the last call of p99. */
   longest(): number;
   failures: number;
@@ -70,10 +72,11 @@ export function startGood(url: string, headers: Record<string, string> = {}): Go
   let latencies: number[] = [];
   const open = new Set<Promise<unknown>>();
   const good: Good = {
-    p99() {
-      const value = percentile(latencies, 0.99);
+    p99: () => percentile(good.latencies(), 0.99),
+    latencies() {
+      const taken = latencies;
       latencies = [];
-      return value;
+      return taken;
     },
     longest: () => Math.max(0, ...latencies),
     failures: 0,

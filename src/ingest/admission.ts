@@ -17,7 +17,7 @@ const RATE_SPAN_MS = 1000;
 /** Refusals for want of room that are said at once, a second; a crowd that does not heed Retry-After would be back at once, too, */
 const PROMPT_REFUSALS = 100;
 /** and each one costs up to a third of what taking its body costs: those beyond are said later, up to so much. Their bodies lie unread. */
-const MOST_PAUSE_MS = 2000;
+const MOST_PAUSE_MS = 3000;
 const MOST_RETRY_S = 30;
 
 export interface AdmissionOptions {
