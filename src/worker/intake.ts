@@ -27,6 +27,8 @@ import { addFrame, type Body, type OpenBlock, type Outcome, openBlock } from './
 import type { WorkerPool } from './pool.ts';
 import type { ObserveResult, Refusal } from './tasks.ts';
 
+const MOST_GATHERED_BYTES = UNIT_BYTES / 2;
+
 export interface IntakeOptions {
   blocks: BlockPool;
   workers: WorkerPool;
@@ -52,6 +54,8 @@ export class Intake {
   readonly #inFlight = new Set<OpenBlock>();
   #idle: (() => void)[] = [];
   #isKicking = false;
+  /** Tasks whose frames are being written. */
+  #committing = 0;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -141,6 +145,7 @@ export class Intake {
 
   #nextJob(): ReturnType<Parameters<WorkerPool['setObserveSource']>[0]> {
     let open = this.#closed.shift();
+    if (open === undefined && this.#gathers()) return null;
     if (open === undefined && this.#direct !== null) {
       open = this.#direct;
       this.#direct = null;
@@ -158,6 +163,12 @@ export class Intake {
       resolve: (result) => void this.#finish(given, result as ObserveResult),
       reject: (error) => this.#isolate(given, error.message),
     };
+  }
+
+  /** While a group is written, what comes goes together: it could not be written before, and each task and group has its price. */
+  #gathers(): boolean {
+    const isSmall = (open: OpenBlock | null) => open === null || open.end - open.block < MOST_GATHERED_BYTES;
+    return this.#committing > 0 && isSmall(this.#direct) && isSmall(this.#rewritten);
   }
 
   /** One receive time for the whole task: what it measures then falls into one slot. */
@@ -204,7 +215,13 @@ export class Intake {
       };
     });
     clearUncommitted(blocks, regions);
-    await Promise.all(regions.map((region) => this.#options.append(region)));
+    this.#committing++;
+    try {
+      await Promise.all(regions.map((region) => this.#options.append(region)));
+    } finally {
+      this.#committing--;
+      this.#kickSoon();
+    }
     let first = Infinity;
     let next = 0;
     frames.forEach((at, index) => {

@@ -1,6 +1,7 @@
 /** Holds src/worker/intake.ts over a worker in this thread: who is answered what, when, and what is merged. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { Encoding, Field, isVoid, nextFrame, readU64, UNIT_BYTES } from '../../src/core/block.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import { checkFrame, Found, sealHeader } from '../../src/journal/format.ts';
@@ -13,6 +14,8 @@ import { createWorld, gzipped, logs, NOW_MS, plainly, type Sent, span, traces, t
 
 interface Faults {
   append?: () => void;
+  /** What an append waits for. */
+  writing?: Promise<void>;
   /** Throws to play measurements that cannot be merged. */
   merge?: () => void;
   /** Throws to play a worker that dies on the task. */
@@ -43,6 +46,7 @@ function createBench(options: WorldOptions = {}, faults: Faults = {}) {
     editing: () => (options.processors ?? []).length > 0,
     async append({ first, end }) {
       faults.append?.();
+      await faults.writing;
       for (let at = first; at < end; at = nextFrame(pool, at)) {
         const isHole = isVoid(pool, at);
         sealHeader(pool, at, 1, 1, isHole ? 0 : ++sequence, 0);
@@ -94,6 +98,33 @@ function createBench(options: WorldOptions = {}, faults: Faults = {}) {
 const good = (n: number) => plainly(traces(span(n)));
 const broken = plainly(Buffer.from('0aff', 'hex'));
 const badIds = (n: number) => traces(span(n), { name: 'no ids' });
+
+test('while a group is written, what comes waits and goes together, until it is half a block', async () => {
+  const writing = Promise.withResolvers<void>();
+  const bench = createBench({}, { writing: writing.promise });
+  const answers = [bench.submit(good(1))];
+  bench.work();
+  await setImmediate();
+  for (const n of [2, 3]) {
+    answers.push(bench.submit(good(n)));
+    bench.work();
+  }
+  assert.deepEqual(bench.tasks, [1]);
+  const large = Array.from({ length: 4000 }, (_, n) => span(n, { name: 'x'.repeat(100) }));
+  answers.push(bench.submit(plainly(traces(...large))));
+  bench.work();
+  assert.deepEqual(bench.tasks, [1, 3], 'half a block does not wait');
+  await setImmediate();
+  answers.push(bench.submit(good(4)));
+  bench.work();
+  assert.deepEqual(bench.tasks, [1, 3]);
+  writing.resolve();
+  await setImmediate();
+  bench.work();
+  assert.deepEqual(bench.tasks, [1, 3, 1]);
+  for (const { kind } of await Promise.all(answers)) assert.equal(kind, 'accepted');
+  await bench.intake.drained();
+});
 
 test('each request gets its own answer, in any mix of good, broken and partly good', async () => {
   const bench = createBench();
