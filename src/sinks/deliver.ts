@@ -11,6 +11,9 @@ import { expireCursor } from './progress.ts';
 import { backoffMs, type Retry, sleep, stateOf } from './retry.ts';
 import { DeliveryRow, type RowState } from './row.ts';
 
+/** A batch for each group that the journal commits would cost more than it carries. */
+const GATHER_MS = 25;
+
 /** Which signals a stream can hold. */
 export const SIGNALS_OF: Record<Stream, readonly Signal[]> = {
   raw: ['traces', 'metrics', 'logs'],
@@ -39,6 +42,8 @@ export interface DeliveryOptions {
   timeoutMs: number;
   /** Batches of one row in flight; default: the definition's. */
   concurrency?: number;
+  /** How long what comes is gathered when a row has read all there was; default GATHER_MS. */
+  gatherMs?: number;
   /** The sink's own folder below agent.data_dir. */
   directory: string;
   /** Directory of what the destination refuses for good; null drops it, counted. */
@@ -176,6 +181,7 @@ function createRows(options: DeliveryOptions, writer: Writer, letters: LetterBou
     letters,
     batchBytes: definition.batchBytes,
     concurrency: options.concurrency ?? definition.concurrency,
+    gatherMs: options.gatherMs ?? GATHER_MS,
     changed: (row: Row, damaged: number) => {
       options.changed?.(row, damaged);
       // Now that what was buried is counted.

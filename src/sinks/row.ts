@@ -10,12 +10,12 @@ import { backoffMs, type Retry, sleep, stateOf, until } from './retry.ts';
 
 /** Writes that were given up and still use their memory; beyond these no new one begins. */
 const MOST_ABANDONED = 8;
-/** After all that was there has been read: a batch for each group that the journal commits costs more than it carries. */
-const GATHER_MS = 25;
 
 export interface RowSettings extends JobSettings {
   batchBytes: number;
   concurrency: number;
+  /** How long what comes is gathered after all that was there has been read. */
+  gatherMs: number;
   retry: Retry;
   telemetry: Telemetry;
   now(): number;
@@ -173,7 +173,7 @@ export class DeliveryRow {
       this.#pauseMs = 0;
       await sleep(pauseMs, stop);
     }
-    if (this.#isCaughtUp) await sleep(GATHER_MS, stop);
+    if (this.#isCaughtUp && this.#settings.gatherMs > 0) await sleep(this.#settings.gatherMs, stop);
     while (!stop.aborted && !this.#hasRoom()) await this.#turn.promise;
     if (stop.aborted) return;
     const batch = await this.#source.read(this.#position, this.row, this.#settings.batchBytes, passedOf(this.#cursor));

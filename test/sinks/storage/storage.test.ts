@@ -24,7 +24,9 @@ interface Bench extends Harness {
 function bench(t: TestContext, section: object = {}, changes = {}): Bench {
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: START_MS });
   const directory = join(temporaryFolder(t), 'storage');
-  const harness = createHarness(storage, { type: 'storage', subscribe: ['raw'], directory, ...section }, changes);
+  // The clock stands still unless a test turns it.
+  const options = { gatherMs: 0, ...changes };
+  const harness = createHarness(storage, { type: 'storage', subscribe: ['raw'], directory, ...section }, options);
   const feed = (from: number, to: number, padding = 0) => {
     for (let i = from; i < to; i++) harness.source.append('raw', 'traces', spans(i, i + 1, 'checkout', padding), 1);
   };
