@@ -9,6 +9,8 @@ export class Client {
   readonly sent: Set<string>;
   /** Requests that were answered 503. */
   refused = 0;
+  /** What the next request waits for. */
+  gate: Promise<void> = Promise.resolve();
   #stopped = false;
   readonly #done: Promise<void>;
   readonly #padding: number;
@@ -26,6 +28,7 @@ export class Client {
 
   async #run(url: string): Promise<void> {
     while (!this.#stopped) {
+      await this.gate;
       const ids = Array.from({ length: this.#spans }, () => randomBytes(8).toString('hex'));
       for (const id of ids) this.sent.add(id);
       try {
