@@ -19,8 +19,11 @@ export function judge(ratios: readonly number[]): Verdict {
   return { ratio: median(ratios), low, high, isWorse: low > MOST_RATIO };
 }
 
+/** Runs of everything; all of them together take most of the time. */
+export const FIRST_RUNS = 2;
 /** Rounds of fresh runs for what looked worse: whoever does not in one of them is let go, so that noise soon costs no more time. */
 export const FRESH_ROUNDS = 3;
+export const RUNS_A_ROUND = 4;
 
 /** Whether it still looks worse; after the last round judge decides. */
 export function looksWorse(ratios: readonly number[]): boolean {

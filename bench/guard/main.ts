@@ -2,7 +2,7 @@
  * `npm run bench:guard`: base commit and head in turns; fails when a cost is worse by more than 5 % with 95 % confidence, in fresh runs of
  * what looked worse.
  *
- *   node bench/guard/main.ts [--base HEAD^] [--runs 4] [--levels F3,F4 [--seconds 10]] [--self-test] [bench/micro path ...]
+ *   node bench/guard/main.ts [--base HEAD^] [--levels F3,F4 [--seconds 10]] [--self-test] [bench/micro path ...]
  *
  * Without --levels: the micro benches, all or those whose path contains one of the arguments. --self-test measures this checkout against
  * itself: ten times as it is, which must pass, and once with every bench made 10 % slower, all of which must be stopped.
@@ -10,7 +10,16 @@
 import { parseArgs } from 'node:util';
 import { CAN_PIN } from '../child.ts';
 import { checkOut, commitOf, isChangedSince, ROOT } from './checkout.ts';
-import { addRun, FRESH_ROUNDS, judge, looksWorse, MOST_RATIO, type Verdict } from './decide.ts';
+import {
+  addRun,
+  FIRST_RUNS,
+  FRESH_ROUNDS,
+  judge,
+  looksWorse,
+  MOST_RATIO,
+  RUNS_A_ROUND,
+  type Verdict,
+} from './decide.ts';
 import { compareLevel, compareMicro, type Sides } from './sides.ts';
 
 const SELF_TESTS = 10;
@@ -18,19 +27,17 @@ const SELF_TESTS = 10;
 const { values, positionals } = parseArgs({
   options: {
     base: { type: 'string', default: 'HEAD^' },
-    runs: { type: 'string', default: '4' },
     levels: { type: 'string' },
     seconds: { type: 'string', default: '10' },
     'self-test': { type: 'boolean', default: false },
   },
   allowPositionals: true,
 });
-const count = Number(values.runs);
 
 /** Head's cost by base's once, by name, of the names asked for, or all. */
 type Run = (only: readonly string[]) => Promise<Map<string, number>>;
 
-async function measureRuns(run: Run, only: readonly string[]): Promise<Map<string, number[]>> {
+async function measureRuns(run: Run, only: readonly string[], count: number): Promise<Map<string, number[]>> {
   const ratios = new Map<string, number[]>();
   for (let i = 0; i < count; i++) addRun(ratios, await run(only));
   return ratios;
@@ -38,23 +45,18 @@ async function measureRuns(run: Run, only: readonly string[]): Promise<Map<strin
 
 /** Names of what looked worse, and is worse by fresh runs alone: chance does not look worse twice. */
 async function findWorse(run: Run, only: readonly string[]): Promise<string[]> {
-  const first = await measureRuns(run, only);
+  const first = await measureRuns(run, only, FIRST_RUNS);
   judgeAll(first);
   let suspects = [...first].flatMap(([name, ratios]) => (looksWorse(ratios) ? [name] : []));
   const fresh = new Map<string, number[]>();
   for (let round = 0; round < FRESH_ROUNDS && suspects.length > 0; round++) {
     console.log(`measured again: ${suspects.join(', ')}`);
-    const again = await measureRuns(run, suspects.map(pathOf));
+    const again = await measureRuns(run, suspects, RUNS_A_ROUND);
     for (const name of suspects) fresh.set(name, [...(fresh.get(name) ?? []), ...(again.get(name) ?? [])]);
     suspects = suspects.filter((name) => looksWorse(fresh.get(name) ?? []));
   }
   const left = judgeAll(new Map(suspects.map((name) => [name, fresh.get(name) ?? []])));
   return [...left].flatMap(([name, { isWorse }]) => (isWorse ? [name] : []));
-}
-
-/** A bench's name is the path of its file, a colon and what it does. */
-function pathOf(name: string): string {
-  return name.split(':')[0] as string;
 }
 
 function judgeAll(all: ReadonlyMap<string, number[]>): Map<string, Verdict> {

@@ -11,7 +11,7 @@ import { ROOT } from './checkout.ts';
 const CORE = 1;
 const END_MS = 1000;
 /** Slots of each side; odd, so that a median is one of them. */
-const TURNS = 15;
+const TURNS = 11;
 
 /** What is measured against what. `slower`: the head's benches are made so many times as slow. */
 export interface Sides {
@@ -20,7 +20,7 @@ export interface Sides {
   slower: number;
 }
 
-/** Head's cost by base's, by the bench's name, of the files whose path contains one of `only` (none: all). */
+/** Head's cost by base's, by the bench's name: of those named in `only` (none: all), or of files whose path contains one of it. */
 export async function compareMicro(
   { base, head, slower }: Sides,
   only: readonly string[],
@@ -29,19 +29,25 @@ export async function compareMicro(
   const ratios = new Map<string, number>();
   try {
     const files = globSync('**/*.bench.ts', { cwd: join(ROOT, 'bench/micro') }).sort();
-    for (const file of files.filter((one) => only.length === 0 || only.some((part) => one.includes(part)))) {
+    for (const file of files.filter((one) => only.length === 0 || only.some((part) => one.includes(pathOf(part))))) {
       const before = await sides[0].ask<string[]>(`names ${file}`);
       const after = await sides[1].ask<string[]>(`names ${file}`);
       for (const [i, name] of after.entries()) {
         const at = before.indexOf(name);
+        const isWanted = only.length === 0 || only.some((part) => part === name || file.includes(part));
         // What only one side has cannot be compared.
-        if (at >= 0) ratios.set(name, await compareBench(sides[0], at, sides[1], i));
+        if (at >= 0 && isWanted) ratios.set(name, await compareBench(sides[0], at, sides[1], i));
       }
     }
   } finally {
     for (const side of sides) await side.end();
   }
   return ratios;
+}
+
+/** A bench's name is the path of its file, a colon and what it does. */
+function pathOf(name: string): string {
+  return name.split(':')[0] as string;
 }
 
 async function compareBench(base: Side, baseIndex: number, head: Side, headIndex: number): Promise<number> {

@@ -1,7 +1,7 @@
 /** The guard's decision: noise passes, a tenth more does not. What it measures is held by `npm run bench:guard -- --self-test`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addRun, FRESH_ROUNDS, judge, looksWorse } from '../../bench/guard/decide.ts';
+import { addRun, FIRST_RUNS, FRESH_ROUNDS, judge, looksWorse, RUNS_A_ROUND } from '../../bench/guard/decide.ts';
 import { createRandom } from '../../bench/random.ts';
 
 const random = createRandom(11);
@@ -18,10 +18,10 @@ function normal(): number {
 
 /** As the guard does it: a few runs raise a suspicion, fresh ones decide. */
 function isStopped(ratio: number): boolean {
-  if (!looksWorse(runsOf(ratio, 4))) return false;
+  if (!looksWorse(runsOf(ratio, FIRST_RUNS))) return false;
   const fresh: number[] = [];
   for (let round = 0; round < FRESH_ROUNDS; round++) {
-    fresh.push(...runsOf(ratio, 4));
+    fresh.push(...runsOf(ratio, RUNS_A_ROUND));
     if (!looksWorse(fresh)) return false;
   }
   return judge(fresh).isWorse;
