@@ -80,6 +80,41 @@ test('small groups share blocks of the cache: more than it would hold one by one
   assert.equal(pool.unitsInUse, 0);
 });
 
+test('a block of small groups that was given back is not written to again', async () => {
+  const pool = BlockPool.create(8 << 20);
+  const journal = await openJournal(temporaryDirectory(), pool);
+  await append(journal, pool, [{ id: 1, bytes: 100 }]);
+  const others: number[] = [];
+  journal.dropCache();
+  for (let block = pool.allocate(UNIT_BYTES); block >= 0; block = pool.allocate(UNIT_BYTES)) others.push(block);
+  for (const block of others) pool.bytes.fill(7, block, block + UNIT_BYTES);
+  // Room for the next region alone.
+  pool.release(others.pop() as number);
+  await append(journal, pool, [{ id: 2, bytes: 100 }]);
+  for (const block of others) assert.ok(pool.bytes.subarray(block, block + UNIT_BYTES).every((byte) => byte === 7));
+  for (const block of others) pool.release(block);
+  assert.deepEqual((await readRow(journal, pool)).ids, [1, 2]);
+  await journal.close();
+  assert.equal(pool.unitsInUse, 0);
+});
+
+test('small groups around a large one are read in their order', async () => {
+  const pool = BlockPool.create(16 << 20);
+  let reads = 0;
+  const files = filesWith({
+    read: (...given) => {
+      reads += 1;
+      return diskFiles.read(...given);
+    },
+  });
+  const journal = await openJournal(temporaryDirectory(), pool, { files, segmentBytes: 4 << 20 });
+  const opened = reads;
+  for (const [i, bytes] of [100, 200, 700_000, 300, 400].entries()) await append(journal, pool, [{ id: i + 1, bytes }]);
+  assert.deepEqual((await readRow(journal, pool)).ids, range(1, 5));
+  assert.equal(reads, opened, 'read from the disk');
+  await journal.close();
+});
+
 test('a journal on a tmpfs works in whatever mode it allows', { skip: !fs.existsSync('/dev/shm') }, async () => {
   const pool = BlockPool.create(16 << 20);
   const directory = temporaryDirectory('/dev/shm');
