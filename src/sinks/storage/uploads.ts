@@ -17,8 +17,8 @@ interface RowUploads {
   /** By path. */
   waiting: Map<string, Promise<void>>;
   last: Promise<void>;
-  /** Paths of emptied files, oldest first; null until the folder was read. */
-  names: string[] | null;
+  /** Paths of emptied files, oldest first; null until the folder was read. A start adds again those that it asks for. */
+  names: Set<string> | null;
 }
 
 export class Uploads {
@@ -106,10 +106,11 @@ export class Uploads {
     if (of.names === null) {
       // What earlier lives have left; this file is among it.
       const found = await findFinished(rowDirectory(this.#root, row), (name) => /_\d+-\d+\./.test(name));
-      of.names = found.filter(({ bytes }) => bytes === 0).map((file) => file.path);
-    } else of.names.push(path);
-    while (of.names.length > MOST_NAMES) {
-      const oldest = of.names.shift() as string;
+      of.names = new Set(found.filter(({ bytes }) => bytes === 0).map((file) => file.path));
+    } else of.names.add(path);
+    for (const oldest of of.names) {
+      if (of.names.size <= MOST_NAMES) break;
+      of.names.delete(oldest);
       await remove(oldest);
       await removeIfEmpty(dirname(oldest));
     }

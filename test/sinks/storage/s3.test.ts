@@ -195,9 +195,9 @@ describe('with a real S3 server', { skip: unavailable() ?? false }, () => {
     assert.deepEqual(s3.keys(), []);
   });
 
-  test('names of what was uploaded do not pile up', async (t) => {
+  test('names of what was uploaded do not pile up, and starts that ask for them lose none', async (t) => {
     const s3 = await startS3(t);
-    const { delivery, cursor, feed, directory } = await bench(t, s3, {
+    const { delivery, cursor, feed, directory, make } = await bench(t, s3, {
       rotate: { size: '1B', every: '1h' },
       compression: 'none',
     });
@@ -207,8 +207,19 @@ describe('with a real S3 server', { skip: unavailable() ?? false }, () => {
       await within(5000, () => cursor(ROW).next === i + 1);
     }
     await delivery.close(Date.now() + 5000);
-    const names = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) => name.includes(AGENT));
-    assert.equal(names.length, 64);
+    const names = () =>
+      readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) => name.includes(AGENT));
+    assert.equal(names().length, 64);
+    assert.equal(s3.keys().length, 70);
+    // Lives that end before the cursor is saved.
+    for (let life = 0; life < 2; life++) {
+      Object.assign(cursor(ROW), { next: 10, delivered: 10 });
+      const again = make();
+      again.start();
+      await within(10_000, () => cursor(ROW).next === 70);
+      await again.close(Date.now() + 5000);
+    }
+    assert.equal(names().length, 64);
     assert.equal(s3.keys().length, 70);
   });
 });
