@@ -3,7 +3,7 @@
  *
  *   every 100 ms   observers speak; their frames go to the derived journal
  *   every second   cursors are saved; segments below all of them may go
- *   every 10 s     the checkpoint is saved, after 128 MiB of intake, and after each flush, with what is said and not yet in the journal
+ *   every 10 s     the checkpoint is saved, after 256 MiB of intake, and after each flush, with what is said and not yet in the journal
  */
 import type { Logger } from 'pino';
 import type { BlockPool, Signal } from '../core/block.ts';
@@ -17,7 +17,7 @@ import type { Reserve } from '../journal/reserve.ts';
 import type { Emission } from '../processors/processor.ts';
 import type { Observers, Spoken } from '../worker/observers.ts';
 import type { SelectionProgress } from '../worker/progress.ts';
-import { CHECKPOINT, type SavedCheckpoint } from './checkpoint.ts';
+import { CHECKPOINT, encodeCheckpoint, type SavedCheckpoint } from './checkpoint.ts';
 import { freshCursor, freshProgress } from './fresh.ts';
 import { type Loss, lossEmission } from './loss.ts';
 import { Moments } from './moments.ts';
@@ -27,12 +27,12 @@ import { withReserve } from './withReserve.ts';
 const TICK_MS = 100;
 const TICKS_PER_SAVE = 10;
 const TICKS_PER_CHECKPOINT = 100;
-/** So much intake is measured again within a second by a start; a busy agent checkpoints more often for it. */
-const BYTES_PER_CHECKPOINT = 128 << 20;
 /** Traces are remembered this long beyond their decision, so that late items follow it after a restart, too. */
 const TRACE_MEMORY_MS = 60_000;
-/** Nor are they worth more than a second or two of a start. */
+/** So much intake is measured again within a second or two by a start, which is as much as traces are worth. */
 const MOST_REBUILD_BYTES = 256 << 20;
+/** A busy agent checkpoints more often for it. */
+const BYTES_PER_CHECKPOINT = MOST_REBUILD_BYTES;
 /** A look-back begins some seconds after the breach. */
 const LOOK_BACK_MARGIN_MS = 15_000;
 /** Beyond this share of the intake journal's quota only what somebody still has to read is kept. */
@@ -72,6 +72,7 @@ export class Memory {
   #isOwed = false;
   #pressed = false;
   #ticks = 0;
+  #checkpointTick = 0;
   #timer: NodeJS.Timeout | undefined;
   #saving: Promise<void> = Promise.resolve();
   #failure: string | null = null;
@@ -204,13 +205,14 @@ export class Memory {
 
   #isCheckpointDue(tick: number): boolean {
     const { intake } = this.#options;
-    if (tick % TICKS_PER_CHECKPOINT === 0) return true;
+    if (tick - this.#checkpointTick >= TICKS_PER_CHECKPOINT) return true;
     return tick % TICKS_PER_SAVE === 0 && intake.bytesFrom(this.#checkpointed.intake) > BYTES_PER_CHECKPOINT;
   }
 
   async checkpoint(): Promise<void> {
     const { directory, derived } = this.#options;
     if (this.#observers === null) return;
+    this.#checkpointTick = this.#ticks;
     // What a breach has asked for is remembered no later than the breach.
     while (this.#isOwed) {
       this.#isOwed = false;
@@ -221,9 +223,7 @@ export class Memory {
       unsaid: this.unsaid.save(),
       derivedHead: derived.head,
     };
-    await withReserve(this.#options.reserve, () =>
-      saveCheckpoint(directory, CHECKPOINT, Buffer.from(JSON.stringify(saved))),
-    );
+    await withReserve(this.#options.reserve, () => saveCheckpoint(directory, CHECKPOINT, encodeCheckpoint(saved)));
     this.#checkpointed = { intake: saved.observers.position, derived: saved.derivedHead };
   }
 

@@ -12,17 +12,10 @@ export interface Words {
   processor: number;
 }
 
-/** Plain JSON: the bytes in base64. */
-export interface SavedWords {
-  emission: Omit<Emission, 'bytes'> & { bytes: string };
-  covers: number;
-  processor: number;
-}
-
 type Append = (region: { first: number; end: number; urgent: boolean }) => Promise<void>;
 
 /** Flushes that are not in the checkpoint's state: those found after it, but for one that stood in it unsaid and was written later. */
-export function newerFlushes({ flushed }: Told, saved: readonly SavedWords[]): number[] {
+export function newerFlushes({ flushed }: Told, saved: readonly Words[]): number[] {
   const own = new Map(
     saved.filter(({ emission }) => emission.ends).map(({ processor, covers }) => [processor, covers]),
   );
@@ -91,21 +84,18 @@ export class Unsaid {
     }
   }
 
-  save(): SavedWords[] {
-    return this.#words.map(({ emission, ...rest }) => ({
-      ...rest,
-      emission: { ...emission, bytes: Buffer.from(emission.bytes).toString('base64') },
-    }));
+  save(): readonly Words[] {
+    return [...this.#words];
   }
 
   /** What the checkpoint held, but for what `told` shows to have been written after it. */
-  restore(saved: readonly SavedWords[], { flushed, lastEventMs }: Told): void {
-    for (const { emission, covers, processor } of saved) {
+  restore(saved: readonly Words[], { flushed, lastEventMs }: Told): void {
+    for (const words of saved) {
+      const { emission, covers, processor } = words;
       const written = emission.ends
         ? (flushed[processor] ?? -1) >= covers
         : emission.stream === 'events' && (lastEventMs[processor] ?? -1) >= emission.timeMs;
-      if (!written)
-        this.add({ emission: { ...emission, bytes: Buffer.from(emission.bytes, 'base64') }, covers, processor });
+      if (!written) this.add(words);
     }
   }
 }

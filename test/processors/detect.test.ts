@@ -8,6 +8,7 @@ import { createObserver, type DetectObserver, type Saved } from '../../src/proce
 import type { Emission } from '../../src/processors/processor.ts';
 import { contractOf } from '../contracts/plans.ts';
 import { decoded, itemsOf, type Plain } from '../otlp/generate.ts';
+import { afterRestart } from '../support/saved.ts';
 import { contextOf, createWorld, NOW_MS, span } from '../worker/world.ts';
 
 const ERRORS = { name: 'errors', of: 'spans', bad: { status: 'error' }, degraded: 'above 10%', breached: 'above 50%' };
@@ -54,7 +55,7 @@ function createDetect(...plans: ContractPlan[]) {
     events: [] as Told[],
     /** As a restart: what was saved goes through JSON. */
     restart(contracts?: ContractPlan[]) {
-      detect.observer = open(JSON.parse(JSON.stringify(detect.observer.save())) as Saved, contracts);
+      detect.observer = open(afterRestart(detect.observer.save()) as Saved, contracts);
     },
     send(atS: number, request: Uint8Array, signal: 'traces' | 'metrics' = 'traces') {
       const { result, block } = world.observe([{ signal, bytes: request }]);

@@ -105,7 +105,7 @@ test('histograms are what maps are, over growth, spreading, forgetting and resta
       const saved = histograms.save();
       histograms = new Histograms();
       histograms.restore(saved);
-      assert.equal(histograms.save(), saved);
+      assert.deepEqual(histograms.save(), saved);
     }
     for (const [index, one] of wanted.entries())
       assertSame(histograms.read(index), one, `histogram ${index} of flush ${flush}, seed ${SEED}`);

@@ -6,6 +6,7 @@ import { traceTableFor } from '../../src/processors/sample/index.ts';
 import { findTrace } from '../../src/processors/sample/traceTable.ts';
 import { Observers, type SavedObservers } from '../../src/worker/observers.ts';
 import { decoded, list, type Plain } from '../otlp/generate.ts';
+import { afterRestart } from '../support/saved.ts';
 import { configured, contextOf, createWorld, idOf, NOW_MS, plainly, sampleConfig, span, traces } from './world.ts';
 
 /** Values of the points that count calls. */
@@ -50,7 +51,7 @@ test('the trace table is made again of frames from before the checkpoint, a summ
   const before = start(null);
   before.send(1, 0);
   before.send(2, 1);
-  const saved = JSON.parse(JSON.stringify(before.observers.save())) as SavedObservers;
+  const saved = afterRestart(before.observers.save()) as SavedObservers;
   assert.notEqual(saved.states[1]?.state, null, 'what sampling has learned is saved');
   const after = start(saved);
   assert.equal(after.knows(1), false);

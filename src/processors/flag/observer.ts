@@ -38,8 +38,7 @@ interface ServiceTraffic {
 export interface SavedFlags {
   judged: number;
   services: [hash: number, name: string, seenMs: number, traffic: SavedTraffic][];
-  /** JSON has no NaN: null stands for a total not yet known. */
-  series: (Omit<Series, 'watch' | 'total'> & { watch: SavedWatch; total: number | null })[];
+  series: (Omit<Series, 'watch'> & { watch: SavedWatch })[];
 }
 
 /** A series or service without a point for so long makes room when the bound is reached. */
@@ -78,8 +77,8 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
   let judged = saved?.judged ?? 0;
   for (const [hash, name, seenMs, traffic] of saved?.services ?? [])
     services.set(hash, { name, seenMs, traffic: new Traffic(traffic) });
-  for (const { watch, total, ...series } of saved?.series ?? [])
-    all.set(series.key, { ...series, total: total ?? Number.NaN, watch: watchOf(series.signal, watch) });
+  for (const { watch, ...series } of saved?.series ?? [])
+    all.set(series.key, { ...series, watch: watchOf(series.signal, watch) });
   publishMarks(judged * everyMs);
 
   function watchOf(signal: string, from: SavedWatch | null): Watch {

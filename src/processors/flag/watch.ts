@@ -27,7 +27,7 @@ export interface Finding {
 }
 
 export interface SavedWatch {
-  state: string;
+  state: Uint8Array;
   flaggedUntilMs: number;
   toldMs: number;
 }
@@ -48,7 +48,7 @@ export class Watch {
     this.#rules = rules;
     this.#side = side;
     this.#least = least;
-    this.#detector = new Detector(saved && Buffer.from(saved.state, 'base64'), rules.warmUpPoints);
+    this.#detector = new Detector(saved?.state ?? null, rules.warmUpPoints);
     this.flaggedUntilMs = saved?.flaggedUntilMs ?? 0;
     this.#toldMs = saved?.toldMs ?? 0;
   }
@@ -77,7 +77,7 @@ export class Watch {
 
   save(): SavedWatch {
     return {
-      state: Buffer.from(this.#detector.state).toString('base64'),
+      state: new Uint8Array(this.#detector.state),
       flaggedUntilMs: this.flaggedUntilMs,
       toldMs: this.#toldMs,
     };

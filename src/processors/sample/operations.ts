@@ -17,6 +17,7 @@ const MIN_BEYOND = 10;
  */
 const HALF_LIFE_MS = 6 * 3600_000;
 const FADE_EVERY_MS = 60_000;
+const SAVED_WORDS = 3;
 
 interface Operation {
   counts: Float32Array;
@@ -25,8 +26,10 @@ interface Operation {
 
 export interface SavedOperations {
   fadedMs: number;
-  /** First bucket in use, and the counts from there on: floats of 32 bits in base64, since numbers as text would hold requests up. */
-  operations: [operation: number, first: number, counts: string][];
+  /** Three words of each: the operation, its first bucket in use and how many follow from there. */
+  operations: Int32Array;
+  /** Of all these buckets. */
+  counts: Float32Array;
 }
 
 export class Operations {
@@ -35,12 +38,14 @@ export class Operations {
 
   constructor(saved: SavedOperations | null) {
     this.#fadedMs = saved?.fadedMs ?? 0;
-    for (const [operation, first, counts] of saved?.operations ?? []) {
-      // What an earlier version had saved in another form is learned anew.
-      if (typeof counts !== 'string') continue;
-      const restored = new Float32Array(BUCKETS);
-      Buffer.from(restored.buffer).write(counts, first * 4, 'base64');
-      this.#known.set(operation, { counts: restored, total: restored.reduce((sum, count) => sum + count, 0) });
+    if (saved === null) return;
+    const { operations, counts: all } = saved;
+    for (let i = 0, at = 0; i < operations.length; i += SAVED_WORDS) {
+      const [operation = 0, first = 0, used = 0] = operations.subarray(i);
+      const counts = new Float32Array(BUCKETS);
+      counts.set(all.subarray(at, at + used), first);
+      at += used;
+      this.#known.set(operation, { counts, total: counts.reduce((sum, count) => sum + count, 0) });
     }
   }
 
@@ -105,19 +110,23 @@ export class Operations {
   }
 
   save(): SavedOperations {
-    return {
-      fadedMs: this.#fadedMs,
-      operations: [...this.#known].map(([operation, { counts }]) => saveCounts(operation, counts)),
-    };
+    const operations = new Int32Array(this.#known.size * SAVED_WORDS);
+    const all = new Float32Array(this.#known.size * BUCKETS);
+    let word = 0;
+    let to = 0;
+    for (const [operation, { counts }] of this.#known) {
+      let first = 0;
+      let end = BUCKETS;
+      while (first < end && counts[first] === 0) first++;
+      while (end > first && counts[end - 1] === 0) end--;
+      operations[word++] = operation;
+      operations[word++] = first;
+      operations[word++] = end - first;
+      all.set(counts.subarray(first, end), to);
+      to += end - first;
+    }
+    return { fadedMs: this.#fadedMs, operations, counts: all.slice(0, to) };
   }
-}
-
-function saveCounts(operation: number, counts: Float32Array): SavedOperations['operations'][number] {
-  let first = 0;
-  let end = BUCKETS;
-  while (first < end && counts[first] === 0) first++;
-  while (end > first && counts[end - 1] === 0) end--;
-  return [operation, first, Buffer.from(counts.buffer, first * 4, (end - first) * 4).toString('base64')];
 }
 
 function add(into: Operation, bucket: number, count: number): void {

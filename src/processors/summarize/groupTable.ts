@@ -23,6 +23,10 @@ export class GroupTable {
   #slots = new Uint32Array(LEAST_SLOTS * STEP);
   /** Slots less one: there are a power of two of them. */
   #mask = LEAST_SLOTS - 1;
+  /** What `save` has written of the first groups; it only grows. */
+  #saved = Buffer.alloc(0);
+  #savedGroups = 0;
+  #savedBytes = 0;
 
   get size(): number {
     return this.identities.length;
@@ -51,27 +55,24 @@ export class GroupTable {
     this.#place(hash, rest, this.identities.length);
   }
 
-  /** For the checkpoint, in base64. Of each: hash u32, rest u32, length u32, and as many bytes of its identity. */
-  save(): string {
-    const { identities } = this;
-    let room = 0;
-    for (const { saved } of identities) room += SAVED_HEAD_BYTES + saved.length;
-    const bytes = Buffer.allocUnsafe(room);
-    let to = 0;
-    for (let i = 0; i < identities.length; i++) {
-      const { saved } = identities[i]!;
-      bytes.writeUInt32LE(this.#hashes[2 * i]!, to);
-      bytes.writeUInt32LE(this.#hashes[2 * i + 1]!, to + 4);
-      bytes.writeUInt32LE(saved.length, to + 8);
-      bytes.set(saved, to + SAVED_HEAD_BYTES);
-      to += SAVED_HEAD_BYTES + saved.length;
+  /** For the checkpoint. Of each: hash u32, rest u32, length u32, and as many bytes of its identity. */
+  save(): Uint8Array {
+    for (; this.#savedGroups < this.size; this.#savedGroups++) {
+      const { saved } = this.identities[this.#savedGroups]!;
+      const at = this.#savedBytes;
+      this.#savedBytes += SAVED_HEAD_BYTES + saved.length;
+      if (this.#savedBytes > this.#saved.length) this.#saved = Buffer.concat([this.#saved], this.#savedBytes * 2);
+      this.#saved.writeUInt32LE(this.#hashes[2 * this.#savedGroups]!, at);
+      this.#saved.writeUInt32LE(this.#hashes[2 * this.#savedGroups + 1]!, at + 4);
+      this.#saved.writeUInt32LE(saved.length, at + 8);
+      this.#saved.set(saved, at + SAVED_HEAD_BYTES);
     }
-    return bytes.toString('base64');
+    return this.#saved.subarray(0, this.#savedBytes);
   }
 
-  static restore(saved: string): GroupTable {
+  static restore(saved: Uint8Array): GroupTable {
     const table = new GroupTable();
-    const bytes = Buffer.from(saved, 'base64');
+    const bytes = Buffer.from(saved.buffer, saved.byteOffset, saved.length);
     for (let at = 0; at < bytes.length; ) {
       const from = at + SAVED_HEAD_BYTES;
       const end = from + bytes.readUInt32LE(at + 8);

@@ -174,8 +174,8 @@ export class Histograms {
     return { count, sum, min, max, scale: SCALE - shift, zeroCount, offset, counts: buckets };
   }
 
-  /** For the checkpoint, in base64: numbers as text would hold requests up. Each histogram is its head and the counts of its buckets. */
-  save(): string {
+  /** For the checkpoint. Each histogram is its head and the counts of its buckets. */
+  save(): Uint8Array {
     const bytes = Buffer.allocUnsafe(this.#size * SAVED_HEAD_BYTES + this.#countAllWaiting() * MOST_COUNT_BYTES);
     let to = 0;
     for (let i = 0; i < this.#size; i++) {
@@ -192,12 +192,11 @@ export class Histograms {
         else to = writeCount(bytes, to, count);
       }
     }
-    return bytes.toString('base64', 0, to);
+    return bytes.subarray(0, to);
   }
 
   /** Into an empty one. */
-  restore(saved: string): void {
-    const bytes = Buffer.from(saved, 'base64');
+  restore(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length; ) {
       const index = this.add();
       const page = this.#pages[index >>> PAGE_BITS]!;

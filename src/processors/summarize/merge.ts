@@ -15,14 +15,14 @@ const IDENTITIES_PER_GROUP = 2;
 
 interface Saved {
   startMs: number;
-  groups: string;
+  groups: Uint8Array;
   /** In the same order. */
-  histograms: string;
+  histograms: Uint8Array;
 }
 
 export function createObserver(everyMs: number, maxGroups: number, context: ObserverContext, saved: unknown): Observer {
   const { pool } = context;
-  const restored = readSaved(saved);
+  const restored = saved as Saved | null;
   let groups = restored === null ? new GroupTable() : GroupTable.restore(restored.groups);
   /** By the groups' numbers. */
   const histograms = new Histograms();
@@ -134,12 +134,6 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       return { startMs, groups: groups.save(), histograms: histograms.save() } satisfies Saved;
     },
   };
-}
-
-/** What an earlier version had saved in another form begins anew. */
-function readSaved(saved: unknown): Saved | null {
-  const found = saved as Saved | null;
-  return typeof found?.histograms === 'string' ? found : null;
 }
 
 function operationsOf(groups: readonly Group[]): OperationDurations[] {

@@ -10,6 +10,7 @@ import { BUCKETS, bucketOf } from '../../../src/processors/flag/measure.ts';
 import { Traffic } from '../../../src/processors/flag/traffic.ts';
 import type { ContractValue, Emission } from '../../../src/processors/processor.ts';
 import { decoded, itemsOf, type Plain } from '../../otlp/generate.ts';
+import { afterRestart } from '../../support/saved.ts';
 import { configured, contextOf, createWorld, NOW_MS, type Sent, service, span } from '../../worker/world.ts';
 
 const EVERY_MS = 5000;
@@ -32,7 +33,7 @@ function start(changes: Plain = {}, saved: unknown = null) {
     flagged,
     telemetry,
     values,
-    save: () => JSON.parse(JSON.stringify(observer.save())),
+    save: () => afterRestart(observer.save()),
     /** Merges what these bodies hold, then judges; answers the events. */
     step(...sent: Sent[]) {
       const { result, block } = world.observe(sent);

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { createRandom } from '../../../bench/random.ts';
 import { DEFAULT_THRESHOLD } from '../../../src/processors/flag/index.ts';
 import { type Finding, type Rules, type Side, Watch } from '../../../src/processors/flag/watch.ts';
+import { afterRestart } from '../../support/saved.ts';
 
 const RULES: Rules = { threshold: DEFAULT_THRESHOLD, margin: 0.2, warmUpPoints: 100, repeatMs: 600_000 };
 const EVERY_MS = 5000;
@@ -63,7 +64,7 @@ test('nothing is flagged before the warm-up, and no number is no point', () => {
 
 test('a watch that was saved and restored goes on as if nothing had been', () => {
   const { watch, now } = watched([]);
-  const other = new Watch(RULES, 'both', 0, JSON.parse(JSON.stringify(watch.save())));
+  const other = new Watch(RULES, 'both', 0, afterRestart(watch.save()));
   for (let i = 1; i < 40; i++) {
     const value = i > 10 && i < 20 ? 300 : 100 + i / 50;
     assert.deepEqual(other.see(now() + i * EVERY_MS, value), watch.see(now() + i * EVERY_MS, value));
