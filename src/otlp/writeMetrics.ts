@@ -30,7 +30,7 @@ export function writeMetrics(
 ): Uint8Array {
   const writer = new MetricWriter(startMs, endMs);
   for (const { attributes, metrics } of resources) writer.resource(attributes, metrics);
-  return writer.out.take();
+  return writer.take();
 }
 
 /** Attributes as `Point.attributes` may have them instead: made once, copied into each request. */
@@ -40,7 +40,8 @@ export function encodeAttributes(attributes: Attributes): Uint8Array {
   return Uint8Array.from(attributeWriter.out.take());
 }
 
-class MetricWriter {
+/** The same, one resource after the other. */
+export class MetricWriter {
   readonly out = new ProtoOutput(Number.MAX_SAFE_INTEGER);
   readonly #number = new Integer();
   readonly #reader = new Reader(this.out.bytes);
@@ -52,6 +53,10 @@ class MetricWriter {
     this.#times.writeBigUInt64LE(BigInt(Math.round(startMs * 1000)) * 1000n, 1);
     this.#times[9] = 25;
     this.#times.writeBigUInt64LE(BigInt(Math.round(endMs * 1000)) * 1000n, 10);
+  }
+
+  take(): Uint8Array {
+    return this.out.take();
   }
 
   resource(attributes: Attributes, metrics: readonly Metric[]): void {

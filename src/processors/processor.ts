@@ -86,6 +86,8 @@ export interface Emission {
   timeMs: number;
   /** It takes what was merged so far with it: after a crash those frames are not merged again. */
   ends: boolean;
+  /** Makes a part of `bytes`, in about a millisecond, so that requests need not wait for all of them; false when there is no more. */
+  prepare?(): boolean;
 }
 
 /** Main: merges what measurers measured, once the frames are committed, in the order of the journal. */

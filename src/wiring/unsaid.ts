@@ -1,4 +1,5 @@
 /** What observers have said and the derived journal has not taken yet: in order, events past everything that a full journal refuses. */
+import { setImmediate } from 'node:timers/promises';
 import type { BlockPool } from '../core/block.ts';
 import type { Emission } from '../processors/processor.ts';
 import { emissionFrame } from '../worker/observers.ts';
@@ -76,6 +77,8 @@ export class Unsaid {
   }
 
   async #write({ emission, covers, processor }: Words, urgent: boolean): Promise<void> {
+    // Requests go first, after each part.
+    while (emission.prepare?.() === true) await setImmediate();
     const { block, end } = emissionFrame(this.#pool, emission, covers, processor);
     try {
       await this.#append({ first: block, end, urgent });
@@ -85,7 +88,10 @@ export class Unsaid {
   }
 
   save(): readonly Words[] {
-    return [...this.#words];
+    return this.#words.map(({ emission: { stream, signal, bytes, items, timeMs, ends }, ...rest }) => ({
+      emission: { stream, signal, bytes, items, timeMs, ends },
+      ...rest,
+    }));
   }
 
   /** What the checkpoint held, but for what `told` shows to have been written after it. */

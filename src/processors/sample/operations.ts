@@ -22,6 +22,9 @@ const SAVED_WORDS = 3;
 interface Operation {
   counts: Float32Array;
   total: number;
+  /** Buckets in use: from the first to before the end. */
+  first: number;
+  end: number;
 }
 
 export interface SavedOperations {
@@ -35,6 +38,8 @@ export interface SavedOperations {
 export class Operations {
   readonly #known = new Map<number, Operation>();
   #fadedMs: number;
+  /** Nothing was learned since. */
+  #saved: SavedOperations | null = null;
 
   constructor(saved: SavedOperations | null) {
     this.#fadedMs = saved?.fadedMs ?? 0;
@@ -45,7 +50,8 @@ export class Operations {
       const counts = new Float32Array(BUCKETS);
       counts.set(all.subarray(at, at + used), first);
       at += used;
-      this.#known.set(operation, { counts, total: counts.reduce((sum, count) => sum + count, 0) });
+      const total = counts.reduce((sum, count) => sum + count, 0);
+      this.#known.set(operation, { counts, total, first, end: first + used });
     }
   }
 
@@ -54,6 +60,7 @@ export class Operations {
   }
 
   learn(flushed: readonly OperationDurations[], nowMs: number): void {
+    this.#saved = null;
     this.#fade(nowMs);
     for (const { service, name, kind, durations } of flushed) {
       const known = this.#of(operationOf(service, name, kind));
@@ -68,7 +75,7 @@ export class Operations {
   #of(operation: number): Operation {
     const known = this.#known.get(operation);
     if (known !== undefined) return known;
-    const made = { counts: new Float32Array(BUCKETS), total: 0 };
+    const made = { counts: new Float32Array(BUCKETS), total: 0, first: BUCKETS, end: 0 };
     this.#known.set(operation, made);
     return made;
   }
@@ -81,7 +88,7 @@ export class Operations {
     const left = 0.5 ** (elapsedMs / HALF_LIFE_MS);
     for (const [operation, known] of this.#known) {
       known.total *= left;
-      for (let b = 0; b < BUCKETS; b++) known.counts[b] = (known.counts[b] as number) * left;
+      for (let b = known.first; b < known.end; b++) known.counts[b] = (known.counts[b] as number) * left;
       if (known.total < 1) this.#known.delete(operation);
     }
   }
@@ -89,6 +96,7 @@ export class Operations {
   /** Forgets all but those with the most spans: for the end of a flush, of which all operations are learned. */
   bound(): void {
     if (this.#known.size <= MOST_LIMITS) return;
+    this.#saved = null;
     const least = [...this.#known].sort(([, a], [, b]) => a.total - b.total).slice(0, this.#known.size - MOST_LIMITS);
     for (const [operation] of least) this.#known.delete(operation);
   }
@@ -96,10 +104,10 @@ export class Operations {
   /** Milliseconds beyond which less than 1 - `quantile` of the operation's spans lie, of those that are known well enough. */
   limits(quantile: number): Map<number, number> {
     const limits = new Map<number, number>();
-    for (const [operation, { counts, total }] of this.#known) {
+    for (const [operation, { counts, total, end }] of this.#known) {
       const allowed = total * (1 - quantile);
       if (allowed < MIN_BEYOND - 1e-6) continue;
-      let bucket = BUCKETS - 1;
+      let bucket = end - 1;
       for (let beyond = 0; bucket > 0; bucket--) {
         beyond += counts[bucket] as number;
         if (beyond > allowed) break;
@@ -110,28 +118,32 @@ export class Operations {
   }
 
   save(): SavedOperations {
+    if (this.#saved !== null) return this.#saved;
     const operations = new Int32Array(this.#known.size * SAVED_WORDS);
-    const all = new Float32Array(this.#known.size * BUCKETS);
     let word = 0;
-    let to = 0;
-    for (const [operation, { counts }] of this.#known) {
-      let first = 0;
-      let end = BUCKETS;
-      while (first < end && counts[first] === 0) first++;
-      while (end > first && counts[end - 1] === 0) end--;
+    let buckets = 0;
+    for (const [operation, { first, end }] of this.#known) {
       operations[word++] = operation;
       operations[word++] = first;
       operations[word++] = end - first;
+      buckets += end - first;
+    }
+    const all = new Float32Array(buckets);
+    let to = 0;
+    for (const { counts, first, end } of this.#known.values()) {
       all.set(counts.subarray(first, end), to);
       to += end - first;
     }
-    return { fadedMs: this.#fadedMs, operations, counts: all.slice(0, to) };
+    this.#saved = { fadedMs: this.#fadedMs, operations, counts: all };
+    return this.#saved;
   }
 }
 
 function add(into: Operation, bucket: number, count: number): void {
   into.counts[bucket] = (into.counts[bucket] as number) + count;
   into.total += count;
+  if (bucket < into.first) into.first = bucket;
+  if (bucket >= into.end) into.end = bucket + 1;
 }
 
 /** The bucket that ends at or after this many doublings of a millisecond; the ends of finer buckets fall on it or before it. */

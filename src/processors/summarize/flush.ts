@@ -1,36 +1,61 @@
 /** `summarize`'s groups as OTLP metrics, named as the Collector's span metrics connector names them. */
 import type { HistogramValue, Metric, Point } from '../../core/otel.ts';
-import { writeMetrics } from '../../otlp/writeMetrics.ts';
+import { MetricWriter } from '../../otlp/writeMetrics.ts';
 import type { Emission } from '../processor.ts';
 import type { Group } from './group.ts';
 import { LOG_ROW } from './measure.ts';
 
+/** Groups that are written at once, and by one ResourceMetrics; those of a resource that has more stand in several. */
+const PART_GROUPS = 250;
+
 /** One request for all groups, in one frame, so that a crash keeps or loses a flush as a whole. */
-export function flushSummaries(groups: Group[], startMs: number, endMs: number, agent: string): Emission[] {
-  if (groups.length === 0) return [];
-  const byResource = new Map<string, Group[]>();
+export class Flush implements Emission {
+  readonly stream = 'summaries';
+  readonly signal = 'metrics';
+  readonly ends = true;
+  readonly timeMs: number;
+  readonly items: number;
+  readonly #agent: string;
+  readonly #writer: MetricWriter;
+  readonly #parts: Group[][];
+
+  constructor(groups: readonly Group[], startMs: number, endMs: number, agent: string) {
+    this.timeMs = endMs;
+    this.items = groups.reduce((items, { identity }) => items + (identity.status === LOG_ROW ? 1 : 2), 0);
+    this.#agent = agent;
+    this.#writer = new MetricWriter(startMs, endMs);
+    this.#parts = partsOf(groups);
+  }
+
+  prepare(): boolean {
+    const part = this.#parts.pop();
+    if (part === undefined) return false;
+    const attributes = { ...part[0]?.identity.resource, 'plumbline.agent': this.#agent };
+    this.#writer.resource(attributes, metricsOf(part));
+    return true;
+  }
+
+  get bytes(): Uint8Array {
+    while (this.prepare());
+    return this.#writer.take();
+  }
+}
+
+/** By resource. */
+function partsOf(groups: readonly Group[]): Group[][] {
+  const parts: Group[][] = [];
+  const open = new Map<string, Group[]>();
   for (const group of groups) {
     const key = group.identity.resourceKey;
-    const list = byResource.get(key);
-    if (list === undefined) byResource.set(key, [group]);
-    else list.push(group);
+    const part = open.get(key);
+    if (part !== undefined && part.length < PART_GROUPS) part.push(group);
+    else {
+      const begun = [group];
+      open.set(key, begun);
+      parts.push(begun);
+    }
   }
-  let items = 0;
-  const resources = [...byResource.values()].map((list) => {
-    const metrics = metricsOf(list);
-    for (const { points } of metrics) items += points.length;
-    return { attributes: { ...list[0]?.identity.resource, 'plumbline.agent': agent }, metrics };
-  });
-  return [
-    {
-      stream: 'summaries',
-      signal: 'metrics',
-      bytes: writeMetrics(resources, startMs, endMs),
-      items,
-      timeMs: endMs,
-      ends: true,
-    },
-  ];
+  return parts;
 }
 
 function metricsOf(groups: Group[]): Metric[] {

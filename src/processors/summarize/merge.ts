@@ -3,7 +3,7 @@
 import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otlp/attributes.ts';
 import { Reader } from '../../otlp/protobuf.ts';
 import type { Observer, ObserverContext, OperationDurations } from '../processor.ts';
-import { flushSummaries } from './flush.ts';
+import { Flush } from './flush.ts';
 import { type Group, Identity } from './group.ts';
 import { GroupTable, keyOf, OVERFLOW } from './groupTable.ts';
 import { Histograms } from './histograms.ts';
@@ -128,7 +128,7 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
       histograms.clear();
       startMs = 0;
       context.operations.flushed = operationsOf(flushed);
-      return flushSummaries(flushed, from, nowMs, context.agent);
+      return flushed.length === 0 ? [] : [new Flush(flushed, from, nowMs, context.agent)];
     },
     save() {
       return { startMs, groups: groups.save(), histograms: histograms.save() } satisfies Saved;
