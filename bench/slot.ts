@@ -15,6 +15,8 @@ export type Level = (typeof LEVELS)[number];
 
 /** The flags the agent is started with (package.json); the null receiver gets the same. */
 export const NODE_FLAGS = ['--max-semi-space-size=16', '--external-memory-accounted-in-global-limit'];
+/** As the command and the image have it. */
+const SERVER_ENV = { ...process.env, MALLOC_ARENA_MAX: '2' };
 export const SERVER_CORE = 0;
 export const LOAD_CORE = 1;
 export const STOP_MS = 90_000;
@@ -98,7 +100,7 @@ async function calibrate(): Promise<number> {
 async function startServer(options: SlotOptions, directory: string, kafka: Child | null): Promise<Child> {
   const profile =
     options.profile === null ? [] : ['--cpu-prof', '--cpu-prof-dir', join(options.profile, options.level)];
-  if (options.level === 'F0') return startNode(SERVER_CORE, [...NODE_FLAGS, ...profile, pathOf('null.ts')]);
+  if (options.level === 'F0') return startNode(SERVER_CORE, [...NODE_FLAGS, ...profile, pathOf('null.ts')], SERVER_ENV);
   const [, broker = ''] = (await kafka?.line(/^ready (\S+)/)) ?? [];
   // Every level but F0 is the agent's.
   const config = writeAgentConfig({
@@ -110,7 +112,7 @@ async function startServer(options: SlotOptions, directory: string, kafka: Child
   });
   const main = pathOf(options.dist ? '../dist/main.js' : '../src/main.ts');
   if (!existsSync(main)) throw new Error(`${main} does not exist${options.dist ? ': npm run build' : ''}`);
-  return startNode(SERVER_CORE, [...NODE_FLAGS, ...profile, main, 'run', '--config', config]);
+  return startNode(SERVER_CORE, [...NODE_FLAGS, ...profile, main, 'run', '--config', config], SERVER_ENV);
 }
 
 export function loadArguments(options: Omit<SlotOptions, 'level'>, url: string): string[] {

@@ -31,7 +31,7 @@ export function decodeCheckpoint(bytes: Buffer): SavedCheckpoint {
 }
 
 export async function readCheckpoint(directory: string, log: Logger): Promise<SavedCheckpoint | null> {
-  const begins = 'summaries and contract windows begin anew, no item is lost';
+  const begins = 'summaries, contract windows and what was learned begin anew, no item is lost';
   const found = await loadCheckpoint(directory, CHECKPOINT);
   if (found.kind === 'damaged') log.error(`${found.reason}, and so has its copy: ${begins}`);
   if (found.kind !== 'found') return null;

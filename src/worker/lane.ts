@@ -5,10 +5,11 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Result, Serve, Task } from './tasks.ts';
 
-/** Of the shared words: how many tasks were sent, and 1 once the last one has begun (a new thread first loads its modules). */
+/** Of the shared words: how many tasks were sent, 1 once the last one has begun (a new thread first loads its modules), and the thread's id. */
 export const SENT = 0;
 export const BEGUN = 1;
-const WORDS = 2;
+export const THREAD = 2;
+const WORDS = 3;
 
 export interface Job {
   task: Task;
@@ -25,6 +26,7 @@ export class Lane {
   #abort: AbortController | null = null;
   #port: MessagePort | null = null;
   #words = new Int32Array(new SharedArrayBuffer(0));
+  #isEnding = false;
 
   constructor(onResult: (lane: Lane, result: Result<Task>) => void) {
     this.#onResult = onResult;
@@ -33,6 +35,11 @@ export class Lane {
   /** A thread was given to it, and has not been lost. */
   get isOpen(): boolean {
     return this.#port !== null;
+  }
+
+  /** A task can be sent to it. */
+  get isFree(): boolean {
+    return this.job === null && !this.#isEnding;
   }
 
   /** What a thread is to serve; `end` aborts the signal. */
@@ -69,8 +76,14 @@ export class Lane {
     return this.job !== null && Atomics.load(this.#words, BEGUN) === 1;
   }
 
+  /** Of the thread that serves; 0 before it has begun to. */
+  get threadId(): number {
+    return Atomics.load(this.#words, THREAD);
+  }
+
   /** Ends the thread, whatever it does. */
   end(): void {
+    this.#isEnding = true;
     this.#abort?.abort();
   }
 
@@ -78,5 +91,6 @@ export class Lane {
   close(): void {
     this.#port?.close();
     this.#port = null;
+    this.#isEnding = false;
   }
 }

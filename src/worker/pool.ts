@@ -2,7 +2,8 @@
  * The worker pool: piscina, and what it cannot know: which kind of task goes first, and what a dead thread leaves behind.
  *
  * A task is handed out only when a worker is free, so that observe's open block keeps filling until then: batches grow with load and
- * no timer is needed. Observe goes first; select and encode get at least every second task.
+ * no timer is needed. Observe goes first; select and encode get at least every second task. Threads start with the pool, and again when
+ * there is work after they were ended for want of it: each takes 15 MB, and many agents stand beside a service that says nothing for hours.
  */
 import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
@@ -18,6 +19,8 @@ export type ObserveSource = () => Job | null;
 const TASK_MS = 5000;
 /** Counted in turns of main's own event loop, so that a process that was stopped for a while ends nobody. */
 const TURNS_PER_TASK = 10;
+/** When nothing was to do for so long, the threads end. The next request waits for a new one, a tenth of a second. */
+const REST_AFTER_MS = 60_000;
 
 /** Every second task: a select costs a tenth of an observe, and what trails too far behind is read from the disk again. */
 const OTHERS_AT_LEAST_EVERY = 2;
@@ -33,21 +36,37 @@ export class WorkerPool {
   readonly #blocks: BlockPool;
   /** Threads that have been seen, until their exit. */
   readonly #threads = new Map<Worker, Promise<void>>();
+  readonly #started: Promise<unknown>;
   readonly #onRestart: () => void;
   #closing = false;
   readonly #lanes: readonly Lane[];
   readonly #watch: NodeJS.Timeout;
+  readonly #turnsToRest: number;
+  #idleTurns = 0;
+  /** Ids of threads that were ended for want of work. */
+  readonly #resting = new Set<number>();
 
-  constructor(size: number, blocks: BlockPool, setup: WorkerSetup, onRestart: () => void, taskMs = TASK_MS) {
+  constructor(
+    size: number,
+    blocks: BlockPool,
+    setup: WorkerSetup,
+    onRestart: () => void,
+    { taskMs = TASK_MS, restAfterMs = REST_AFTER_MS } = {},
+  ) {
     this.size = size;
+    this.#turnsToRest = (restAfterMs * TURNS_PER_TASK) / taskMs;
     this.#lanes = Array.from({ length: size }, () => new Lane((lane, result) => this.#finish(lane, result)));
-    this.#watch = setInterval(() => this.#endEndless(), taskMs / TURNS_PER_TASK).unref();
+    this.#watch = setInterval(() => {
+      this.#endEndless();
+      this.#endIdle();
+    }, taskMs / TURNS_PER_TASK).unref();
     this.#blocks = blocks;
     this.#onRestart = onRestart;
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     this.#piscina = new Piscina({
       filename: new URL(`./worker.${extension}`, import.meta.url).href,
-      minThreads: size,
+      // By themselves they never end: what they serve has no end.
+      minThreads: 0,
       maxThreads: size,
       concurrentTasksPerWorker: 1,
       workerData: setup,
@@ -57,17 +76,20 @@ export class WorkerPool {
     // Without a listener a thread that dies between tasks would end the process; it is replaced, which is counted at its exit.
     this.#piscina.on('error', () => {});
     this.#piscina.on('workerCreate', () => this.#watchThreads());
-    this.#watchThreads();
+    const nothing = { kind: 'observe' as const, frames: [], receivedMs: 0, measureOnly: true };
+    this.#started = Promise.race(this.#lanes.map(() => this.run(nothing)));
+    // Whoever waits for it is told.
+    this.#started.catch(() => {});
   }
 
-  /** Resolves when the workers have started; rejects with what stopped one. */
+  /** Resolves when the first worker has started; rejects with what stopped one. */
   async ready(): Promise<void> {
-    await this.run({ kind: 'observe' as const, frames: [], receivedMs: 0, measureOnly: true });
+    await this.#started;
   }
 
   /** Has every thread collect its garbage, one task for each: 30 to 60 ms. Resolves to the bytes of their heaps. */
   async shrink(): Promise<number[]> {
-    const results = await Promise.all(Array.from({ length: this.size }, () => this.run({ kind: 'shrink' as const })));
+    const results = await Promise.all(this.#lanes.map(() => this.run({ kind: 'shrink' as const })));
     return results.map(({ heapBytes }) => heapBytes);
   }
 
@@ -95,12 +117,11 @@ export class WorkerPool {
 
   /** Hands out work while there is a free worker; call it when observe work may have come. */
   kick(): void {
-    while (this.#busy < this.size && !this.#closing) {
-      const job = this.#next();
-      if (job === null) return;
+    while (!this.#closing) {
+      const lane = this.#lanes.find((one) => one.isFree);
+      const job = lane === undefined ? null : this.#next();
+      if (lane === undefined || job === null) return;
       this.#busy++;
-      // No more tasks are handed out than there are threads.
-      const lane = this.#lanes.find((one) => one.job === null) as Lane;
       if (!lane.isOpen) void this.#serve(lane);
       lane.send(job);
     }
@@ -120,6 +141,16 @@ export class WorkerPool {
 
   #endEndless(): void {
     for (const lane of this.#lanes) if (lane.hasBegun && ++lane.turns > TURNS_PER_TASK) lane.end();
+  }
+
+  #endIdle(): void {
+    this.#idleTurns = this.#busy === 0 ? this.#idleTurns + 1 : 0;
+    if (this.#idleTurns < this.#turnsToRest) return;
+    for (const lane of this.#lanes) {
+      if (!lane.isOpen) continue;
+      this.#resting.add(lane.threadId);
+      lane.end();
+    }
   }
 
   #finish(lane: Lane, result: Result<Task>): void {
@@ -166,13 +197,14 @@ export class WorkerPool {
   #watchThreads(): void {
     for (const thread of this.threads) {
       if (this.#threads.has(thread)) continue;
-      const owner = ownerOf(thread.threadId);
+      const { threadId } = thread;
+      const owner = ownerOf(threadId);
       const exited = new Promise<void>((resolve) => {
         thread.once('exit', () => {
           this.#threads.delete(thread);
           // Only now can nobody write to its blocks any more.
           this.#blocks.reclaim(owner);
-          if (!this.#closing) {
+          if (!this.#resting.delete(threadId) && !this.#closing) {
             this.restarts++;
             this.#onRestart();
           }

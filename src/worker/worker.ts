@@ -4,7 +4,7 @@ import { AgentError, messageOf } from '../core/errors.ts';
 import { ItemChooser } from './choose.ts';
 import { encode } from './encode.ts';
 import { shrinkHeap } from './garbage.ts';
-import { BEGUN, SENT } from './lane.ts';
+import { BEGUN, SENT, THREAD } from './lane.ts';
 import { observe } from './observe.ts';
 import { createParts, followPolicy } from './parts.ts';
 import { note, recall } from './recall.ts';
@@ -20,6 +20,7 @@ let chooserEpoch = parts.epoch;
 
 /** Sleeps on the counter between tasks and never turns the thread's event loop: there is nothing in it. */
 export default function serve({ port, words }: Serve): never {
+  Atomics.store(words, THREAD, threadId);
   for (let seen = 0; ; ) {
     Atomics.wait(words, SENT, seen);
     seen = Atomics.load(words, SENT);

@@ -1,18 +1,25 @@
 /** The pool over real threads: what a thread leaves behind when it dies, and which work goes first. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { it, type TestContext } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { BlockPool, FRAME_HEADER_BYTES, frameSpan, startFrame, UNIT_BYTES } from '../../src/core/block.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import { createPolicy } from '../../src/worker/policy.ts';
 import { WorkerPool } from '../../src/worker/pool.ts';
 import type { ObserveTask } from '../../src/worker/tasks.ts';
 
-async function start(t: TestContext): Promise<{ blocks: BlockPool; workers: WorkerPool; restarted: Promise<void> }> {
+type Times = ConstructorParameters<typeof WorkerPool>[4];
+
+async function start(
+  t: TestContext,
+  times: Times = {},
+): Promise<{ blocks: BlockPool; workers: WorkerPool; restarted: Promise<void> }> {
   const blocks = BlockPool.create(32 * UNIT_BYTES);
   const restart = Promise.withResolvers<void>();
   const policy = createPolicy({ contracts: [], processors: [] });
   const setup = { pool: blocks.handle, policy, traces: null, sinks: [], maxBodyBytes: 8 << 20, maxItemBytes: Infinity };
-  const workers = new WorkerPool(1, blocks, setup, restart.resolve);
+  const workers = new WorkerPool(1, blocks, setup, restart.resolve, times);
   t.after(() => workers.close());
   await workers.ready();
   return { blocks, workers, restarted: restart.promise };
@@ -52,6 +59,28 @@ it('a thread that ends between two tasks takes none with it', async (t) => {
   const result = await workers.run(task(blocks, 1000));
   assert.equal(result.failed, null);
   assert.equal(workers.restarts, 1);
+});
+
+it('threads that have nothing to do end, which is no restart, and the next task gets a new one', async (t) => {
+  const { blocks, workers, restarted } = await start(t, { taskMs: 500, restAfterMs: 100 });
+  for (let i = 0; i < 3; i++) {
+    const [before] = workers.threads;
+    assert.ok(before !== undefined);
+    const exited = once(before, 'exit');
+    // While it works it is left alone.
+    const busyUntil = performance.now() + 300;
+    while (performance.now() < busyUntil) await workers.run(task(blocks, 1000));
+    assert.deepEqual(workers.threads, [before]);
+    while (workers.threads.length > 0) await setTimeout(5);
+    // It is asked to end, and may not have.
+    const { failed, refused } = await workers.run(task(blocks, 1000));
+    assert.deepEqual({ failed, refused }, { failed: null, refused: [] });
+    await exited;
+  }
+  assert.equal(workers.restarts, 0);
+  await workers.threads[0]?.terminate();
+  await restarted;
+  assert.equal(workers.restarts, 1, 'one that dies is still counted');
 });
 
 it('observe work goes first, and other work gets at least every second turn', async (t) => {

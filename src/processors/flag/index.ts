@@ -41,7 +41,7 @@ const config = Type.Object(
     max_series: Type.Integer({
       minimum: 1,
       default: 1000,
-      description: 'Most series watched at once, 2 KB each and 3 KB in the checkpoint; a service takes four',
+      description: 'Most series watched at once, 2 KB each, also in the checkpoint; a service takes four',
     }),
   },
   { additionalProperties: false },
