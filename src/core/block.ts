@@ -241,7 +241,7 @@ export function startFrame(
 }
 
 /**
- * Copies bytes into shared memory. V8 copies a *whole* source into shared memory word by word (2 GB/s) but a *part* of one
+ * Copies bytes into shared memory, or out of it. V8 copies a *whole* source there word by word (2 GB/s) but a *part* of one
  * with memmove (20 GB/s): so all but the last byte go as a part, and the last one alone. Measured on Node 24.
  */
 export function copyInto(target: Uint8Array, at: number, source: Uint8Array): void {

@@ -10,6 +10,7 @@ const LEAST_WAIT_MS = 10;
 /** Codecs as record batches number them. */
 const GZIP = 1;
 const ZSTD = 4;
+const ZSTD_OPTIONS = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
 const require = createRequire(import.meta.url);
 
@@ -60,8 +61,13 @@ function replaceRecordBatch(): void {
 
 /** Synchronous on purpose: this is a thread of its own, and libuv's pool belongs to the journal. Level 1: CPU is dearer than bytes. */
 function compress(compression: number, records: Buffer): Buffer {
-  if (compression === ZSTD) return zstdCompressSync(records, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+  if (compression === ZSTD) return zstdCompressSync(records, { ...ZSTD_OPTIONS, chunkSize: zstdBound(records.length) });
   return compression === GZIP ? gzipSync(records, { level: 1 }) : records;
+}
+
+/** Room with which zstd compresses in one go, an eighth cheaper than through buffers of its own: ZSTD_compressBound. */
+function zstdBound(bytes: number): number {
+  return bytes + (bytes >>> 8) + 64;
 }
 
 function replaceModule(name: string, exports: unknown): void {

@@ -7,6 +7,7 @@
  * https://kafka.apache.org/documentation/#recordbatch
  */
 import { crc32c } from '@node-rs/crc32';
+import { copyInto } from '../../core/block.ts';
 
 const HEADER_BYTES = 61;
 const MAGIC = 2;
@@ -120,7 +121,8 @@ function sizeOfField(field: Buffer | null): number {
 function writeField(buffer: Buffer, at: number, field: Buffer | null): number {
   if (field === null) return writeInt(buffer, at, -1);
   const pos = writeInt(buffer, at, field.length);
-  return pos + field.copy(buffer, pos);
+  copyInto(buffer, pos, field);
+  return pos + field.length;
 }
 
 /** Zigzag, then 7 bits a byte. */
