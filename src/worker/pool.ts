@@ -19,8 +19,11 @@ export type ObserveSource = () => Job | null;
 const TASK_MS = 5000;
 /** Counted in turns of main's own event loop, so that a process that was stopped for a while ends nobody. */
 const TURNS_PER_TASK = 10;
-/** When nothing was to do for so long, the threads end. The next request waits for a new one, a tenth of a second. */
-const REST_AFTER_MS = 60_000;
+/**
+ * When nothing was to do for so long, the threads end. The next request waits for a new one, a tenth of a second; so this is more than the
+ * minute after which SDKs send metrics again.
+ */
+const REST_AFTER_MS = 90_000;
 
 /** Every second task: a select costs a tenth of an observe, and what trails too far behind is read from the disk again. */
 const OTHERS_AT_LEAST_EVERY = 2;
@@ -122,6 +125,7 @@ export class WorkerPool {
       const job = lane === undefined ? null : this.#next();
       if (lane === undefined || job === null) return;
       this.#busy++;
+      this.#idleTurns = 0;
       if (!lane.isOpen) void this.#serve(lane);
       lane.send(job);
     }
@@ -144,8 +148,8 @@ export class WorkerPool {
   }
 
   #endIdle(): void {
-    this.#idleTurns = this.#busy === 0 ? this.#idleTurns + 1 : 0;
-    if (this.#idleTurns < this.#turnsToRest) return;
+    // Most tasks begin and end between two turns: each of them begins the count anew.
+    if (this.#busy > 0 || ++this.#idleTurns < this.#turnsToRest) return;
     for (const lane of this.#lanes) {
       if (!lane.isOpen) continue;
       this.#resting.add(lane.threadId);

@@ -83,6 +83,20 @@ it('threads that have nothing to do end, which is no restart, and the next task 
   assert.equal(workers.restarts, 1, 'one that dies is still counted');
 });
 
+it('short tasks now and then are work: the thread stays, also after one that had ended', async (t) => {
+  const { blocks, workers } = await start(t, { taskMs: 500, restAfterMs: 200 });
+  while (workers.threads.length > 0) await setTimeout(5);
+  await workers.run(task(blocks, 100));
+  const [thread] = workers.threads;
+  assert.ok(thread !== undefined);
+  // Seldom enough that whoever looks every 50 ms finds nothing under way.
+  for (let i = 0; i < 12; i++) {
+    await setTimeout(100);
+    await workers.run(task(blocks, 100));
+    assert.deepEqual(workers.threads, [thread], `after ${i} pauses`);
+  }
+});
+
 it('observe work goes first, and other work gets at least every second turn', async (t) => {
   const { blocks, workers } = await start(t);
   const order: string[] = [];
