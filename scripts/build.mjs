@@ -39,7 +39,7 @@ await build({
   },
   logLevel: 'warning',
 });
-if (!readFileSync(COMMAND, 'utf8').startsWith('#!/usr/bin/env -S ')) {
+if (!/^#!\/usr\/bin\/env -S (\w+=\w+ )*node /.test(readFileSync(COMMAND, 'utf8'))) {
   console.error('dist/main.js has lost its first line, with which the shell finds Node and its flags');
   process.exit(1);
 }

@@ -48,19 +48,25 @@ for (const { name, options } of MODES) {
   }
 }
 
-test('small groups share blocks of the cache: more than it would hold one by one are read without the disk', async () => {
-  const pool = BlockPool.create(16 << 20);
-  let reads = 0;
+/** The disk, and how often it was read. */
+function countingFiles() {
+  const counts = { reads: 0 };
   const files = filesWith({
     read: (...given) => {
-      reads += 1;
+      counts.reads += 1;
       return diskFiles.read(...given);
     },
   });
+  return { files, counts };
+}
+
+test('small groups share blocks of the cache: more than it would hold one by one are read without the disk', async () => {
+  const pool = BlockPool.create(16 << 20);
+  const { files, counts } = countingFiles();
   // A segment ends within the run: what follows it does not lie behind what came before.
   const options = { files, cacheBytes: 3 << 20, segmentBytes: 3 << 19 };
   const journal = await openJournal(temporaryDirectory(), pool, options);
-  const opened = reads;
+  const opened = counts.reads;
   const early: FrameBatch[] = [];
   for (let id = 1; id <= 100; id++) {
     await append(journal, pool, [{ id, bytes: 20_000 + id }]);
@@ -70,7 +76,7 @@ test('small groups share blocks of the cache: more than it would hold one by one
   }
   assert.ok(pool.unitsInUse <= 3, `${pool.unitsInUse} blocks`);
   assert.deepEqual((await readRow(journal, pool)).ids, range(1, 100));
-  assert.equal(reads, opened, 'read from the disk');
+  assert.equal(counts.reads, opened, 'read from the disk');
   assert.deepEqual(
     early.map(({ frames }) => frames.map((at) => idOf(pool, at))),
     [[25], [50], [75], [100]],
@@ -100,18 +106,12 @@ test('a block of small groups that was given back is not written to again', asyn
 
 test('small groups around a large one are read in their order', async () => {
   const pool = BlockPool.create(16 << 20);
-  let reads = 0;
-  const files = filesWith({
-    read: (...given) => {
-      reads += 1;
-      return diskFiles.read(...given);
-    },
-  });
+  const { files, counts } = countingFiles();
   const journal = await openJournal(temporaryDirectory(), pool, { files, segmentBytes: 4 << 20 });
-  const opened = reads;
+  const opened = counts.reads;
   for (const [i, bytes] of [100, 200, 700_000, 300, 400].entries()) await append(journal, pool, [{ id: i + 1, bytes }]);
   assert.deepEqual((await readRow(journal, pool)).ids, range(1, 5));
-  assert.equal(reads, opened, 'read from the disk');
+  assert.equal(counts.reads, opened, 'read from the disk');
   await journal.close();
 });
 
@@ -268,13 +268,7 @@ test('readers wait for memory instead of failing', async () => {
 
 test('readers of one place share one read', async () => {
   const pool = BlockPool.create(32 << 20);
-  let reads = 0;
-  const files = filesWith({
-    read: (fd, view, position) => {
-      reads += 1;
-      return diskFiles.read(fd, view, position);
-    },
-  });
+  const { files, counts } = countingFiles();
   const journal = await openJournal(temporaryDirectory(), pool, { files });
   await append(
     journal,
@@ -282,10 +276,10 @@ test('readers of one place share one read', async () => {
     range(1, 20).map((id) => ({ id, bytes: 920 })),
   );
   journal.dropCache();
-  reads = 0;
+  counts.reads = 0;
   const all = await Promise.all(range(1, 8).map(() => readRow(journal, pool)));
   for (const { ids } of all) assert.deepEqual(ids, range(1, 20));
-  assert.equal(reads, 1);
+  assert.equal(counts.reads, 1);
   await journal.close();
   assert.equal(pool.unitsInUse, 0);
 });
