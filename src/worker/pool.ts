@@ -176,11 +176,13 @@ export class WorkerPool {
       const job = lane.take();
       lane.close();
       await this.#deadThreads();
-      if (job === null) return;
-      this.#busy--;
-      const message = `a worker died on a task: ${messageOf(error)}`;
-      job.reject(new AgentError('WORKER_DIED', message, { retryable: true, cause: error }));
+      if (job !== null) {
+        this.#busy--;
+        const message = `a worker died on a task: ${messageOf(error)}`;
+        job.reject(new AgentError('WORKER_DIED', message, { retryable: true, cause: error }));
+      }
     }
+    // Tasks that came meanwhile have waited for this thread or the next one.
     this.kick();
   }
 

@@ -97,6 +97,20 @@ it('short tasks now and then are work: the thread stays, also after one that had
   }
 });
 
+it('a task that comes while the thread is told to end waits for the next one', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const { blocks, workers } = await start(t, { taskMs: 500, restAfterMs: 50 });
+  for (let i = 0; i < 3; i++) {
+    const [before] = workers.threads;
+    assert.ok(before !== undefined);
+    t.mock.timers.tick(50);
+    const { failed, refused } = await workers.run(task(blocks, 1000));
+    assert.deepEqual({ failed, refused }, { failed: null, refused: [] });
+    assert.ok(!workers.threads.includes(before));
+  }
+  assert.equal(workers.restarts, 0);
+});
+
 it('observe work goes first, and other work gets at least every second turn', async (t) => {
   const { blocks, workers } = await start(t);
   const order: string[] = [];
