@@ -267,6 +267,30 @@ test('a restart goes on with what was learned, before anything is measured', () 
   assert.deepEqual(after.observer.save(), saved);
 });
 
+test('what is saved is what is known: after more was learned, in earlier and later buckets, and after some was forgotten', () => {
+  const operations = new Operations(null);
+  const assertSaved = () => {
+    const restored = new Operations(afterRestart(operations.save()));
+    assert.equal(restored.size, operations.size);
+    for (const quantile of [0.01, 0.3, 0.6, 0.9])
+      assert.deepEqual(restored.limits(quantile), operations.limits(quantile));
+  };
+  for (const [i, ms] of [100, 1, 10_000, 3].entries()) {
+    operations.learn([lasted(times(1000, ms)), lasted(times(50, ms), `operation ${i}`)], NOW_MS);
+    assertSaved();
+  }
+  operations.learn([], NOW_MS + 2 * HOUR_MS);
+  assertSaved();
+  operations.learn(
+    Array.from({ length: MOST_LIMITS }, (_, i) => lasted(times(20, 5), `many ${i}`)),
+    NOW_MS + 2 * HOUR_MS,
+  );
+  assertSaved();
+  operations.bound();
+  assert.equal(operations.size, MOST_LIMITS);
+  assertSaved();
+});
+
 test('a reload puts another quantile in force at once', () => {
   const sampling = createSampling(CONFIG);
   sampling.operations.flushed = [lasted([...times(1900, 10), ...times(100, 100)])];

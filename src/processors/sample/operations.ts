@@ -64,7 +64,7 @@ export class Operations {
     this.#fade(nowMs);
     for (const { service, name, kind, durations } of flushed) {
       const known = this.#of(operationOf(service, name, kind));
-      add(known, 0, durations.zeroCount);
+      if (durations.zeroCount > 0) add(known, 0, durations.zeroCount);
       for (let i = 0; i < durations.counts.length; i++) {
         const count = durations.counts[i] as number;
         if (count > 0) add(known, bucketOf((durations.offset + i + 1) / 2 ** durations.scale), count);
