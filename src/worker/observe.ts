@@ -22,7 +22,11 @@ export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): Observ
     const at = task.frames[index]!;
     let frame = at;
     try {
-      if (!task.measureOnly) frame = prepareBody(parts, at);
+      if (!task.measureOnly) {
+        frame = prepareBody(parts, at);
+        // Before the walk, which then finds in the cache what this has read in order (core/fetch.ts).
+        sealPayload(pool, frame);
+      }
       frames.push(walkFrame(parts, walk, frame));
       if (!task.measureOnly) finishFrame(parts, walk, frames);
     } catch (error) {
@@ -42,12 +46,14 @@ export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): Observ
 function finishFrame(parts: Parts, walk: ItemWalk, frames: number[]): void {
   const { pool } = parts.views;
   let at = frames[frames.length - 1]!;
-  if (walk.invalid > 0 || walk.badExemplars > 0) frames[frames.length - 1] = at = cutInvalid(parts, at);
+  if (walk.invalid > 0 || walk.badExemplars > 0) {
+    frames[frames.length - 1] = at = cutInvalid(parts, at);
+    sealPayload(pool, at);
+  }
   pool.words[(at + Field.items) >>> 2] = walk.items;
   pool.words[(at + Field.rejected) >>> 2] = walk.invalid;
   pool.words[(at + Uncommitted.warned) >>> 2] = walk.badExemplars + walk.untraced;
   pool.words[(at + Field.serviceKey) >>> 2] = walk.services === 1 ? parts.views.envelope.serviceHash : 0;
-  sealPayload(pool, at);
 }
 
 function measureAgain(parts: Parts, walk: ItemWalk, task: ObserveTask, frames: number[]): void {

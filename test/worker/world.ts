@@ -1,5 +1,6 @@
 /** A worker's parts in this thread, and bodies as frames of a block, as intake lays them out. */
-import { gzipSync } from 'node:zlib';
+import assert from 'node:assert/strict';
+import { crc32, gzipSync } from 'node:zlib';
 import { pino } from 'pino';
 import { inspectConfig } from '../../src/config.ts';
 import type { ContractPlan } from '../../src/contracts/plan.ts';
@@ -165,7 +166,7 @@ export function createWorld({
 }
 export type World = ReturnType<typeof createWorld>;
 
-/** Frames that are not void, of the input and then of what was moved. */
+/** Frames that are not void, of the input and then of what was moved; each has the CRC of the payload it holds. */
 export function liveFrames(
   { pool }: { pool: BlockPool },
   frames: readonly number[],
@@ -174,6 +175,7 @@ export function liveFrames(
   const live = frames.filter((at) => !isVoid(pool, at));
   for (const { first, end } of moved)
     for (let at = first; at < end; at = nextFrame(pool, at)) if (!isVoid(pool, at)) live.push(at);
+  for (const at of live) assert.equal(pool.words[(at + Field.payloadCrc) >>> 2], crc32(payload({ pool }, at)));
   return live;
 }
 
