@@ -1,7 +1,6 @@
 // HOT: once per frame. Bench: bench/micro/worker/select.bench.ts
 /** Select: decides about every item of a run of committed frames and cuts out what is kept, one export request for each signal. */
 import { Field, Flag, FRAME_HEADER_BYTES, payloadLength, readU64, SIGNALS } from '../core/block.ts';
-import { fetchBytes } from '../core/fetch.ts';
 import { copyRange } from '../otlp/protobuf.ts';
 import type { ItemChooser } from './choose.ts';
 import type { Parts } from './parts.ts';
@@ -61,7 +60,6 @@ function cutFrame(
   const { pool, reader, envelope } = parts.views;
   const from = at + FRAME_HEADER_BYTES;
   const end = from + payloadLength(pool, at);
-  fetchBytes(pool.bytes, from, end);
   const hasTraceState = (pool.bytes[at + Field.flags]! & Flag.traceState) !== 0;
   const receivedMs = readU64(pool, at + Field.receivedMs);
   chooser.begin(result.signal === 'logs', hasTraceState, receivedMs, decidedAt(pool, task, at));
