@@ -74,11 +74,6 @@ export class TraceTable {
     return Math.max(0, Math.floor((receivedMs - this.#handle.startMs) / TICK_MS));
   }
 
-  /** Fetches where the trace would lie; what it returns is of no use but that it has to be read. */
-  touch(idLow: number, idHigh: number): number {
-    return this.#words[homeOf(idLow, idHigh, this.#mask) * STEP]!;
-  }
-
   /** Notes that items of the trace came at `receivedMs` and are of this class. Marks count until `wait` after the first item. */
   mark(idLow: number, idHigh: number, receivedMs: number, traceClass: number, bytes = 0): void {
     const words = this.#words;
