@@ -24,7 +24,7 @@ export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): Observ
     try {
       if (!task.measureOnly) {
         frame = prepareBody(parts, at);
-        // Before the walk, which then finds in the cache what this has read in order (core/fetch.ts).
+        // Before the walk, which then finds in the cache what this has read in order.
         sealPayload(pool, frame);
       }
       frames.push(walkFrame(parts, walk, frame));
