@@ -4,7 +4,7 @@
  * what was in the task: bytes, log records and envelopes.
  *
  *   | envelopes | their bytes | runs | words of sources | row | row | ... | source | source | ...
- *   row:     | id low | id high | class, 0x100 for a log record | its source | bytes | operation new to this task, or 0 |
+ *   row:     | id low | id high | class, 0x100 for a log record | its source | bytes | operation that main was not told of in this second, or 0 |
  *   source:  | hash of the service's name | contracts of the resource | their scopes ... |      named by its first word's index
  */
 
@@ -16,6 +16,7 @@ import type { Measurer, Views } from '../processor.ts';
 import { BASE, ERROR } from './classes.ts';
 import type { SampleConfig } from './index.ts';
 import { ItemClass } from './itemClass.ts';
+import { Sighted } from './sighted.ts';
 
 const STEP = 6;
 export const MARK_ROW_BYTES = STEP * 4;
@@ -26,8 +27,6 @@ export const LOG_ROW = 0x100;
 const GROWTH_BYTES = 46;
 /** Tags and lengths of a resource and a scope, and the scope itself: about what SDKs write. */
 const ENVELOPE_BYTES = 48;
-/** Operations that a task can tell apart; a collision loses one, which the next task finds. */
-const OPERATIONS = 1024;
 
 export function createMarker(given: SampleConfig, views: Views): Measurer {
   const bytes = views.pool.bytes;
@@ -35,7 +34,7 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
   const hasBudget = given.budget !== 'none';
   const wantsRare = given.keep.rare !== '0%';
   const wantsOperation = wantsRare || itemClass.asksForOperations;
-  const operations = new Int32Array(OPERATIONS);
+  const sighted = new Sighted();
   const services = new ServiceTable<number>(new Reader(bytes));
   const scopes = new Map(views.contracts.map((plan) => [scopeOf(plan), plan]));
   for (const [scope, plan] of scopes) services.add(plan, scope);
@@ -97,23 +96,15 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
     count++;
   }
 
-  /** The operation's hash when this task sees it for the first time, else 0. */
-  function newOperation(hash: number): number {
-    const place = (hash ^ (hash >>> 16)) & (OPERATIONS - 1);
-    if (operations[place] === hash) return 0;
-    operations[place] = hash;
-    return hash;
-  }
-
   return {
-    reset() {
+    reset(receivedMs) {
       count = 0;
       envelopes = 0;
       envelopeBytes = 0;
       runs = 0;
       sourceWords = 0;
       source = 0;
-      operations.fill(0);
+      sighted.begin(receivedMs);
       itemClass.begin();
     },
     enterResource() {
@@ -128,7 +119,7 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
       const hash = wantsOperation ? itemClass.operationOf(span, envelope) : 0;
       const traceClass = itemClass.ofSpan(span, envelope, hash);
       const size = span.end - span.at + GROWTH_BYTES;
-      const operation = wantsRare ? newOperation(hash) : 0;
+      const operation = wantsRare && sighted.isNew(hash) ? hash : 0;
       const last = (count - 1) * STEP;
       if (count > 0 && rows[last] === low && rows[last + 1] === high && rows[last + 3] === source) {
         if (traceClass > rows[last + 2]!) rows[last + 2] = traceClass;
@@ -168,6 +159,7 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
       : {}),
     size: () => (count === 0 ? 0 : MARK_HEADER_BYTES + count * MARK_ROW_BYTES + sourceWords * 4),
     write(out, at) {
+      sighted.handedOver();
       if (count === 0) return at;
       const header = new Int32Array(out.buffer, out.byteOffset + at, 4);
       header[0] = envelopes;
