@@ -2,7 +2,7 @@
 /** Operations that this worker has told main of in this second: told once is enough, since main looks for the first of a minute. */
 
 /** A power of two. Two neighbours are one set; what falls out of it is told again, which costs a row. */
-const PLACES = 8192;
+const PLACES = 16_384;
 const SECOND_MS = 1000;
 
 export class Sighted {
