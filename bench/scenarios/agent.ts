@@ -35,7 +35,16 @@ export async function startSubject(ingest: object, files: Record<string, string>
     admin: { endpoint: '127.0.0.1:0' },
     ingest,
     processors: [{ type: 'summarize' }, { type: 'sample', wait: '1s', base: '10%' }],
-    sinks: [{ type: 'storage', subscribe: ['raw'], directory: join(directory, 'archive'), compression: 'none' }],
+    sinks: [
+      {
+        type: 'storage',
+        subscribe: ['raw'],
+        directory: join(directory, 'archive'),
+        compression: 'none',
+        // Ten minutes of full load would fill a disk.
+        retain: { size: '4GiB', age: 'none' },
+      },
+    ],
   };
   const file = join(directory, 'agent.yaml');
   writeFileSync(file, JSON.stringify(config).replaceAll('DIR', directory));

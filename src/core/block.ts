@@ -9,10 +9,7 @@
  *   frame:  | header, 80 bytes | payload: protobuf | zeros up to a multiple of 8 |
  */
 
-// Declared here because it comes with the browser's type library alone.
-declare const WebAssembly: {
-  Memory: new (limits: { initial: number; maximum: number; shared: true }) => { readonly buffer: ArrayBufferLike };
-};
+import { sharedMemory } from './aligned.ts';
 
 export const UNIT_BYTES = 1 << 20;
 export const PAGE_BYTES = 4096;
@@ -102,9 +99,7 @@ export class BlockPool {
   /** Creates the memory: `bytes` are reserved now and touched only when used. */
   static create(bytes: number): BlockPool {
     const units = Math.max(4, Math.floor(bytes / UNIT_BYTES));
-    const pages = (units * UNIT_BYTES) / 65536;
-    // WebAssembly memory is page-aligned, which O_DIRECT needs and a SharedArrayBuffer does not promise.
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer as SharedArrayBuffer;
+    const memory = sharedMemory(units * UNIT_BYTES);
     const owners = new SharedArrayBuffer(units * 8);
     return new BlockPool({ memory, owners, units }, OWNER_MAIN);
   }

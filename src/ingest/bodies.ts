@@ -47,7 +47,7 @@ export class BodyMemory {
 
 /** Four sizes between a power of two and the next. */
 function sizeFor(bytes: number): number {
-  const step = Math.max(LEAST_BYTES, 2 ** (29 - Math.clz32(bytes)));
+  const step = Math.max(LEAST_BYTES, (1 << (31 - Math.clz32(bytes))) >> 2);
   return Math.ceil(bytes / step) * step;
 }
 

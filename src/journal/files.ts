@@ -2,9 +2,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
-// Declared here because it comes with the browser's type library alone.
-declare const WebAssembly: { Memory: new (limits: { initial: number }) => { readonly buffer: ArrayBufferLike } };
-
 /** Every method rejects with Node's own errors (`code` is the errno's name). */
 export interface Files {
   open(file: string, flags: number): Promise<number>;
@@ -56,11 +53,6 @@ export const diskFiles: Files = {
     return bavail * bsize;
   },
 };
-
-/** Page-aligned memory of its own, which O_DIRECT needs; zeros at first. */
-export function alignedMemory(bytes: number): Buffer {
-  return Buffer.from(new WebAssembly.Memory({ initial: Math.ceil(bytes / 65536) }).buffer).subarray(0, bytes);
-}
 
 /** Makes what was renamed, made or removed in a directory durable. */
 export async function syncDirectory(files: Files, directory: string): Promise<void> {

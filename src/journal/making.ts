@@ -1,9 +1,9 @@
 /** Makes what a journal stands on: its folder, and new segment files filled with zeros; decides nothing. */
 import path from 'node:path';
+import { alignedMemory } from '../core/aligned.ts';
 import { PAGE_BYTES } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import {
-  alignedMemory,
   errnoOf,
   type Files,
   isFull,

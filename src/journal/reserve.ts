@@ -1,6 +1,7 @@
 /** A file that only takes up room, so that when the disk is full cursors and checkpoints can still be written: it is given up first. */
 import path from 'node:path';
-import { alignedMemory, errnoOf, type Files, O_CREAT, O_TRUNC, O_WRONLY, withFile, writeFully } from './files.ts';
+import { alignedMemory } from '../core/aligned.ts';
+import { errnoOf, type Files, O_CREAT, O_TRUNC, O_WRONLY, withFile, writeFully } from './files.ts';
 
 const FILE = 'reserve';
 const PIECE_BYTES = 1 << 20;

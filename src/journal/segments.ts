@@ -1,9 +1,10 @@
 /** The segment files of one journal: prepares, opens, recycles and counts them; knows no records. */
 import path from 'node:path';
 import type { Logger } from 'pino';
+import { alignedMemory } from '../core/aligned.ts';
 import { PAGE_BYTES } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
-import { alignedMemory, type Files, O_DIRECT, O_DSYNC, O_WRONLY, syncDirectory } from './files.ts';
+import { type Files, O_DIRECT, O_DSYNC, O_WRONLY, syncDirectory } from './files.ts';
 import { newTally, type SegmentHeader, type Tally } from './header.ts';
 import { FILL_BYTES, makeSegment, mebibytes } from './making.ts';
 

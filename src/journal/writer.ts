@@ -1,9 +1,10 @@
 /** Group commit: collects regions while a sync runs, seals their frames, writes them at once; one write at a time. */
 import type { Logger } from 'pino';
+import { alignedMemory } from '../core/aligned.ts';
 import { type BlockPool, Field, PAGE_BYTES, readU64 } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import type { Extent } from './extents.ts';
-import { alignedMemory, errnoOf, type Files, isFull, writeFully } from './files.ts';
+import { errnoOf, type Files, isFull, writeFully } from './files.ts';
 import { alignUp } from './format.ts';
 import { writeSegmentHeader } from './header.ts';
 import { isWellFormed, type JournalState, type Region, sealRegion } from './region.ts';

@@ -4,10 +4,11 @@
  *
  *   entry, 16 bytes:  | id low | id high | first seen, ticks since start | bytes / 64 << 8 | late slow 0x80 | late error 0x40 | class |
  *
- * Open addressing over PROBES neighbouring places; where all are taken the oldest trace goes, which is counted when it was not decided
- * yet. Nothing is ever deleted otherwise, so readers need no lock: they see an entry before or after, and a half-written one matches
- * an id by a chance of 2^-32 alone.
+ * Open addressing over PROBES neighbouring places, from the first of a cache line on; where all are taken the oldest trace goes, which is
+ * counted when it was not decided yet. Nothing is ever deleted otherwise, so readers need no lock: they see an entry before or after, and a
+ * half-written one matches an id by a chance of 2^-32 alone.
  */
+import { sharedMemory } from '../../core/aligned.ts';
 import type { TraceTableHandle } from '../processor.ts';
 import type { SlotTotals } from './budget.ts';
 import { BASE, ERROR, SLOW } from './classes.ts';
@@ -19,6 +20,7 @@ export const ABSENT = -1;
 
 const STEP = 4;
 const PROBES = 16;
+const PLACES_A_LINE = 4;
 /** Times are kept in these: 32 bits of milliseconds would wrap after seven weeks, this does after two years. */
 const TICK_MS = 16;
 const TICKS_PER_SLOT = SLOT_MS / TICK_MS;
@@ -36,7 +38,7 @@ export function createTraceTable(traces: number, waitMs: number, nowMs: number, 
   const places = 2 ** Math.ceil(Math.log2(Math.max(1024, traces * 2)));
   // On the border of a slot, so that after a restart every time falls into the tick and slot it fell into before.
   const startMs = Math.max(0, Math.floor((nowMs - BEFORE_START_MS) / SLOT_MS) * SLOT_MS);
-  const memory = new SharedArrayBuffer(places * STEP * 4);
+  const memory = sharedMemory(places * STEP * 4);
   return { memory, slots: createSlots(), limits: createLimits(), startMs, waitMs, lagMs };
 }
 
@@ -45,7 +47,7 @@ function homeOf(low: number, high: number, mask: number): number {
   let hash = low ^ Math.imul(high, 0x9e37_79b1);
   hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
-  return (hash ^ (hash >>> 16)) & mask;
+  return (hash ^ (hash >>> 16)) & mask & -PLACES_A_LINE;
 }
 
 /** Main's side. */

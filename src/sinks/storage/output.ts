@@ -5,11 +5,9 @@
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { alignedMemory } from '../../core/aligned.ts';
 import type { Part } from '../../core/component.ts';
 import { CompressedOutput } from './compressed.ts';
-
-// Declared here because it comes with the browser's type library alone.
-declare const WebAssembly: { Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer } };
 
 const DIRECTORY_MODE = 0o750;
 const FILE_MODE = 0o640;
@@ -89,7 +87,7 @@ const MOST_FREE_STAGES = 4;
 class DirectOutput implements OutputFile {
   readonly #file: FileHandle;
   /** Page-aligned, as O_DIRECT wants its memory. */
-  readonly #stage = freeStages.pop() ?? Buffer.from(new WebAssembly.Memory({ initial: STAGE_BYTES / 65_536 }).buffer);
+  readonly #stage = freeStages.pop() ?? alignedMemory(STAGE_BYTES);
   #staged = 0;
   /** Bytes in the file; a multiple of a page. */
   #written = 0;
