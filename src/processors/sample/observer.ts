@@ -1,3 +1,4 @@
+// HOT: once per run of spans. Bench: bench/micro/processors/sample/observer.bench.ts
 /**
  * `sample` on main: keeps the trace table and the slots, which are rebuilt from the journal after a restart, and learns what is slow, which
  * is saved.

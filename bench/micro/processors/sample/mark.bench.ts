@@ -40,6 +40,8 @@ function marking(
   const measurer = measurers[0]?.measurer;
   const places = itemsOf(world);
   prepare(world, places);
+  const out = new DataView(world.pool.handle.memory);
+  const to = world.scratch(1 << 18);
   return {
     name,
     unit: 'span',
@@ -51,6 +53,7 @@ function marking(
         readSpan(views.reader, places[i]!, places[i + 1]!, views.span);
         measurer?.span?.(views.span, views.envelope);
       }
+      measurer?.write(out, to);
     },
   };
 }
