@@ -7,6 +7,7 @@ import { scopeOf } from '../../src/contracts/service.ts';
 import { requestType } from '../../src/otlp/schema.ts';
 import { BASE, ERROR, SLOW } from '../../src/processors/sample/classes.ts';
 import { traceTableFor } from '../../src/processors/sample/index.ts';
+import { MARK_HEADER_BYTES, MARK_ROW_BYTES } from '../../src/processors/sample/mark.ts';
 import { classOf, findTrace, isLate, TraceTable } from '../../src/processors/sample/traceTable.ts';
 import { decoded, itemsOf, type Plain, seeded } from '../otlp/generate.ts';
 import {
@@ -275,6 +276,24 @@ test('the first trace of each operation in a minute is rare, and no other', () =
   assert.deepEqual(
     [...new Set(names)],
     [0, 1, 2].flatMap((minute) => [`operation 1 ${minute}`, `operation 2 ${minute}`]),
+  );
+});
+
+test('a run of spans is one mark, and its operations make more of them only in the first task of a second', () => {
+  const { world } = createSampling({ wait: '1s' });
+  const spans = plainly(traces(...Array.from({ length: 8 }, (_, i) => span(1, { name: `operation ${i}` }))));
+  const marks = (receivedMs: number): number => {
+    const { result, block } = world.observe([spans], false, receivedMs);
+    world.pool.discard(block);
+    const [section] = result.measured?.sections ?? [];
+    assert.ok(section !== undefined && result.measured !== null);
+    world.pool.discard(result.measured.block);
+    const sourceWords = world.pool.words[(section.at + MARK_HEADER_BYTES - 4) >>> 2] ?? 0;
+    return (section.end - section.at - MARK_HEADER_BYTES - sourceWords * 4) / MARK_ROW_BYTES;
+  };
+  assert.deepEqual(
+    [0, 500, 1000].map((ms) => marks(NOW_MS + ms)),
+    [8, 1, 8],
   );
 });
 
