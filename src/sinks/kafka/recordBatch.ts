@@ -8,6 +8,8 @@
  */
 import { crc32c } from '@node-rs/crc32';
 import { copyInto } from '../../core/block.ts';
+import { freeLarge } from '../../worker/garbage.ts';
+import { allocateBehindRoom } from './frontRoom.ts';
 
 const HEADER_BYTES = 61;
 const MAGIC = 2;
@@ -50,9 +52,10 @@ export function createBatchWriter(compress: (compression: number, records: Buffe
     let end = 0;
     for (const record of records) end = writeRecord(buffer, end, record);
     const body = compress(options.compression, buffer.subarray(0, end));
-    const batch = Buffer.allocUnsafe(HEADER_BYTES + body.length);
+    const batch = allocateBehindRoom(HEADER_BYTES + body.length);
     writeHeader(batch, options);
     body.copy(batch, HEADER_BYTES);
+    if (body.buffer !== buffer.buffer) freeLarge(body);
     batch.writeUInt32BE(crc32c(batch.subarray(ATTRIBUTES_AT)), CRC_AT);
     return batch;
   };

@@ -103,3 +103,50 @@ test('zstd and gzip are compressed in this thread, and say so', async () => {
   assert.ok(zstdDecompressSync((await batch(4)).subarray(61)).equals(plain));
   assert.deepEqual([(await batch(1)).readInt16BE(21), (await batch(4)).readInt16BE(21)], [1, 4]);
 });
+
+interface Encoder {
+  buf: Buffer;
+  buffer: Buffer;
+  writeBufferInternal(buffer: Buffer): void;
+}
+
+/** A whole request, as it goes to the socket. */
+async function requestOf(topicData: object[], compression: number): Promise<Encoder> {
+  const produce = require('kafkajs/src/protocol/requests/produce/v7/request');
+  const request = produce({ acks: -1, timeout: 1000, compression, topicData });
+  return require('kafkajs/src/protocol/request')({ correlationId: 7, clientId: 'caf\u00e9', request });
+}
+
+test('requests are byte for byte those of the original, whatever they hold', async (t) => {
+  const { prototype } = require('kafkajs/src/protocol/encoder') as { prototype: Encoder };
+  t.mock.timers.enable({ apis: ['Date'], now: 1_750_000_000_000 });
+  for (let round = 0; round < 60; round++) {
+    const topicData = Array.from({ length: randomInt(1, 3) }, () => ({
+      topic: 't'.repeat(randomInt(1, 250)),
+      partitions: Array.from({ length: randomInt(1, 3) }, (_, partition) => ({
+        partition,
+        messages: [{ key: null, value: randomBytes([0, 500, 4096, 70_000][randomInt(0, 4)] ?? 0), headers: {} }],
+      })),
+    }));
+    const compression = [0, 1, 4][randomInt(0, 3)] ?? 0;
+    const found = (await requestOf(topicData, compression)).buffer;
+    const mended = t.mock.method(
+      prototype,
+      'writeBufferInternal',
+      function (this: Encoder & { offset: number }, buffer: Buffer) {
+        this.buf = Buffer.concat([this.buffer, buffer]);
+        this.offset += buffer.length;
+      },
+    );
+    const wanted = (await requestOf(topicData, compression)).buffer;
+    mended.mock.restore();
+    assert.equal(found.toString('hex'), wanted.toString('hex'));
+  }
+});
+
+test('a large batch is not copied into what goes around it', async () => {
+  const messages = [{ key: null, value: randomBytes(300_000), headers: {} }];
+  const { buf, buffer } = await requestOf([{ topic: 'otlp_traces', partitions: [{ partition: 0, messages }] }], 0);
+  // Copied it would lie in memory of a power of two.
+  assert.ok(buf.buffer.byteLength < buffer.length + 1024, `${buf.buffer.byteLength} bytes for ${buffer.length}`);
+});
