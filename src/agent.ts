@@ -106,7 +106,7 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
   const selection = await prepareSelection(ground, store, workers, sample, traces, lookBacks);
   const observers = await restoreObservers(ground, store, workers, context, policy);
   restored = observers;
-  const intake = createIntake(ground, store, workers, observers);
+  const intake = createIntake(ground, store, workers, observers, selection?.shortlists);
   const deliveries = createDeliveries(ground, store, workers);
   await store.memory.saveCursors();
   const retention = new Retention(ground, store, deliveries, selection?.selection ?? null);

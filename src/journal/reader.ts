@@ -4,6 +4,7 @@ import { type Extent, type ExtentCache, type LoadOptions, loadExtent, type Posit
 import { ROWS, rowOf } from './format.ts';
 import type { JournalState } from './region.ts';
 import type { Segment, SegmentStore } from './segments.ts';
+import { lastWaypoint } from './waypoints.ts';
 
 export interface ReaderOptions extends LoadOptions {
   store: SegmentStore;
@@ -207,7 +208,7 @@ export class Reader {
     const known = this.#places.get(placeKey(from, row));
     if (known !== undefined && !known.segment.gone) return { ...known, totals: known.totals.slice() };
     const segment = this.#options.store.holding(from);
-    return segment === undefined ? undefined : atStart(segment);
+    return segment === undefined ? undefined : near(segment, from);
   }
 
   #remember(next: number, row: number, place: Place): void {
@@ -235,6 +236,12 @@ function pin(segment: Segment): Segment {
 /** Below 2^53 as long as sequences are below 2^49. */
 function placeKey(from: number, row: number): number {
   return from * 16 + row + 1;
+}
+
+/** The last place before `from` that is known. */
+function near(segment: Segment, from: number): Place {
+  const waypoint = lastWaypoint(segment, from);
+  return waypoint === undefined ? atStart(segment) : { segment, ...waypoint, totals: waypoint.totals.slice() };
 }
 
 function atStart(segment: Segment): Place {

@@ -189,7 +189,7 @@ async function isUsed(directory: string, candidate: Candidate, options: LoadOpti
 function makeSegment(directory: string, candidate: Candidate, next: Candidate | undefined): Segment {
   const { number, capacity, header } = candidate;
   const known = next?.header?.previous === number ? next.header.previousUsed : capacity;
-  const life = { readers: 0, failed: false, gone: false };
+  const life = { waypoints: [], readers: 0, failed: false, gone: false };
   const { first, epoch, startMs, start } = header ?? { first: 1, epoch: 0, startMs: 0, start: newTally() };
   return { number, file: segmentFile(directory, number), capacity, used: known, first, epoch, startMs, start, ...life };
 }

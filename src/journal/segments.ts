@@ -7,6 +7,7 @@ import { AgentError, messageOf } from '../core/errors.ts';
 import { type Files, O_DIRECT, O_DSYNC, O_WRONLY, syncDirectory } from './files.ts';
 import { newTally, type SegmentHeader, type Tally } from './header.ts';
 import { FILL_BYTES, makeSegment, mebibytes } from './making.ts';
+import type { Waypoint } from './waypoints.ts';
 
 export interface Segment {
   number: number;
@@ -23,6 +24,8 @@ export interface Segment {
   startMs: number;
   /** Totals before its first record. */
   start: Tally;
+  /** Of what this process wrote: about one a MiB, ascending. */
+  waypoints: Waypoint[];
   /** Reads in flight: it is not recycled under them. */
   readers: number;
   /** A write or sync of it failed: nothing is written to the file again, not even after recycling. */
@@ -156,7 +159,7 @@ export class SegmentStore {
     if (spare === undefined) throw this.full();
     this.#leastNumber = Math.max(this.#leastNumber, spare.number);
     const file = segmentFile(this.#options.directory, spare.number);
-    const life = { readers: 0, failed: false, gone: false };
+    const life = { waypoints: [], readers: 0, failed: false, gone: false };
     const segment = { ...spare, file, used: 0, first, epoch, startMs, start: start.slice(), ...life };
     this.list.push(segment);
     this.prepare();

@@ -9,6 +9,7 @@ import { alignUp } from './format.ts';
 import { writeSegmentHeader } from './header.ts';
 import { isWellFormed, type JournalState, type Region, sealRegion } from './region.ts';
 import type { Segment, SegmentStore } from './segments.ts';
+import { addWaypoint } from './waypoints.ts';
 
 export interface WriterOptions {
   pool: BlockPool;
@@ -210,6 +211,7 @@ export class GroupWriter {
   #commit(group: Group, seconds: number): void {
     const { state, committed, onGroup } = this.#options;
     const isFirst = group.segment.used === 0;
+    if (!isFirst) addWaypoint(group.segment, state);
     group.segment.used += group.bytes;
     // The one before it may have waited for that.
     if (isFirst) this.#options.store.recycle(0);

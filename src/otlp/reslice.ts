@@ -5,7 +5,7 @@
  *
  *   Request { Resource... = 1 { Resource = 1; Scope... = 2 { Scope = 1; ITEM = 2 } } }
  *
- * Two passes: `plan` asks about each item and adds up the lengths, `write` copies. What stands beside the items (resource, scope,
+ * `plan` asks about each item, adds up the lengths and notes what is kept, `write` copies that. What stands beside the items (resource, scope,
  * schema urls, unknown fields) is copied as it is, in its order.
  */
 import { copyRange, type Reader, readEnd, readTag, skipField, varintBytes, writeVarint } from './protobuf.ts';
@@ -24,24 +24,25 @@ export interface Chooser {
 const ITEM_TAG = 18;
 const RESOURCE_TAG = 10;
 
-/** Plans for one request after the other; arrays grow and are used again. */
+/** What `write` does next; three numbers follow each. */
+const ENVELOPE = 0; // tag, content length, -
+const COPY = 1; // start, end, -
+const ITEM = 2; // start, end, growth
+const STEP = 4;
+
+/** Plans for one request after the other; the array grows and is used again. */
 export class Reslicer {
-  /** Of each kept item: start, end, growth. */
-  #items = new Int32Array(3 * 1024);
-  #itemCount = 0;
-  /** Of each scope and of each resource, in the order they begin: content length after, 0 when it goes. */
-  #lengths = new Int32Array(256);
-  #lengthCount = 0;
+  /** What is kept, in its order. */
+  #steps = new Int32Array(STEP * 1024);
+  #end = 0;
   /** Items seen and kept by the last plan. */
   seen = 0;
-  get kept(): number {
-    return this.#itemCount;
-  }
+  kept = 0;
 
   /** Returns the bytes that `write` will write; 0 when nothing is kept. Throws BODY_UNDECODABLE. */
   plan(reader: Reader, at: number, end: number, envelope: Envelope, chooser: Chooser): number {
-    this.#itemCount = 0;
-    this.#lengthCount = 0;
+    this.#end = 0;
+    this.kept = 0;
     this.seen = 0;
     let total = 0;
     reader.pos = at;
@@ -49,42 +50,37 @@ export class Reslicer {
       const fieldAt = reader.pos;
       const tag = readTag(reader, end);
       if (tag === RESOURCE_TAG) total += this.#planResource(reader, readEnd(reader, end), envelope, chooser);
-      else {
-        skipField(reader, tag, end);
-        total += reader.pos - fieldAt;
-      }
+      else total += this.#planField(reader, tag, fieldAt, end);
     }
-    return this.#itemCount === 0 ? 0 : total;
+    if (this.kept > 0) return total;
+    this.#end = 0;
+    return 0;
   }
 
   #planResource(reader: Reader, end: number, envelope: Envelope, chooser: Chooser): number {
-    const slot = this.#newLength();
-    const before = this.#itemCount;
+    const { kept } = this;
+    const step = this.#add(ENVELOPE, RESOURCE_TAG, 0, 0);
     envelope.noteResource(reader.pos, end);
     let length = 0;
     while (reader.pos < end) {
       const fieldAt = reader.pos;
       const tag = readTag(reader, end);
       if (tag === ITEM_TAG) length += this.#planScope(reader, readEnd(reader, end), envelope, chooser);
-      else {
-        skipField(reader, tag, end);
-        length += reader.pos - fieldAt;
-      }
+      else length += this.#planField(reader, tag, fieldAt, end);
     }
-    return this.#close(slot, before, length);
+    return this.#close(step, kept, length);
   }
 
   #planScope(reader: Reader, end: number, envelope: Envelope, chooser: Chooser): number {
-    const slot = this.#newLength();
-    const before = this.#itemCount;
+    const { kept } = this;
+    const step = this.#add(ENVELOPE, ITEM_TAG, 0, 0);
     envelope.noteScope(reader.pos, end);
     let length = 0;
     while (reader.pos < end) {
       const fieldAt = reader.pos;
       const tag = readTag(reader, end);
       if (tag !== ITEM_TAG) {
-        skipField(reader, tag, end);
-        length += reader.pos - fieldAt;
+        length += this.#planField(reader, tag, fieldAt, end);
         continue;
       }
       const stop = readEnd(reader, end);
@@ -93,111 +89,66 @@ export class Reslicer {
       const growth = chooser.choose(reader, start, stop, envelope);
       reader.pos = stop;
       if (growth === DROP) continue;
-      this.#note(start, stop, growth);
+      this.kept++;
+      this.#add(ITEM, start, stop, growth);
       const size = stop - start + growth;
       length += 1 + varintBytes(size) + size;
     }
-    return this.#close(slot, before, length);
+    return this.#close(step, kept, length);
   }
 
-  /** Notes the length of an envelope; the bytes its whole field will take. */
-  #close(slot: number, itemsBefore: number, length: number): number {
-    if (this.#itemCount === itemsBefore) {
-      this.#lengths[slot] = 0;
+  /** A field that stays as it is; its bytes, with the tag. */
+  #planField(reader: Reader, tag: number, fieldAt: number, end: number): number {
+    skipField(reader, tag, end);
+    this.#add(COPY, fieldAt, reader.pos, 0);
+    return reader.pos - fieldAt;
+  }
+
+  /** An envelope ends: the bytes its whole field will take, none when nothing in it was kept. */
+  #close(step: number, keptBefore: number, length: number): number {
+    if (this.kept === keptBefore) {
+      this.#end = step;
       return 0;
     }
-    this.#lengths[slot] = length;
+    this.#steps[step + 2] = length;
     return 1 + varintBytes(length) + length;
   }
 
-  #newLength(): number {
-    if (this.#lengthCount === this.#lengths.length) {
-      const grown = new Int32Array(this.#lengths.length * 2);
-      grown.set(this.#lengths);
-      this.#lengths = grown;
+  /** Returns where the step is. */
+  #add(kind: number, first: number, second: number, third: number): number {
+    const step = this.#end;
+    if (step === this.#steps.length) {
+      const grown = new Int32Array(this.#steps.length * 2);
+      grown.set(this.#steps);
+      this.#steps = grown;
     }
-    return this.#lengthCount++;
-  }
-
-  #note(start: number, end: number, growth: number): void {
-    if (this.#itemCount * 3 === this.#items.length) {
-      const grown = new Int32Array(this.#items.length * 2);
-      grown.set(this.#items);
-      this.#items = grown;
-    }
-    const row = this.#itemCount++ * 3;
-    this.#items[row] = start;
-    this.#items[row + 1] = end;
-    this.#items[row + 2] = growth;
+    const steps = this.#steps;
+    steps[step] = kind;
+    steps[step + 1] = first;
+    steps[step + 2] = second;
+    steps[step + 3] = third;
+    this.#end = step + STEP;
+    return step;
   }
 
   /** Writes the request planned last, from the same bytes, at `to`; returns the position after it. */
-  write(reader: Reader, at: number, end: number, bytes: Buffer, to: number, chooser: Chooser): number {
-    this.#nextItem = 0;
-    this.#nextLength = 0;
-    reader.pos = at;
+  write(bytes: Buffer, to: number, chooser: Chooser): number {
+    const steps = this.#steps;
     let out = to;
-    while (reader.pos < end) {
-      const fieldAt = reader.pos;
-      const tag = readTag(reader, end);
-      if (tag === RESOURCE_TAG) out = this.#writeEnvelope(reader, readEnd(reader, end), bytes, out, chooser, true);
-      else {
-        skipField(reader, tag, end);
-        out = copyRange(bytes, fieldAt, reader.pos, out);
+    for (let step = 0, item = 0; step < this.#end; step += STEP) {
+      const first = steps[step + 1]!;
+      const second = steps[step + 2]!;
+      if (steps[step] === COPY) {
+        out = copyRange(bytes, first, second, out);
+      } else if (steps[step] === ENVELOPE) {
+        bytes[out] = first;
+        out = writeVarint(bytes, out + 1, second);
+      } else {
+        bytes[out] = ITEM_TAG;
+        out = writeVarint(bytes, out + 1, second - first + steps[step + 3]!);
+        out = chooser.copy(bytes, first, second, item++, out);
       }
     }
     return out;
-  }
-
-  #nextItem = 0;
-  #nextLength = 0;
-
-  #writeEnvelope(
-    reader: Reader,
-    end: number,
-    bytes: Buffer,
-    to: number,
-    chooser: Chooser,
-    isResource: boolean,
-  ): number {
-    const length = this.#lengths[this.#nextLength++]!;
-    if (length === 0) {
-      // A dropped resource's scopes have lengths of their own, which have to be passed too.
-      if (isResource) this.#passScopes(reader, end);
-      reader.pos = end;
-      return to;
-    }
-    bytes[to] = isResource ? RESOURCE_TAG : ITEM_TAG;
-    let out = writeVarint(bytes, to + 1, length);
-    while (reader.pos < end) {
-      const fieldAt = reader.pos;
-      const tag = readTag(reader, end);
-      if (tag === ITEM_TAG && isResource)
-        out = this.#writeEnvelope(reader, readEnd(reader, end), bytes, out, chooser, false);
-      else if (tag === ITEM_TAG) out = this.#writeItem(reader, readEnd(reader, end), bytes, out, chooser);
-      else {
-        skipField(reader, tag, end);
-        out = copyRange(bytes, fieldAt, reader.pos, out);
-      }
-    }
-    return out;
-  }
-
-  #passScopes(reader: Reader, end: number): void {
-    while (reader.pos < end) {
-      const tag = readTag(reader, end);
-      if (tag === ITEM_TAG) this.#nextLength++;
-      skipField(reader, tag, end);
-    }
-  }
-
-  #writeItem(reader: Reader, end: number, bytes: Buffer, to: number, chooser: Chooser): number {
-    const row = this.#nextItem * 3;
-    const start = reader.pos;
-    reader.pos = end;
-    if (this.#nextItem === this.#itemCount || this.#items[row] !== start) return to;
-    bytes[to] = ITEM_TAG;
-    const out = writeVarint(bytes, to + 1, end - start + this.#items[row + 2]!);
-    return chooser.copy(bytes, start, end, this.#nextItem++, out);
   }
 }

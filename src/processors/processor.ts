@@ -167,6 +167,19 @@ export interface Selector {
   begin(hasTraceState: boolean, receivedMs: number): void;
   span(at: number, end: number, envelope: Envelope): number;
   log(at: number, end: number, envelope: Envelope): number;
+  /** Of a selector whose verdict may change while a trace is waited for; those without it say the same at any time. */
+  readonly outlook?: Outlook;
+}
+
+/** What a selector can tell of traces whose spans have no tracestate as they come in, before the journal. */
+export interface Outlook {
+  /**
+   * What `span` would answer for all spans of the trace: SAMPLED_OUT, which stands for as long as `isOut` says, or that they may be kept.
+   * `idAt`: where the id lies.
+   */
+  trace(idAt: number): number;
+  /** After `begin`: whether what `trace` had sampled out still is. `idAt`: where the second half of the id lies. */
+  isOut(idAt: number): boolean;
 }
 
 export interface ProcessorDefinition {

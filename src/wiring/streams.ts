@@ -1,7 +1,7 @@
 /** Builds what makes the derived streams, each where it stood before the restart: the selection and the observers. */
 import type { AgentConfig } from '../config.ts';
 import type { ContractPlan } from '../contracts/plan.ts';
-import { Field, frameRecord, readU64, SIGNALS } from '../core/block.ts';
+import { Field, frameRecord, readU64, SIGNALS, UNIT_BYTES } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
 import { processors } from '../processors/registry.ts';
@@ -16,6 +16,7 @@ import type { WorkerPool } from '../worker/pool.ts';
 import type { SelectionProgress } from '../worker/progress.ts';
 import { findTold, measureAgain, restoreProgress } from '../worker/restore.ts';
 import { Selection } from '../worker/selection.ts';
+import { Shortlists } from '../worker/shortlists.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import type { Ground } from './ground.ts';
 import type { LookBacks } from './lookBacks.ts';
@@ -23,6 +24,8 @@ import type { Store } from './store.ts';
 import { newerFlushes } from './unsaid.ts';
 
 const GUARD_SHARE = 1.5;
+/** Of the blocks: what of the last seconds may be kept, so that it need not be read again. */
+const SHORTLIST_SHARE = 3 / 16;
 
 /** Null when no sink takes the sampled stream. Its progress is brought up to what the derived journal says. */
 export async function prepareSelection(
@@ -48,9 +51,11 @@ export async function prepareSelection(
     memory.lose({ cause: 'damaged', sink: null, stream: 'sampled', signal, items });
   }
   memory.followSelection(progress);
+  const shortlists = new Shortlists(pool, pool.units * UNIT_BYTES * SHORTLIST_SHARE);
   const selection = new Selection({
     blocks: pool,
     workers,
+    shortlists,
     waitMs: sample === undefined ? 0 : waitMsOf(sample) + (traces?.lagMs ?? 0),
     settledMs: () => (traces === null ? Infinity : settledMs(traces)),
     progress,
@@ -69,7 +74,7 @@ export async function prepareSelection(
       intake.quarantine(`frame-${sequence}`, frameRecord(pool, poison.frame));
     },
   });
-  return { selection, progress };
+  return { selection, progress, shortlists };
 }
 
 /** Half as much again as the budget: what thresholds cannot have missed. */

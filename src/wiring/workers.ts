@@ -7,6 +7,7 @@ import { processors } from '../processors/registry.ts';
 import { Intake } from '../worker/intake.ts';
 import type { Observers } from '../worker/observers.ts';
 import { WorkerPool } from '../worker/pool.ts';
+import type { Shortlists } from '../worker/shortlists.ts';
 import { UNLIMITED_BYTES } from '../worker/walk.ts';
 import { bytesOf, type Ground } from './ground.ts';
 import type { Store } from './store.ts';
@@ -34,7 +35,13 @@ export function createWorkers(ground: Ground, traces: TraceTableHandle | null, p
   return workers;
 }
 
-export function createIntake(ground: Ground, store: Store, workers: WorkerPool, observers: Observers): Intake {
+export function createIntake(
+  ground: Ground,
+  store: Store,
+  workers: WorkerPool,
+  observers: Observers,
+  shortlists: Shortlists | undefined,
+): Intake {
   const { pool, log, trouble, now, telemetry } = ground;
   let forget: NodeJS.Timeout | undefined;
   return new Intake({
@@ -65,6 +72,7 @@ export function createIntake(ground: Ground, store: Store, workers: WorkerPool, 
       log.error({ bytes: body.length, sha256 }, `a request that no worker survives was answered 500: ${message}`);
       store.intake.quarantine(`request-${sha256.slice(0, 16)}`, body);
     },
+    shortlists,
     now,
   });
 }

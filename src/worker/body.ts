@@ -12,8 +12,8 @@ import {
   setVoid,
   Uncommitted,
 } from '../core/block.ts';
+import { freeLarge } from '../core/freeLarge.ts';
 import { editRequest, surveyRequest } from '../otlp/edit.ts';
-import { freeLarge } from './garbage.ts';
 import { inflate } from './inflate.ts';
 import type { Parts } from './parts.ts';
 

@@ -21,7 +21,7 @@ export function cutInvalid(parts: Parts, at: number): number {
   const end = from + payloadLength(pool, at);
   const length = parts.reslicer.plan(reader, from, end, envelope, sound);
   const to = moveFrame(parts, at, length);
-  if (length > 0) parts.reslicer.write(reader, from, end, pool.bytes, to + FRAME_HEADER_BYTES, sound);
+  if (length > 0) parts.reslicer.write(pool.bytes, to + FRAME_HEADER_BYTES, sound);
   setPayloadLength(pool, to, length);
   return to;
 }

@@ -1,4 +1,4 @@
-/** Gives memory back now: collections on demand, and the memory of a buffer that nobody needs any more. */
+/** Gives memory back now: collections on demand. */
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
@@ -23,12 +23,4 @@ export function collectGarbage(): void {
 export function shrinkHeap(): number {
   collector()({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   return getHeapStatistics().total_physical_size;
-}
-
-/**
- * Frees a large buffer's memory instead of waiting for a collection; nothing may look at it afterwards. Small ones are left alone: they
- * can lie in the memory that Node's Buffers share.
- */
-export function freeLarge({ buffer, byteLength }: Uint8Array): void {
-  if (byteLength > Buffer.poolSize && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }

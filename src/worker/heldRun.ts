@@ -10,7 +10,11 @@ export class HeldRun {
   /** Pieces that are not released, and this run itself while it holds more. */
   #uses = 1;
 
-  constructor(blocks: BlockPool, run: FrameRun) {
+  /** Its frames are shortlists. */
+  readonly isShort: boolean;
+
+  constructor(blocks: BlockPool, run: FrameRun, isShort: boolean) {
+    this.isShort = isShort;
     this.#blocks = blocks;
     this.#run = run;
   }

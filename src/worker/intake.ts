@@ -25,6 +25,7 @@ import { AgentError, messageOf } from '../core/errors.ts';
 import { clearUncommitted, framesOf } from './observed.ts';
 import { addFrame, type Body, type OpenBlock, type Outcome, openBlock } from './openBlock.ts';
 import type { WorkerPool } from './pool.ts';
+import type { Shortlists } from './shortlists.ts';
 import type { ObserveResult, Refusal } from './tasks.ts';
 
 const MOST_GATHERED_BYTES = UNIT_BYTES / 2;
@@ -42,6 +43,8 @@ export interface IntakeOptions {
   onPoison(message: string, body: Uint8Array): void;
   /** Committed frames could not be measured: a fault of the agent. */
   onMergeFault(message: string): void;
+  /** Left out when nothing is sampled. */
+  shortlists?: Shortlists | undefined;
   now(): number;
 }
 
@@ -157,9 +160,11 @@ export class Intake {
     const given = open;
     this.#stamp(given);
     this.#inFlight.add(given);
-    const task = { kind: 'observe' as const, frames: given.frames, receivedMs: given.receivedMs, measureOnly: false };
+    given.lent = this.#options.shortlists?.lend();
+    const { frames, receivedMs, lent } = given;
+    const task = { kind: 'observe' as const, frames, receivedMs, measureOnly: false };
     return {
-      task,
+      task: lent === undefined ? task : { ...task, shortlists: { at: lent.at, end: lent.end } },
       resolve: (result) => void this.#finish(given, result as ObserveResult),
       reject: (error) => this.#isolate(given, error.message),
     };
@@ -230,6 +235,7 @@ export class Intake {
       next = Math.max(next, readU64(blocks, at + Field.sequence) + 1);
     });
     this.#merge(result, open.receivedMs, first, next);
+    if (open.lent !== undefined) this.#options.shortlists?.keep(open.lent, result.shortlists, frames);
     return outcomes;
   }
 
@@ -245,6 +251,7 @@ export class Intake {
   #release(open: OpenBlock, result: ObserveResult): void {
     const { blocks } = this.#options;
     this.#inFlight.delete(open);
+    if (open.lent !== undefined) this.#options.shortlists?.settle(open.lent, result.shortlists);
     blocks.release(open.block);
     for (const block of new Set(result.moved.map((region) => region.block))) blocks.release(block);
     if (result.measured !== null) blocks.release(result.measured.block);

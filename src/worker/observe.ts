@@ -17,6 +17,7 @@ export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): Observ
   envelope.hasLateScope = false;
   const frames: number[] = [];
   const refused: Refusal[] = [];
+  parts.shortlister.begin(task.shortlists ?? null, task.frames.length);
   for (const { measurer } of parts.measurers) measurer.reset(task.receivedMs);
   for (let index = 0; index < task.frames.length; index++) {
     const at = task.frames[index]!;
@@ -29,6 +30,7 @@ export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): Observ
       }
       frames.push(walkFrame(parts, walk, frame));
       if (!task.measureOnly) finishFrame(parts, walk, frames);
+      parts.shortlister.add(frames[frames.length - 1]!, index);
     } catch (error) {
       if (!(error instanceof AgentError) || error.code === 'OVERLOADED') throw error;
       refused.push({ index, code: error.code, message: messageOf(error) });
@@ -40,7 +42,7 @@ export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): Observ
   // A frame that was refused half-way has been measured in part: measure the others again, without it. So are all when a scope came late.
   if (walk.tainted || envelope.hasLateScope) measureAgain(parts, walk, task, frames);
   const moved = parts.output.take().regions;
-  return { moved, refused, measured: writeMeasured(parts), failed: null };
+  return { moved, refused, measured: writeMeasured(parts), shortlists: parts.shortlister.take(), failed: null };
 }
 
 function finishFrame(parts: Parts, walk: ItemWalk, frames: number[]): void {

@@ -2,6 +2,7 @@
 import { type BlockPool, frameSpan, type Signal, startFrame, Uncommitted } from '../core/block.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { LentBlock } from '../core/lentBlock.ts';
+import type { Lent } from './shortlists.ts';
 
 export interface Body {
   signal: Signal;
@@ -27,6 +28,8 @@ export interface OpenBlock {
   receivedMs: number;
   /** Its only frame has already failed together with others. */
   alone: boolean;
+  /** Where its shortlists are written. */
+  lent?: Lent | undefined;
 }
 
 export function openBlock(pool: BlockPool, block: number, alone: boolean): OpenBlock {

@@ -16,6 +16,7 @@ import { processors } from '../processors/registry.ts';
 import { sinks } from '../sinks/registry.ts';
 import { TaskOutput } from './output.ts';
 import { type Policy, readPolicy } from './policy.ts';
+import { Shortlister } from './shortlist.ts';
 import type { WorkerSetup } from './tasks.ts';
 
 export interface Parts {
@@ -25,6 +26,7 @@ export interface Parts {
   edits: Edits | null;
   measurers: { processor: number; measurer: Measurer }[];
   selectors: Selector[];
+  shortlister: Shortlister;
   encoders: Encoder[];
   reslicer: Reslicer;
   json: JsonRequests;
@@ -46,6 +48,7 @@ export function createParts(setup: WorkerSetup, owner: number): Parts {
     contracts: [],
     traces: setup.traces,
   };
+  const reslicer = new Reslicer();
   const parts: Parts = {
     epoch: 0,
     setup,
@@ -53,8 +56,9 @@ export function createParts(setup: WorkerSetup, owner: number): Parts {
     edits: null,
     measurers: [],
     selectors: [],
+    shortlister: new Shortlister(views, reslicer, [], 0),
     encoders: setup.sinks.map(({ type, config }) => definitionOf(sinks, type).encoder(config)),
-    reslicer: new Reslicer(),
+    reslicer,
     json: new JsonRequests(setup.maxBodyBytes),
     output: new TaskOutput(pool),
     measureOutput: new TaskOutput(pool),
@@ -79,6 +83,7 @@ export function followPolicy(parts: Parts): void {
     const selector = definition.selector?.(config, parts.views);
     if (selector !== undefined) parts.selectors.push(selector);
   }
+  parts.shortlister = new Shortlister(parts.views, parts.reslicer, parts.selectors, parts.epoch);
 }
 
 function definitionOf<D extends { type: string }>(registry: readonly D[], type: string): D {

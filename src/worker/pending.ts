@@ -3,6 +3,7 @@ import { type BlockPool, Field, FRAME_HEADER_BYTES, frameSpan, SIGNALS, startFra
 import { AgentError } from '../core/errors.ts';
 import { sealPayload } from '../journal/format.ts';
 import { copyRange } from '../otlp/protobuf.ts';
+import { dropResults } from './decide.ts';
 import type { Guard } from './guard.ts';
 import type { SelectionProgress } from './progress.ts';
 import type { Selected, SelectResult } from './tasks.ts';
@@ -40,7 +41,7 @@ export class Pending {
 
   /** Forgets everything. */
   drop(): void {
-    for (const { result } of this.#decided) if (result.block >= 0) this.#blocks.release(result.block);
+    dropResults(this.#blocks, this.#decided);
     this.#decided = [];
     this.bytes = 0;
     this.#guard?.rollback();

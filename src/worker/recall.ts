@@ -82,7 +82,7 @@ export function recall(parts: Parts, task: RecallTask): SelectResult {
       if (parts.reslicer.plan(reader, from, end, envelope, chooser) === 0 || task.weighs) continue;
       result.items += parts.reslicer.kept;
       result.serviceKey = pool.words[(at + Field.serviceKey) >>> 2]!;
-      to = parts.reslicer.write(reader, from, end, pool.bytes, to, chooser);
+      to = parts.reslicer.write(pool.bytes, to, chooser);
     }
     result.length = to - result.at;
     sampledOut[signal] = -result.items;

@@ -49,7 +49,8 @@ function outputBound(parts: Parts, task: SelectTask, mostGain: number): number {
   return bytes;
 }
 
-function cutFrame(
+/** What is kept of the frame at `at`, written at `to`; returns the position after it. */
+export function cutFrame(
   parts: Parts,
   chooser: ItemChooser,
   at: number,
@@ -66,7 +67,7 @@ function cutFrame(
   if (parts.reslicer.plan(reader, from, end, envelope, chooser) === 0) return to;
   result.items += parts.reslicer.kept;
   result.serviceKey = pool.words[(at + Field.serviceKey) >>> 2]!;
-  return parts.reslicer.write(reader, from, end, pool.bytes, to, chooser);
+  return parts.reslicer.write(pool.bytes, to, chooser);
 }
 
 /** Metrics pass whole. */

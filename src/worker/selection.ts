@@ -2,9 +2,10 @@
  * Selection, on main: trails the intake journal by `wait`, has each run of frames decided by a worker, and appends what is kept to the
  * derived journal, with the intake position it covers in the same record: a crash neither loses nor repeats a decision.
  */
-import { type BlockPool, Field, readU64, SIGNALS, type Signal, UNIT_BYTES } from '../core/block.ts';
+import { type BlockPool, SIGNALS, type Signal, UNIT_BYTES } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
-import { AgentError, messageOf } from '../core/errors.ts';
+import { messageOf } from '../core/errors.ts';
+import { Decider, dropResults } from './decide.ts';
 import { dueFrames } from './due.ts';
 import type { Guard } from './guard.ts';
 import { HeldRun } from './heldRun.ts';
@@ -13,7 +14,7 @@ import { type Decided, Pending } from './pending.ts';
 import { isDeadly, type WorkerPool } from './pool.ts';
 import { passedOf, type SelectionProgress } from './progress.ts';
 import { type LookBackOptions, Recalls } from './recalls.ts';
-import type { SelectResult } from './tasks.ts';
+import type { Shortlists } from './shortlists.ts';
 
 export interface SelectionOptions {
   blocks: BlockPool;
@@ -26,6 +27,7 @@ export interface SelectionOptions {
   read(from: number, maxBytes: number, totals: readonly number[]): Promise<FrameRun | null>;
   moved(from: number): Promise<void>;
   append(region: { first: number; end: number }): Promise<void>;
+  shortlists?: Shortlists;
   now(): number;
   lookBacks: LookBackOptions;
   guard: Guard | null;
@@ -41,8 +43,6 @@ const RETRY_MS = 500;
 const SOON_MS = 1;
 const MOST_IN_FLIGHT = 4;
 
-const NOTHING: SelectResult = { block: -1, selected: [], filtered: [0, 0, 0], sampledOut: [0, 0, 0], failed: null };
-
 export class Selection {
   readonly #options: SelectionOptions;
   readonly #pending: Pending;
@@ -52,11 +52,12 @@ export class Selection {
   #running: Promise<void> = Promise.resolve();
   #wake: () => void = () => {};
   /** Runs of frames that workers are deciding, oldest first: while one is decided the next is read. */
-  readonly #flights: { decided: Promise<Decided>; next: number }[] = [];
+  readonly #flights: { decided: Promise<Decided[]>; next: number }[] = [];
   /** What was read and is not handed out yet. */
   #held: HeldRun | null = null;
   readonly #expiring: { next: number; totals: readonly number[]; resolve(items: number[]): void }[] = [];
   readonly #recalls: Recalls;
+  readonly #decider: Decider;
   /** Where reading stands, and up to where decisions are pending; `progress.next` follows when they are safe. */
   #position: number;
   #decided: number;
@@ -67,6 +68,7 @@ export class Selection {
     this.#options = options;
     this.#pending = new Pending(options.blocks, options.guard);
     this.#recalls = new Recalls(options.lookBacks, options.onError);
+    this.#decider = new Decider(options, this.#recalls);
     this.#waitMs = options.waitMs;
     this.#position = Math.min(...options.progress.next);
     this.#decided = this.#position;
@@ -174,7 +176,7 @@ export class Selection {
   async #launch(): Promise<number> {
     const { blocks, now, settledMs, guard } = this.#options;
     const careful = this.#position < this.#carefulUntil;
-    this.#held ??= await this.#read(careful ? 1 : UNIT_BYTES);
+    this.#held ??= await this.#read(careful);
     const held = this.#held;
     if (held === null) {
       // Woken by the next append, unless something waits to be written.
@@ -193,7 +195,7 @@ export class Selection {
     if (count === 0 && frames.length > 0) return Math.min(inMs, RETRY_MS);
     const piece = held.take(count);
     if (held.isTaken) this.#letGo();
-    const decided = this.#decide(piece, careful);
+    const decided = this.#decider.decide(piece, careful, held.isShort);
     // Awaited in order by #land; a rejection that comes before is kept for then.
     decided.catch(() => undefined);
     this.#flights.push({ decided, next: piece.next });
@@ -201,10 +203,12 @@ export class Selection {
     return 0;
   }
 
-  async #read(maxBytes: number): Promise<HeldRun | null> {
-    const { read, progress, blocks } = this.#options;
-    const run = await read(this.#position, maxBytes, passedOf(progress));
-    return run === null ? null : new HeldRun(blocks, run);
+  async #read(careful: boolean): Promise<HeldRun | null> {
+    const { read, progress, blocks, shortlists } = this.#options;
+    const short = careful ? null : shortlists?.take(this.#position, UNIT_BYTES);
+    if (short) return new HeldRun(blocks, short, true);
+    const run = await read(this.#position, careful ? 1 : UNIT_BYTES, passedOf(progress));
+    return run === null ? null : new HeldRun(blocks, run, false);
   }
 
   #letGo(): void {
@@ -212,42 +216,12 @@ export class Selection {
     this.#held = null;
   }
 
-  /** What a worker says of the frames. A gap in the sequence (a restart leaves one) or damage is decided by passing it. */
-  async #decide(run: FrameRun, careful: boolean): Promise<Decided> {
-    const { workers, progress, blocks } = this.#options;
-    const { frames } = run;
-    const damaged = [...run.damaged];
-    const receivedMs = frames.length === 0 ? 0 : readU64(blocks, (frames[0] as number) + Field.receivedMs);
-    try {
-      if (frames.length === 0) return { result: NOTHING, damaged, receivedMs };
-      const result = await workers.run({
-        kind: 'select',
-        frames,
-        from: progress.next,
-        decided: this.#recalls.decided,
-      });
-      if (result.failed === null) return { result, damaged, receivedMs };
-      throw new AgentError(result.failed.code, result.failed.message, { retryable: true });
-    } catch (error) {
-      if (!careful || !isDeadly(error)) throw error;
-      const frame = frames[0] as number;
-      const { onLoss } = this.#options;
-      const signal = blocks.bytes[frame + Field.signal] as number;
-      const items = blocks.words[(frame + Field.items) >>> 2] as number;
-      onLoss(SIGNALS[signal] as Signal, items, { frame, message: messageOf(error) });
-      damaged[signal] = (damaged[signal] as number) + items;
-      return { result: NOTHING, damaged, receivedMs };
-    } finally {
-      run.release();
-    }
-  }
-
   /** Takes the oldest result. */
   async #land(): Promise<void> {
     const flight = this.#flights.shift();
     if (flight === undefined) return;
     try {
-      this.#pending.add(await flight.decided, this.#options.now());
+      for (const decided of await flight.decided) this.#pending.add(decided, this.#options.now());
     } catch (error) {
       if (isDeadly(error)) this.#carefulUntil = Math.max(this.#carefulUntil, flight.next);
       throw error;
@@ -259,8 +233,7 @@ export class Selection {
   async #reset(): Promise<void> {
     for (const { decided } of this.#flights.splice(0)) {
       // What failed has told its reason already, or will when it comes again.
-      const landed = await decided.catch(() => null);
-      if (landed !== null && landed.result.block >= 0) this.#options.blocks.release(landed.result.block);
+      dropResults(this.#options.blocks, await decided.catch(() => []));
     }
     this.#pending.drop();
     this.#rewind();

@@ -27,6 +27,12 @@ export interface Region {
   end: number;
 }
 
+/** Memory that a worker may write to, from `at` (8-aligned) to before `end`. */
+export interface Room {
+  at: number;
+  end: number;
+}
+
 export interface ObserveTask {
   kind: 'observe';
   /** Addresses of the frames' headers, all in one block. */
@@ -34,6 +40,8 @@ export interface ObserveTask {
   receivedMs: number;
   /** Frames from the journal, after a restart: only measured, never changed. */
   measureOnly: boolean;
+  /** Where shortlists go, when they are asked for. */
+  shortlists?: Room;
 }
 
 /** A request that was refused: `index` into the task's frames. */
@@ -49,6 +57,8 @@ export interface ObserveResult {
   refused: Refusal[];
   /** What the measurers wrote, by their processors' slots; null when there was nothing to measure. */
   measured: { block: number; sections: { processor: number; at: number; end: number }[] } | null;
+  /** Addresses of the frames' shortlists, by index into the task's frames (NO_SHORTLIST for those that have none), and where their memory ends. */
+  shortlists?: { frames: number[]; end: number } | null;
   /** Set when the whole task failed, for example because the pool was empty. */
   failed: { code: ErrorCode; message: string } | null;
 }
@@ -56,6 +66,8 @@ export interface ObserveResult {
 export interface SelectTask {
   kind: 'select';
   frames: readonly number[];
+  /** The frames are shortlists. */
+  isShort?: boolean;
   /** By signal index: frames below this sequence were decided before a crash. */
   from: readonly number[];
   decided: readonly DecidedBefore[];
@@ -107,6 +119,8 @@ export interface SelectResult {
   /** Items filtered and sampled out, by signal index. */
   filtered: number[];
   sampledOut: number[];
+  /** Shortlists, by index into the task's frames, that do not say enough: the whole frame has to be looked at. */
+  unsure?: number[];
   failed: { code: ErrorCode; message: string } | null;
 }
 

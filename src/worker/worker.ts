@@ -9,6 +9,7 @@ import { observe } from './observe.ts';
 import { createParts, followPolicy } from './parts.ts';
 import { note, recall } from './recall.ts';
 import { select } from './select.ts';
+import { selectShort } from './selectShort.ts';
 import { ownerOf, type Result, type Serve, type Task, type WorkerSetup } from './tasks.ts';
 import { ItemWalk } from './walk.ts';
 
@@ -43,7 +44,7 @@ function run(task: Task): Result<Task> {
           chooser = new ItemChooser(parts.views, parts.selectors);
           chooserEpoch = parts.epoch;
         }
-        return select(parts, chooser, task);
+        return task.isShort === true ? selectShort(parts, chooser, task) : select(parts, chooser, task);
       case 'note':
         return note(parts, task);
       case 'recall':

@@ -60,6 +60,22 @@ function countingFiles() {
   return { files, counts };
 }
 
+test('a read anywhere in a segment begins near it', async () => {
+  const pool = BlockPool.create(64 << 20);
+  const { files, counts } = countingFiles();
+  const journal = await openJournal(temporaryDirectory(), pool, { files, cacheBytes: 0, segmentBytes: 32 << 20 });
+  for (let id = 1; id <= 200; id++) await append(journal, pool, [{ id, bytes: 100_000, items: 2 }]);
+  for (const id of [150, 40, 199, 1]) {
+    const before = counts.reads;
+    const run = (await journal.readAll(id, 1)) ?? assert.fail('nothing');
+    assert.deepEqual([...run.frames.map((at) => idOf(pool, at)), run.damaged], [id, [0, 0, 0]]);
+    run.release();
+    assert.ok(counts.reads - before <= 3, `${counts.reads - before} reads of a MiB for frame ${id}`);
+  }
+  await journal.close();
+  assert.equal(pool.unitsInUse, 0);
+});
+
 test('small groups share blocks of the cache: more than it would hold one by one are read without the disk', async () => {
   const pool = BlockPool.create(16 << 20);
   const { files, counts } = countingFiles();

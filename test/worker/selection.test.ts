@@ -17,6 +17,7 @@ import { dueFrames } from '../../src/worker/due.ts';
 import type { WorkerPool } from '../../src/worker/pool.ts';
 import { passedOf, type SelectionProgress } from '../../src/worker/progress.ts';
 import { Selection, type SelectionOptions } from '../../src/worker/selection.ts';
+import { Shortlists } from '../../src/worker/shortlists.ts';
 import type { SelectTask } from '../../src/worker/tasks.ts';
 
 const NONE = [0, 0, 0];
@@ -37,9 +38,17 @@ function progressAt(next: number): SelectionProgress {
 /** Frames of `signals` with sequences 1, 2, ... and as many items as their sequence says; every item is sampled out. */
 function world(
   signals: Signal[],
-  changes: Partial<SelectionOptions> & { deadly?: number; damaged?: number; receivedMs?: number[] } = {},
+  changes: Partial<SelectionOptions> & {
+    deadly?: number;
+    damaged?: number;
+    receivedMs?: number[];
+    /** Sequences of frames that have a shortlist, those of which it does not say enough, and one that cannot be read. */
+    short?: number[];
+    unsure?: number[];
+    unreadable?: number;
+  } = {},
 ) {
-  const blocks = BlockPool.create(8 * UNIT_BYTES);
+  const blocks = BlockPool.create(16 * UNIT_BYTES);
   const block = blocks.allocate(UNIT_BYTES);
   const frames = signals.map((signal, i) => {
     const at = block + i * frameSpan(0);
@@ -49,21 +58,34 @@ function world(
     blocks.words[(at + Field.items) >>> 2] = i + 1;
     return at;
   });
+  const shortlists = new Shortlists(blocks, 8 * UNIT_BYTES);
+  for (const sequence of changes.short ?? []) {
+    const lent = shortlists.lend() ?? assert.fail('no memory');
+    const frame = frames[sequence - 1] as number;
+    blocks.bytes.copyWithin(lent.at, frame, frame + frameSpan(0));
+    shortlists.keep(lent, { frames: [lent.at], end: lent.at + frameSpan(0) + 16 }, [frame]);
+    shortlists.settle(lent, { frames: [lent.at], end: lent.at + frameSpan(0) + 16 });
+  }
   const reads = { taken: 0, released: 0 };
   const runs: number[][] = [];
+  const shortRuns: number[][] = [];
   let ms = START_MS;
   const workers = {
-    async run({ frames: given }: SelectTask) {
+    async run({ frames: given, isShort }: SelectTask) {
       const sequences = given.map((at) => readU64(blocks, at + Field.sequence));
-      runs.push(sequences);
+      (isShort ? shortRuns : runs).push(sequences);
+      const isUnsure = (sequence: number) => isShort === true && changes.unsure?.includes(sequence) === true;
       if (changes.deadly !== undefined && sequences.includes(changes.deadly))
         throw new AgentError('WORKER_DIED', 'a worker died on a task', { retryable: true });
       const sampledOut = [...NONE];
-      for (const at of given) {
+      for (const [i, at] of given.entries()) {
+        if (isUnsure(sequences[i] as number)) continue;
         const signal = blocks.bytes[at + Field.signal] as number;
         sampledOut[signal] = (sampledOut[signal] as number) + (blocks.words[(at + Field.items) >>> 2] as number);
       }
-      return { block: -1, selected: [], filtered: [...NONE], sampledOut, failed: null };
+      const unsure = [...sequences.keys()].filter((i) => isUnsure(sequences[i] as number));
+      const block = isShort ? blocks.allocate(1) : -1;
+      return { block, selected: [], filtered: [...NONE], sampledOut, unsure, failed: null };
     },
   } as unknown as WorkerPool;
   const progress = progressAt(1);
@@ -82,8 +104,9 @@ function world(
       passed() {},
     },
     progress,
+    shortlists,
     async read(from, maxBytes) {
-      const all = frames.slice(from - 1);
+      const all = frames.slice(from === changes.unreadable ? from : from - 1);
       const some = maxBytes === 1 ? all.slice(0, 1) : all;
       const damaged = changes.damaged !== undefined && from === 1 ? [changes.damaged, 0, 0] : NONE;
       if (all.length === 0) return null;
@@ -100,7 +123,7 @@ function world(
   });
   selection.start(() => Infinity);
   const end = async () => selection.drain(signals.length + 1, Infinity);
-  return { selection, progress, runs, reads, lost, end };
+  return { selection, progress, runs, shortRuns, reads, lost, blocks, end };
 }
 
 test('a frame that no worker survives runs alone once, is counted as damaged, and holds nothing up', async () => {
@@ -180,4 +203,45 @@ test('what is given up before it was decided counts as expired, what was decided
     SIGNALS.map((_, i) => passedOf(progress)[i]),
     [50, 0, 7],
   );
+});
+
+const FRAMES_AND_OPEN = 3;
+const FOUR: Signal[] = ['traces', 'traces', 'traces', 'traces'];
+
+test('what has shortlists is decided by them, whole frames are read where they do not say enough, and for the rest', async () => {
+  const { progress, runs, shortRuns, reads, blocks, end } = world(FOUR, { short: [1, 2, 4], unsure: [2] });
+  await end();
+  assert.deepEqual(progress.sampledOut, [10, 0, 0]);
+  assert.deepEqual(progress.next, [5, 5, 5]);
+  assert.deepEqual(shortRuns, [[1, 2]]);
+  assert.deepEqual(runs, [[2], [3, 4]]);
+  assert.equal(reads.taken, reads.released);
+  // Results and shortlists are given back, but for the block that waits for more; the frames themselves are this test's.
+  assert.equal(blocks.unitsInUse, FRAMES_AND_OPEN);
+});
+
+test('with all of them shortlists nothing is read', async () => {
+  const { progress, reads, blocks, end } = world(FOUR, { short: [1, 2, 3, 4] });
+  await end();
+  assert.deepEqual(progress.sampledOut, [10, 0, 0]);
+  assert.equal(reads.taken, 0);
+  assert.equal(blocks.unitsInUse, FRAMES_AND_OPEN);
+});
+
+test('a whole frame that is gone when its shortlist does not say enough counts as damaged', async () => {
+  const { progress, blocks, reads, end } = world(FOUR, { short: [1, 2, 3, 4], unsure: [2], unreadable: 2 });
+  await end();
+  assert.deepEqual(progress.sampledOut, [8, 0, 0]);
+  assert.deepEqual(progress.damaged, [2, 0, 0]);
+  assert.equal(reads.taken, reads.released);
+  assert.equal(blocks.unitsInUse, FRAMES_AND_OPEN);
+});
+
+test('a frame that no worker survives is passed also when its shortlist killed first', async () => {
+  const { progress, lost, blocks, end } = world(FOUR, { short: [1, 2, 3, 4], deadly: 3 });
+  await end();
+  assert.deepEqual(progress.damaged, [3, 0, 0]);
+  assert.deepEqual(progress.sampledOut, [7, 0, 0]);
+  assert.deepEqual(lost, [['traces', 3, 'a worker died on a task']]);
+  assert.equal(blocks.unitsInUse, FRAMES_AND_OPEN);
 });

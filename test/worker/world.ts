@@ -30,7 +30,15 @@ import { observe } from '../../src/worker/observe.ts';
 import { createParts } from '../../src/worker/parts.ts';
 import { createPolicy } from '../../src/worker/policy.ts';
 import { select } from '../../src/worker/select.ts';
-import type { DecidedBefore, ObserveResult, WorkerSetup } from '../../src/worker/tasks.ts';
+import { selectShort } from '../../src/worker/selectShort.ts';
+import type {
+  DecidedBefore,
+  ObserveResult,
+  ObserveTask,
+  Room,
+  SelectTask,
+  WorkerSetup,
+} from '../../src/worker/tasks.ts';
 import { ItemWalk, UNLIMITED_BYTES } from '../../src/worker/walk.ts';
 import { decoded, type Plain } from '../otlp/generate.ts';
 
@@ -151,16 +159,19 @@ export function createWorld({
     setup,
     walk,
     layOut,
-    observe: (sent: readonly Sent[], measureOnly = false, receivedMs = NOW_MS) => {
+    observe: (sent: readonly Sent[], measureOnly = false, receivedMs = NOW_MS, shortlists?: Room) => {
       const { frames, block } = layOut(sent, receivedMs);
-      const result = observe(parts, walk, { kind: 'observe', frames, receivedMs, measureOnly });
+      const task: ObserveTask = { kind: 'observe', frames, receivedMs, measureOnly };
+      const result = observe(parts, walk, shortlists === undefined ? task : { ...task, shortlists });
       return { result, frames, block };
     },
-    select: (frames: number[], from = [0, 0, 0], decided: DecidedBefore[] = []) => {
+    select: (frames: number[], from = [0, 0, 0], decided: DecidedBefore[] = [], isShort = false) => {
       frames.forEach((at, i) => {
         writeU64(pool, at + Field.sequence, i);
       });
-      return select(parts, new ItemChooser(parts.views, parts.selectors), { kind: 'select', frames, from, decided });
+      const task: SelectTask = { kind: 'select', frames, from, decided, isShort };
+      const chooser = new ItemChooser(parts.views, parts.selectors);
+      return isShort ? selectShort(parts, chooser, task) : select(parts, chooser, task);
     },
   };
 }

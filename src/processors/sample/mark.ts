@@ -16,6 +16,7 @@ import type { Measurer, Views } from '../processor.ts';
 import { BASE, ERROR } from './classes.ts';
 import type { SampleConfig } from './index.ts';
 import { ItemClass } from './itemClass.ts';
+import { markedOf } from './marked.ts';
 import { Sighted } from './sighted.ts';
 
 const STEP = 6;
@@ -35,6 +36,7 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
   const wantsRare = given.keep.rare !== '0%';
   const wantsOperation = wantsRare || itemClass.asksForOperations;
   const sighted = new Sighted();
+  const marked = markedOf(views);
   const services = new ServiceTable<number>(new Reader(bytes));
   const scopes = new Map(views.contracts.map((plan) => [scopeOf(plan), plan]));
   for (const [scope, plan] of scopes) services.add(plan, scope);
@@ -105,6 +107,7 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
       sourceWords = 0;
       source = 0;
       sighted.begin(receivedMs);
+      marked.clear();
       itemClass.begin();
     },
     enterResource() {
@@ -118,6 +121,7 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
       const high = readFixed32(bytes, span.traceIdAt + 12) | 0;
       const hash = wantsOperation ? itemClass.operationOf(span, envelope) : 0;
       const traceClass = itemClass.ofSpan(span, envelope, hash);
+      if (traceClass !== BASE) marked.add(low, high, traceClass);
       const size = span.end - span.at + GROWTH_BYTES;
       const operation = wantsRare && sighted.isNew(hash) ? hash : 0;
       const last = (count - 1) * STEP;

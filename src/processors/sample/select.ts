@@ -11,15 +11,19 @@ import { recordRandomness } from '../../otlp/randomness.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import { findTraceId, readSpan } from '../../otlp/traces.ts';
 import { atLeast, type Bits56, OtState, readOtState, readRandomness, thresholdOf } from '../../otlp/tracestate.ts';
-import { type Addition, NO_OPINION, SAMPLED_OUT, type Selector, type Views } from '../processor.ts';
+import { type Addition, NO_OPINION, type Outlook, SAMPLED_OUT, type Selector, type Views } from '../processor.ts';
 import { BASE, CLASS_COUNT, SLOW, type TraceClass } from './classes.ts';
 import type { SampleConfig } from './index.ts';
 import { ItemClass } from './itemClass.ts';
+import { markedOf } from './marked.ts';
 import { readSlot, SLOT_MS } from './slots.ts';
 import { classOf, firstTick, isLate, placeOf, slotOfTicks } from './traceTable.ts';
 
 /** Index of the addition for a late item of a dropped trace: those stand behind the classes' own. */
 export const PARTIAL = CLASS_COUNT;
+
+/** Where more than this is kept anyhow, looking ahead spares nothing. */
+const MOST_OUTLOOK_SHARE = 0.3;
 
 export function createSelector(
   given: SampleConfig,
@@ -78,6 +82,26 @@ export function createSelector(
     return atLeast(random, threshold);
   }
 
+  const marked = markedOf(views);
+
+  /** By what is configured: a budget only takes from that. */
+  function mayKeep(ofClass: number): boolean {
+    return isPossible[ofClass]! && atLeast(random, configured[ofClass]!);
+  }
+
+  const outlook: Outlook = {
+    trace(idAt) {
+      readRandomness(bytes, idAt, random);
+      const now = known(marked.classOf(readFixed32(bytes, idAt + 8) | 0, readFixed32(bytes, idAt + 12) | 0));
+      return mayKeep(now) ? now : SAMPLED_OUT;
+    },
+    isOut(idAt) {
+      lookUp(idAt - 8);
+      readRandomness(bytes, idAt - 8, random);
+      return !isLate(entry, BASE) && !decide(traceClass, slot);
+    },
+  };
+
   /** What an item is by itself; read only when its trace was dropped and had late marks. */
   function lateClass(at: number, end: number, envelope: Envelope): number {
     readSpan(reader, at, end, span);
@@ -94,6 +118,7 @@ export function createSelector(
   return {
     additions,
     threshold,
+    ...((classes[BASE]?.share ?? 0) > MOST_OUTLOOK_SHARE ? {} : { outlook }),
     get randomness() {
       return isOwn ? random : null;
     },

@@ -8,7 +8,7 @@
  */
 import { crc32c } from '@node-rs/crc32';
 import { copyInto } from '../../core/block.ts';
-import { freeLarge } from '../../worker/garbage.ts';
+import { freeLarge } from '../../core/freeLarge.ts';
 import { allocateBehindRoom } from './frontRoom.ts';
 
 const HEADER_BYTES = 61;
