@@ -71,8 +71,8 @@ export interface PoolHandle {
 }
 
 /**
- * The pool of 1 MiB units. `allocate` is safe from any thread (compare-and-swap per unit); `retain`, `release` and `reclaim`
- * are main's alone. A block is named by the address of its first byte, which is a multiple of UNIT_BYTES.
+ * The pool of 1 MiB units. `allocate` is safe from any thread (compare-and-swap per unit); `retain`, `release`,
+ * `trim` and `reclaim` are main's alone. A block is named by the address of its first byte, which is a multiple of UNIT_BYTES.
  */
 export class BlockPool {
   readonly handle: PoolHandle;
@@ -126,6 +126,15 @@ export class BlockPool {
   /** Bytes of the block at `address`. */
   capacity(address: number): number {
     return (this.#lengths[address / UNIT_BYTES] as number) * UNIT_BYTES;
+  }
+
+  /** Gives back the units of the block behind its first `bytes`. */
+  trim(address: number, bytes: number): void {
+    const first = address / UNIT_BYTES;
+    const before = this.#lengths[first] as number;
+    const kept = Math.max(1, Math.ceil(bytes / UNIT_BYTES));
+    this.#lengths[first] = Math.min(before, kept);
+    for (let i = kept; i < before; i++) Atomics.store(this.#owners, first + i, FREE);
   }
 
   /** Main takes over a block that a worker allocated and handed back, with one reference. */

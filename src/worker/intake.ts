@@ -23,12 +23,14 @@ import {
 } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { clearUncommitted, framesOf } from './observed.ts';
-import { addFrame, type Body, type OpenBlock, type Outcome, openBlock } from './openBlock.ts';
+import { addFrame, type Body, closeBlock, type OpenBlock, type Outcome, openBlock } from './openBlock.ts';
 import type { WorkerPool } from './pool.ts';
 import type { Shortlists } from './shortlists.ts';
 import type { ObserveResult, Refusal } from './tasks.ts';
 
-const MOST_GATHERED_BYTES = UNIT_BYTES / 2;
+/** A task: as much as the read cache and sinks take in one piece, and as makes its price small beside what it does. */
+const BLOCK_BYTES = 2 * UNIT_BYTES;
+const MOST_GATHERED_BYTES = BLOCK_BYTES / 2;
 
 export interface IntakeOptions {
   blocks: BlockPool;
@@ -142,7 +144,7 @@ export class Intake {
   }
 
   #open(bytes: number, alone: boolean): OpenBlock | null {
-    const block = this.#options.blocks.allocate(Math.max(UNIT_BYTES, bytes));
+    const block = this.#options.blocks.allocate(Math.max(BLOCK_BYTES, bytes));
     return block < 0 ? null : openBlock(this.#options.blocks, block, alone);
   }
 
@@ -158,6 +160,7 @@ export class Intake {
     }
     if (open === undefined) return null;
     const given = open;
+    closeBlock(this.#options.blocks, given);
     this.#stamp(given);
     this.#inFlight.add(given);
     given.lent = this.#options.shortlists?.lend();

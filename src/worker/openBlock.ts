@@ -37,6 +37,12 @@ export function openBlock(pool: BlockPool, block: number, alone: boolean): OpenB
   return { block, end: block, limit, frames: [], replies: [], receivedMs: 0, alone };
 }
 
+/** No frame follows: what it has not used is given back. */
+export function closeBlock(pool: BlockPool, open: OpenBlock): void {
+  pool.trim(open.block, open.end - open.block);
+  open.limit = open.block + pool.capacity(open.block);
+}
+
 /** Writes the header in front of a payload that is there already. */
 export function addFrame(pool: BlockPool, open: OpenBlock, body: Body, reply: (outcome: Outcome) => void): void {
   startFrame(pool, open.end, 'raw', body.signal, 0, body.bytes);

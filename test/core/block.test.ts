@@ -50,6 +50,20 @@ test('a block is free after as many releases as references, and one more is refu
   assert.throws(() => pool.release(at), RangeError);
 });
 
+test('what a block has not used is given back, and is another block then', () => {
+  const pool = BlockPool.create(4 * UNIT_BYTES);
+  const block = pool.allocate(3 * UNIT_BYTES);
+  pool.trim(block, UNIT_BYTES + 1);
+  assert.deepEqual([pool.capacity(block), pool.unitsInUse], [2 * UNIT_BYTES, 2]);
+  const other = pool.allocate(2 * UNIT_BYTES);
+  assert.equal(other, 2 * UNIT_BYTES);
+  pool.trim(block, 0);
+  pool.trim(block, 3 * UNIT_BYTES);
+  assert.deepEqual([pool.capacity(block), pool.unitsInUse], [UNIT_BYTES, 3]);
+  pool.release(block);
+  assert.deepEqual([pool.capacity(other), pool.unitsInUse], [2 * UNIT_BYTES, 2]);
+});
+
 test('what a dead worker owned is reclaimed, what main adopted before stays', () => {
   const main = BlockPool.create(4 * UNIT_BYTES);
   const worker = new BlockPool(main.handle, 2);

@@ -110,7 +110,7 @@ test('while a group is written, what comes waits and goes together, until it is 
     bench.work();
   }
   assert.deepEqual(bench.tasks, [1]);
-  const large = Array.from({ length: 4000 }, (_, n) => span(n, { name: 'x'.repeat(100) }));
+  const large = Array.from({ length: 8000 }, (_, n) => span(n, { name: 'x'.repeat(100) }));
   answers.push(bench.submit(plainly(traces(...large))));
   bench.work();
   assert.deepEqual(bench.tasks, [1, 3], 'half a block does not wait');
