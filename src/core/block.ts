@@ -106,21 +106,34 @@ export class BlockPool {
 
   /** Address of a block of at least `bytes`, with one reference, or -1 when the pool has no such run of units. */
   allocate(bytes: number): number {
-    const wanted = Math.max(1, Math.ceil(bytes / UNIT_BYTES));
+    const wanted = unitsFor(bytes);
     // Lowest first, so that a quiet agent touches few pages.
     for (let first = 0; first + wanted <= this.units; first++) {
-      let taken = 0;
-      while (taken < wanted && Atomics.compareExchange(this.#owners, first + taken, FREE, this.#owner) === FREE)
-        taken++;
-      if (taken === wanted) {
-        this.#lengths[first] = wanted;
-        if (this.#owner === OWNER_MAIN) this.#references[first] = 1;
-        return first * UNIT_BYTES;
-      }
-      for (let i = 0; i < taken; i++) Atomics.store(this.#owners, first + i, FREE);
+      const taken = this.#takeRun(first, wanted);
+      if (taken === wanted) return first * UNIT_BYTES;
       first += taken;
     }
     return -1;
+  }
+
+  /** The same from the other end of the pool, for what is held for seconds: among blocks that come and go it would leave holes. */
+  allocateLasting(bytes: number): number {
+    const wanted = unitsFor(bytes);
+    for (let first = this.units - wanted; first >= 0; first--) {
+      if (this.#takeRun(first, wanted) === wanted) return first * UNIT_BYTES;
+    }
+    return -1;
+  }
+
+  /** How many units from `first` on were free; all that were wanted are taken, or none. */
+  #takeRun(first: number, wanted: number): number {
+    let taken = 0;
+    while (taken < wanted && Atomics.compareExchange(this.#owners, first + taken, FREE, this.#owner) === FREE) taken++;
+    if (taken === wanted) {
+      this.#lengths[first] = wanted;
+      if (this.#owner === OWNER_MAIN) this.#references[first] = 1;
+    } else for (let i = 0; i < taken; i++) Atomics.store(this.#owners, first + i, FREE);
+    return taken;
   }
 
   /** Bytes of the block at `address`. */
@@ -132,7 +145,7 @@ export class BlockPool {
   trim(address: number, bytes: number): void {
     const first = address / UNIT_BYTES;
     const before = this.#lengths[first] as number;
-    const kept = Math.max(1, Math.ceil(bytes / UNIT_BYTES));
+    const kept = unitsFor(bytes);
     this.#lengths[first] = Math.min(before, kept);
     for (let i = kept; i < before; i++) Atomics.store(this.#owners, first + i, FREE);
   }
@@ -180,6 +193,10 @@ export class BlockPool {
     const length = this.#lengths[first] as number;
     for (let i = length - 1; i >= 0; i--) Atomics.store(this.#owners, first + i, FREE);
   }
+}
+
+function unitsFor(bytes: number): number {
+  return Math.max(1, Math.ceil(bytes / UNIT_BYTES));
 }
 
 /** The payload's bytes in memory from one frame's header to the next. */

@@ -48,7 +48,7 @@ export class Shortlists {
       return open;
     }
     if (this.#uses.size >= this.#mostBlocks) return undefined;
-    const block = this.#pool.allocate(BLOCK_BYTES);
+    const block = this.#pool.allocateLasting(BLOCK_BYTES);
     if (block < 0) return undefined;
     this.#uses.set(block, 1);
     return { block, at: block, end: block + BLOCK_BYTES };

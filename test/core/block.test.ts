@@ -39,6 +39,19 @@ test('a large block needs a run of units: free ones that do not lie together do 
   assert.equal(pool.allocate(3 * UNIT_BYTES), 0);
 });
 
+test('what lasts is taken from the end, and never from what is taken', () => {
+  const pool = BlockPool.create(6 * UNIT_BYTES);
+  assert.equal(pool.allocateLasting(2 * UNIT_BYTES), 4 * UNIT_BYTES);
+  assert.equal(pool.allocate(UNIT_BYTES), 0);
+  const middle = pool.allocateLasting(UNIT_BYTES);
+  assert.equal(middle, 3 * UNIT_BYTES);
+  assert.equal(pool.allocateLasting(2 * UNIT_BYTES), UNIT_BYTES);
+  assert.equal(pool.allocateLasting(1), -1);
+  pool.release(middle);
+  assert.equal(pool.allocateLasting(2 * UNIT_BYTES), -1);
+  assert.equal(pool.unitsInUse, 5);
+});
+
 test('a block is free after as many releases as references, and one more is refused', () => {
   const pool = BlockPool.create(4 * UNIT_BYTES);
   const at = pool.allocate(1);
