@@ -43,6 +43,17 @@ const RETRY_MS = 500;
 const SOON_MS = 1;
 const MOST_IN_FLIGHT = 4;
 
+/** Shortlists of which more than this share do not say enough are dearer than reading on in the journal, */
+const MOST_UNSURE_SHARE = 0.25;
+/** which is done so many times then, about a MiB each. */
+const WHOLE_READS = 64;
+
+interface Flight {
+  decided: Promise<Decided[]>;
+  next: number;
+  frames: number;
+}
+
 export class Selection {
   readonly #options: SelectionOptions;
   readonly #pending: Pending;
@@ -52,7 +63,7 @@ export class Selection {
   #running: Promise<void> = Promise.resolve();
   #wake: () => void = () => {};
   /** Runs of frames that workers are deciding, oldest first: while one is decided the next is read. */
-  readonly #flights: { decided: Promise<Decided[]>; next: number }[] = [];
+  readonly #flights: Flight[] = [];
   /** What was read and is not handed out yet. */
   #held: HeldRun | null = null;
   readonly #expiring: { next: number; totals: readonly number[]; resolve(items: number[]): void }[] = [];
@@ -61,6 +72,8 @@ export class Selection {
   /** Where reading stands, and up to where decisions are pending; `progress.next` follows when they are safe. */
   #position: number;
   #decided: number;
+  /** Reads of the journal until shortlists are looked at again. */
+  #wholeReads = 0;
   /** Below this a worker died: frames go one by one, and one that kills again is passed. */
   #carefulUntil = 0;
 
@@ -198,14 +211,15 @@ export class Selection {
     const decided = this.#decider.decide(piece, careful, held.isShort);
     // Awaited in order by #land; a rejection that comes before is kept for then.
     decided.catch(() => undefined);
-    this.#flights.push({ decided, next: piece.next });
+    this.#flights.push({ decided, next: piece.next, frames: count });
     this.#position = piece.next;
     return 0;
   }
 
   async #read(careful: boolean): Promise<HeldRun | null> {
     const { read, progress, blocks, shortlists } = this.#options;
-    const short = careful ? null : shortlists?.take(this.#position, UNIT_BYTES);
+    const short = careful || this.#wholeReads > 0 ? null : shortlists?.take(this.#position, UNIT_BYTES);
+    if (this.#wholeReads > 0) this.#wholeReads--;
     if (short) return new HeldRun(blocks, short, true);
     const run = await read(this.#position, careful ? 1 : UNIT_BYTES, passedOf(progress));
     return run === null ? null : new HeldRun(blocks, run, false);
@@ -221,7 +235,10 @@ export class Selection {
     const flight = this.#flights.shift();
     if (flight === undefined) return;
     try {
-      for (const decided of await flight.decided) this.#pending.add(decided, this.#options.now());
+      const all = await flight.decided;
+      for (const decided of all) this.#pending.add(decided, this.#options.now());
+      // What follows the first was read again.
+      if (all.length - 1 > flight.frames * MOST_UNSURE_SHARE) this.#wholeReads = WHOLE_READS;
     } catch (error) {
       if (isDeadly(error)) this.#carefulUntil = Math.max(this.#carefulUntil, flight.next);
       throw error;

@@ -46,6 +46,8 @@ function world(
     short?: number[];
     unsure?: number[];
     unreadable?: number;
+    /** Bytes of shortlists in a run, at least one. */
+    shortRun?: number;
   } = {},
 ) {
   const blocks = BlockPool.create(16 * UNIT_BYTES);
@@ -66,6 +68,9 @@ function world(
     shortlists.keep(lent, { frames: [lent.at], end: lent.at + frameSpan(0) + 16 }, [frame]);
     shortlists.settle(lent, { frames: [lent.at], end: lent.at + frameSpan(0) + 16 });
   }
+  const { shortRun = UNIT_BYTES } = changes;
+  const takeRun = shortlists.take.bind(shortlists);
+  shortlists.take = (position) => takeRun(position, shortRun);
   const reads = { taken: 0, released: 0 };
   const runs: number[][] = [];
   const shortRuns: number[][] = [];
@@ -244,4 +249,15 @@ test('a frame that no worker survives is passed also when its shortlist killed f
   assert.deepEqual(progress.sampledOut, [7, 0, 0]);
   assert.deepEqual(lost, [['traces', 3, 'a worker died on a task']]);
   assert.equal(blocks.unitsInUse, FRAMES_AND_OPEN);
+});
+
+test('where shortlists say too little the journal is read on', async () => {
+  const signals = Array.from({ length: 40 }, (): Signal => 'traces');
+  const all = signals.map((_, i) => i + 1);
+  const { progress, runs, shortRuns, end } = world(signals, { short: all, unsure: all, shortRun: 1 });
+  await end();
+  assert.deepEqual(progress.sampledOut, [820, 0, 0]);
+  // Those that were under way when the first came back.
+  assert.ok(shortRuns.length <= 5, `${shortRuns.length} runs of shortlists`);
+  assert.ok(runs.length <= 6, `${runs.length} runs of whole frames`);
 });
