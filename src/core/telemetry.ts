@@ -125,6 +125,12 @@ export function createTelemetry() {
       help: 'Slots of 10 s in which the budget of sample kept less than the shares asked for',
       registers,
     }),
+    sampleRequests: new Counter({
+      name: 'plumbline_sample_requests_total',
+      help: 'Requests that were decided: by their shortlist in memory, or read from the journal again',
+      labelNames: ['by'] as const,
+      registers,
+    }),
     summaryOverflow: new Counter({
       name: 'plumbline_summary_overflow_total',
       help: 'Items summarised under the overflow group, because the bound on groups was reached',

@@ -65,6 +65,7 @@ export async function prepareSelection(
     now,
     lookBacks: lookBacks.options,
     guard: guardOf(sample, (items) => telemetry.sampleGuarded.inc(items)),
+    onDecided: (frames, by) => telemetry.sampleRequests.inc({ by }, frames),
     onError: (message) => log.warn(`selection waits: ${message}`),
     onLoss(signal, items, poison) {
       memory.lose({ cause: poison === null ? 'damaged' : 'poison', sink: null, stream: 'sampled', signal, items });

@@ -2,19 +2,31 @@
 import { type BlockPool, Field, readU64, SIGNALS, type Signal } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
-import type { Decided } from './pending.ts';
-import { isDeadly } from './pool.ts';
+import { type Decided, dropResults } from './pending.ts';
+import { isDeadly, type WorkerPool } from './pool.ts';
+import type { SelectionProgress } from './progress.ts';
 import type { Recalls } from './recalls.ts';
-import type { SelectionOptions } from './selection.ts';
 import type { SelectResult } from './tasks.ts';
 
 const NOTHING: SelectResult = { block: -1, selected: [], filtered: [0, 0, 0], sampledOut: [0, 0, 0], failed: null };
 
+export interface DeciderOptions {
+  blocks: BlockPool;
+  workers: WorkerPool;
+  progress: SelectionProgress;
+  /** `totals`: raw items by signal index that are known to lie before `from`. */
+  read(from: number, maxBytes: number, totals: readonly number[]): Promise<FrameRun | null>;
+  /** Items were lost: `cause` is damage of the journal or a frame, at this address, that no worker survives. */
+  onLoss(signal: Signal, items: number, poison: { frame: number; message: string } | null): void;
+  /** So many frames were decided, by their shortlists or as a whole. */
+  onDecided(frames: number, by: 'shortlist' | 'journal'): void;
+}
+
 export class Decider {
-  readonly #options: Pick<SelectionOptions, 'blocks' | 'workers' | 'progress' | 'read' | 'onLoss'>;
+  readonly #options: DeciderOptions;
   readonly #recalls: Recalls;
 
-  constructor(options: SelectionOptions, recalls: Recalls) {
+  constructor(options: DeciderOptions, recalls: Recalls) {
     this.#options = options;
     this.#recalls = recalls;
   }
@@ -45,10 +57,13 @@ export class Decider {
   }
 
   async #select(frames: readonly number[], isShort: boolean): Promise<SelectResult> {
-    const { workers, progress } = this.#options;
+    const { workers, progress, onDecided } = this.#options;
     const task = { kind: 'select' as const, frames, from: progress.next, decided: this.#recalls.decided };
     const result = await workers.run(isShort ? { ...task, isShort } : task);
-    if (result.failed === null) return result;
+    if (result.failed === null) {
+      onDecided(frames.length - (result.unsure?.length ?? 0), isShort ? 'shortlist' : 'journal');
+      return result;
+    }
     throw new AgentError(result.failed.code, result.failed.message, { retryable: true });
   }
 
@@ -79,11 +94,6 @@ export class Decider {
       throw error;
     }
   }
-}
-
-/** What the workers wrote is given back. */
-export function dropResults(blocks: BlockPool, decided: readonly Decided[]): void {
-  for (const { result } of decided) if (result.block >= 0) blocks.release(result.block);
 }
 
 /** The items of a frame, by signal index. */

@@ -3,7 +3,6 @@ import { type BlockPool, Field, FRAME_HEADER_BYTES, frameSpan, SIGNALS, startFra
 import { AgentError } from '../core/errors.ts';
 import { sealPayload } from '../journal/format.ts';
 import { copyRange } from '../otlp/protobuf.ts';
-import { dropResults } from './decide.ts';
 import type { Guard } from './guard.ts';
 import type { SelectionProgress } from './progress.ts';
 import type { Selected, SelectResult } from './tasks.ts';
@@ -123,6 +122,11 @@ export class Pending {
     sealPayload(blocks, at);
     return at + frameSpan(bytes);
   }
+}
+
+/** What the workers wrote is given back. */
+export function dropResults(blocks: BlockPool, decided: readonly Decided[]): void {
+  for (const { result } of decided) if (result.block >= 0) blocks.release(result.block);
 }
 
 function itemsOf(parts: readonly Selected[]): number {

@@ -2,29 +2,23 @@
  * Selection, on main: trails the intake journal by `wait`, has each run of frames decided by a worker, and appends what is kept to the
  * derived journal, with the intake position it covers in the same record: a crash neither loses nor repeats a decision.
  */
-import { type BlockPool, SIGNALS, type Signal, UNIT_BYTES } from '../core/block.ts';
-import type { FrameRun } from '../core/component.ts';
+import { SIGNALS, UNIT_BYTES } from '../core/block.ts';
 import { messageOf } from '../core/errors.ts';
-import { Decider, dropResults } from './decide.ts';
+import { Decider, type DeciderOptions } from './decide.ts';
 import { dueFrames } from './due.ts';
 import type { Guard } from './guard.ts';
 import { HeldRun } from './heldRun.ts';
 import type { LookBack } from './lookBack.ts';
-import { type Decided, Pending } from './pending.ts';
-import { isDeadly, type WorkerPool } from './pool.ts';
-import { passedOf, type SelectionProgress } from './progress.ts';
+import { type Decided, dropResults, Pending } from './pending.ts';
+import { isDeadly } from './pool.ts';
+import { passedOf } from './progress.ts';
 import { type LookBackOptions, Recalls } from './recalls.ts';
 import type { Shortlists } from './shortlists.ts';
 
-export interface SelectionOptions {
-  blocks: BlockPool;
-  workers: WorkerPool;
+export interface SelectionOptions extends DeciderOptions {
   waitMs: number;
   /** What was received before this may be decided, as far as budgets are concerned. */
   settledMs(): number;
-  progress: SelectionProgress;
-  /** `totals`: raw items by signal index that are known to lie before `from`. */
-  read(from: number, maxBytes: number, totals: readonly number[]): Promise<FrameRun | null>;
   moved(from: number): Promise<void>;
   append(region: { first: number; end: number }): Promise<void>;
   shortlists?: Shortlists;
@@ -32,8 +26,6 @@ export interface SelectionOptions {
   lookBacks: LookBackOptions;
   guard: Guard | null;
   onError(message: string): void;
-  /** Items were lost: `cause` is damage of the journal or a frame, at this address, that no worker survives. */
-  onLoss(signal: Signal, items: number, poison: { frame: number; message: string } | null): void;
 }
 
 const CUT_BYTES = 512 << 10;
@@ -43,9 +35,9 @@ const RETRY_MS = 500;
 const SOON_MS = 1;
 const MOST_IN_FLIGHT = 4;
 
-/** Shortlists of which more than this share do not say enough are dearer than reading on in the journal, */
+/** Where more shortlists than this share do not say enough, reading on in the journal is cheaper. */
 const MOST_UNSURE_SHARE = 0.25;
-/** which is done so many times then, about a MiB each. */
+/** So often, about a MiB each time. */
 const WHOLE_READS = 64;
 
 interface Flight {

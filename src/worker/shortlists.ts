@@ -9,7 +9,7 @@ import type { ObserveResult, Room } from './tasks.ts';
 
 /** Blocks are as large, so that little is left over at their ends. */
 const BLOCK_BYTES = 2 * UNIT_BYTES;
-/** What is left of a block is worth lending: about what a task of 1 MiB writes. */
+/** What is left of a block is worth lending: about what a task of 2 MiB writes. */
 const LEAST_ROOM_BYTES = 256 << 10;
 
 export interface Lent extends Room {

@@ -95,6 +95,7 @@ function world(
   } as unknown as WorkerPool;
   const progress = progressAt(1);
   const lost: unknown[] = [];
+  const decided = { shortlist: 0, journal: 0 };
   const selection = new Selection({
     blocks,
     workers,
@@ -123,12 +124,15 @@ function world(
     // Time passes with every look at the clock.
     now: () => (ms += 50),
     onError() {},
+    onDecided: (count, by) => {
+      decided[by] += count;
+    },
     onLoss: (signal, items, poison) => lost.push([signal, items, poison === null ? null : poison.message]),
     ...changes,
   });
   selection.start(() => Infinity);
   const end = async () => selection.drain(signals.length + 1, Infinity);
-  return { selection, progress, runs, shortRuns, reads, lost, blocks, end };
+  return { selection, progress, runs, shortRuns, reads, lost, decided, blocks, end };
 }
 
 test('a frame that no worker survives runs alone once, is counted as damaged, and holds nothing up', async () => {
@@ -214,8 +218,9 @@ const FRAMES_AND_OPEN = 3;
 const FOUR: Signal[] = ['traces', 'traces', 'traces', 'traces'];
 
 test('what has shortlists is decided by them, whole frames are read where they do not say enough, and for the rest', async () => {
-  const { progress, runs, shortRuns, reads, blocks, end } = world(FOUR, { short: [1, 2, 4], unsure: [2] });
+  const { progress, runs, shortRuns, reads, decided, blocks, end } = world(FOUR, { short: [1, 2, 4], unsure: [2] });
   await end();
+  assert.deepEqual(decided, { shortlist: 1, journal: 3 });
   assert.deepEqual(progress.sampledOut, [10, 0, 0]);
   assert.deepEqual(progress.next, [5, 5, 5]);
   assert.deepEqual(shortRuns, [[1, 2]]);
