@@ -2,7 +2,6 @@
 import { ROWS } from './format.ts';
 import type { Tally } from './header.ts';
 import type { JournalState } from './region.ts';
-import type { Segment } from './segments.ts';
 
 export interface Waypoint {
   /** In the file. */
@@ -14,15 +13,23 @@ export interface Waypoint {
   totals: Tally;
 }
 
+/** What of a segment they are about. */
+interface Marked {
+  /** Bytes that are durable. */
+  used: number;
+  /** Ascending. */
+  waypoints: Waypoint[];
+}
+
 const APART_BYTES = 1 << 20;
 
 /** Where the next group will begin, unless a place is near. */
-export function addWaypoint({ used, waypoints }: Segment, { head, epoch, tally }: JournalState): void {
+export function addWaypoint({ used, waypoints }: Marked, { head, epoch, tally }: JournalState): void {
   if (used - (waypoints.at(-1)?.offset ?? 0) < APART_BYTES) return;
   waypoints.push({ offset: used, sequence: head - 1, epoch, totals: tally.slice(0, ROWS) });
 }
 
 /** The last place before the record with this sequence. */
-export function lastWaypoint({ waypoints }: Segment, sequence: number): Waypoint | undefined {
+export function lastWaypoint({ waypoints }: Marked, sequence: number): Waypoint | undefined {
   return waypoints.findLast((one) => one.sequence < sequence);
 }
