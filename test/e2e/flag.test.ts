@@ -131,6 +131,10 @@ test('a latency shift that breaks no contract is flagged within 30 s, and its tr
   // The operation is new to the agent.
   reasons.delete('rare');
   assert.deepEqual([...reasons], ['anomalous']);
+  // What was usual was decided by shortlists; of what was flagged they said too little.
+  const text = await (await fetch(`${agent.admin}/metrics`)).text();
+  assert.match(text, /plumbline_sample_requests_total\{by="shortlist"\} [1-9]/);
+  assert.match(text, /plumbline_sample_requests_total\{by="journal"\} [1-9]/);
   const contracts = (await (await fetch(`${agent.admin}/contracts`)).json()) as { state: string }[];
   assert.deepEqual(
     contracts.map(({ state }) => state),
