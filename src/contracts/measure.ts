@@ -7,7 +7,7 @@ import { emptyValue, readValue } from '../otlp/attributes.ts';
 import type { LogView } from '../otlp/logs.ts';
 import type { MetricView } from '../otlp/metrics.ts';
 import type { PointView } from '../otlp/points.ts';
-import { HASH_SEED, hashBytes, hashName, Reader, viewOf } from '../otlp/protobuf.ts';
+import { HASH_SEED, hashBytes, hashName, Reader } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
 import type { SpanView } from '../otlp/traces.ts';
 import { adjustedCount, OtState, readOtState, readThreshold } from '../otlp/tracestate.ts';
@@ -48,7 +48,7 @@ export class ContractMeasure {
 
   constructor(plans: readonly ContractPlan[], reader: Reader, span: SpanView, log: LogView, point: PointView) {
     this.#reader = reader;
-    this.#view = viewOf(reader.bytes);
+    this.#view = reader.view;
     this.#aside = new Reader(reader.bytes);
     const { spanItem, logItem } = createItems(span, log, reader);
     this.#span = spanItem;

@@ -2,7 +2,7 @@
 import { emptyValue, readValue } from '../otlp/attributes.ts';
 import { EXEMPLAR_TAGS } from '../otlp/exemplar.ts';
 import { PointView, readPoint } from '../otlp/points.ts';
-import { Reader, readDouble, readEnd, readFixed32, readTag, skipField } from '../otlp/protobuf.ts';
+import { Reader, readEnd, readTag, skipField } from '../otlp/protobuf.ts';
 import { NO_ID, readId } from '../otlp/traces.ts';
 
 /** Where a point lies, as a worker has noted it (rows.ts). Addresses. */
@@ -88,10 +88,10 @@ export class PointText {
         continue;
       }
       skipField(reader, tag, end);
-      const high = readFixed32(this.#bytes, reader.pos - 4);
-      const low = readFixed32(this.#bytes, reader.pos - 8);
+      const high = reader.view.getUint32(reader.pos - 4, true);
+      const low = reader.view.getUint32(reader.pos - 8, true);
       if (tag === 17) timeMs = (high * 0x1_0000_0000 + low) / 1e6;
-      else if (tag === 25) value = readDouble(this.#bytes, reader.pos - 8);
+      else if (tag === 25) value = reader.view.getFloat64(reader.pos - 8, true);
       else if (tag === 49) value = (high | 0) * 0x1_0000_0000 + low;
     }
     if (idAt < 0 || (timeMs > 0 && timeMs <= afterMs) || !shows(value)) return null;

@@ -7,13 +7,19 @@
  *   ArrayValue { repeated AnyValue values = 1 }   KeyValueList { repeated KeyValue values = 1 }
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/common/v1/common.proto
  */
-import { malformed, type Reader, readDouble, readEnd, readInt64, readTag, sameBytes, skipField } from './protobuf.ts';
+import { malformed, type Reader, readEnd, readInt64, readTag, sameBytes, skipField } from './protobuf.ts';
 
 /** As in JSON: most AnyValues inside one another. */
 const MAX_DEPTH = 100;
 /** Attributes of one item that can be looked up; the rest is validated and forwarded all the same. */
 const MAX_NOTED = 1024;
 const STEP = 4;
+/** Tag and length, tag and length of a key, and a value of two bytes with its own. */
+const LEAST_BYTES = 8;
+/** Tags of a KeyValue's key and value and of an AnyValue's string, where they stand in a word. */
+const KEY = 10 << 16;
+const VALUE = 18;
+const STRING = 10 << 16;
 
 /** Where the attributes of one item (or resource, or scope) lie: key from, key length, value from, value end, for each. */
 export class AttributeTable {
@@ -52,41 +58,50 @@ export class AttributeTable {
   }
 }
 
+/** Takes nothing: for attributes that are only validated. */
+export const NOT_NOTED = new AttributeTable();
+NOT_NOTED.count = MAX_NOTED;
+
 /**
  * Reads as many fields `tag` from `at` on as are usual: one after the other, each a short key and a short string or a number, in this
  * order. Answers where it stopped: at the end, at another field, or at one that is to be read by `readKeyValue`. Nearly all attributes are
- * usual, and are read by one chain of loads, from length to length, without a call.
+ * usual, and are read by one chain of loads, from length to length, without a call; what stands between two lengths is compared as a word.
  */
-export function readUsual(
-  bytes: Uint8Array,
-  at: number,
-  end: number,
-  tag: number,
-  table: AttributeTable | null,
-): number {
+export function readUsual(reader: Reader, at: number, end: number, tag: number, table: AttributeTable): number {
+  const { view } = reader;
+  const { rows } = table;
+  let { count, lengths } = table;
   let pos = at;
-  while (pos + 6 <= end && bytes[pos] === tag) {
-    const stop = pos + 2 + bytes[pos + 1]!;
-    const keyLength = bytes[pos + 3]!;
-    const keyEnd = pos + 4 + keyLength;
-    const valueAt = keyEnd + 2;
-    if (stop === pos + 2) {
-      // Nobody sends these but to keep a reader busy.
-      note(table, stop, 0, -1, -1);
-      pos = stop;
+  while (pos + LEAST_BYTES <= end) {
+    const head = view.getInt32(pos, true);
+    if ((head & 0xff_80ff) !== (tag | KEY)) {
+      if ((head & 0xffff) !== tag) break;
+      // Nobody sends empty ones but to keep a reader busy.
+      pos += 2;
+      if (count < MAX_NOTED) {
+        lengths |= 1;
+        noteAt(rows, count++ * STEP, pos, 0, -1, -1);
+      }
       continue;
     }
-    if (bytes[pos + 1]! >= 0x80 || stop > end || bytes[pos + 2] !== 10 || valueAt > stop) break;
-    if (bytes[keyEnd] !== 18 || valueAt + bytes[keyEnd + 1]! !== stop) break;
-    const kind = bytes[valueAt];
-    if (
-      valueAt < stop &&
-      (kind === 10 ? valueAt + 2 + bytes[valueAt + 1]! !== stop : !isNumber(bytes, kind!, valueAt + 1, stop))
-    )
-      break;
-    note(table, pos + 4, keyLength, valueAt, stop);
+    const stop = pos + 2 + ((head >>> 8) & 0x7f);
+    const keyLength = head >>> 24;
+    const keyEnd = pos + 4 + keyLength;
+    const valueAt = keyEnd + 2;
+    const valueLength = stop - valueAt;
+    if (valueLength < 2 || stop > end) break;
+    const tail = view.getInt32(keyEnd, true);
+    const value = VALUE | (valueLength << 8);
+    if (tail !== (value | STRING | ((valueLength - 2) << 24))) {
+      if ((tail & 0xffff) !== value || !isNumber(reader.bytes, (tail >>> 16) & 0xff, valueAt + 1, stop)) break;
+    }
     pos = stop;
+    if (count === MAX_NOTED) continue;
+    lengths |= 1 << keyLength;
+    noteAt(rows, count++ * STEP, keyEnd - keyLength, keyLength, valueAt, stop);
   }
+  table.count = count;
+  table.lengths = lengths;
   return pos;
 }
 
@@ -100,14 +115,8 @@ function isNumber(bytes: Uint8Array, kind: number, at: number, stop: number): bo
 }
 
 /** Reads the field `tag` that begins at `at`, whose tag the reader has passed, and those of its kind that stand behind it and are usual. */
-export function takeAttributes(
-  reader: Reader,
-  at: number,
-  end: number,
-  tag: number,
-  table: AttributeTable | null,
-): void {
-  const stop = readUsual(reader.bytes, at, end, tag, table);
+export function takeAttributes(reader: Reader, at: number, end: number, tag: number, table: AttributeTable): void {
+  const stop = readUsual(reader, at, end, tag, table);
   if (stop > at) reader.pos = stop;
   else readKeyValue(reader, readEnd(reader, end), table, 1);
 }
@@ -144,19 +153,28 @@ export function smallInt(bytes: Uint8Array, at: number, end: number): number {
   return end - at === 2 ? bytes[at + 1]! : (bytes[at + 1]! & 0x7f) | (bytes[at + 2]! << 7);
 }
 
-function note(table: AttributeTable | null, keyAt: number, keyLength: number, valueAt: number, valueEnd: number): void {
-  if (table === null || table.count === MAX_NOTED) return;
-  const row = table.count++ * STEP;
+function note(table: AttributeTable, keyAt: number, keyLength: number, valueAt: number, valueEnd: number): void {
+  if (table.count === MAX_NOTED) return;
   table.lengths |= 1 << keyLength;
-  const { rows } = table;
+  noteAt(table.rows, table.count++ * STEP, keyAt, keyLength, valueAt, valueEnd);
+}
+
+function noteAt(
+  rows: Int32Array,
+  row: number,
+  keyAt: number,
+  keyLength: number,
+  valueAt: number,
+  valueEnd: number,
+): void {
   rows[row] = keyAt;
   rows[row + 1] = keyLength;
   rows[row + 2] = valueAt;
   rows[row + 3] = valueEnd;
 }
 
-/** Reads one KeyValue that ends at `end` and notes it in `table` (null: only validates). */
-export function readKeyValue(reader: Reader, end: number, table: AttributeTable | null, depth: number): void {
+/** Reads one KeyValue that ends at `end` and notes it in `table`. */
+export function readKeyValue(reader: Reader, end: number, table: AttributeTable, depth: number): void {
   let keyAt = reader.pos;
   let keyLength = 0;
   let valueAt = -1;
@@ -204,7 +222,7 @@ function readEntries(reader: Reader, end: number, depth: number, pairs: boolean)
   while (reader.pos < end) {
     const tag = readTag(reader, end);
     if (tag !== 10) skipField(reader, tag, end);
-    else if (pairs) readKeyValue(reader, readEnd(reader, end), null, depth + 1);
+    else if (pairs) readKeyValue(reader, readEnd(reader, end), NOT_NOTED, depth + 1);
     else readAnyValue(reader, readEnd(reader, end), depth + 1);
   }
 }
@@ -250,7 +268,7 @@ export function readValue(reader: Reader, at: number, end: number, value: Value)
     } else if (tag === 33) {
       skipField(reader, tag, end);
       value.kind = 'double';
-      value.number = readDouble(reader.bytes, reader.pos - 8);
+      value.number = reader.view.getFloat64(reader.pos - 8, true);
     } else skipField(reader, tag, end);
   }
 }

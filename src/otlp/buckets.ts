@@ -2,7 +2,7 @@
 /** Copies what a data point lists (bucket counts, bounds, quantiles) into the caller's memory. points.ts has validated it. */
 import { copyFields } from './lists.ts';
 import type { PointView } from './points.ts';
-import { type Reader, readDouble, readEnd, readTag, skipField } from './protobuf.ts';
+import { type Reader, readEnd, readTag, skipField } from './protobuf.ts';
 
 /** Counts of a histogram's buckets; returns how many there are in `out`: at most what it holds. */
 export function readBucketCounts(reader: Reader, point: PointView, out: Float64Array): number {
@@ -54,8 +54,8 @@ export function readQuantiles(reader: Reader, point: PointView, out: Float64Arra
     while (reader.pos < stop) {
       const inner = readTag(reader, stop);
       skipField(reader, inner, stop);
-      if (inner === 9) out[copied] = readDouble(reader.bytes, reader.pos - 8);
-      else if (inner === 17) out[copied + 1] = readDouble(reader.bytes, reader.pos - 8);
+      if (inner === 9) out[copied] = reader.view.getFloat64(reader.pos - 8, true);
+      else if (inner === 17) out[copied + 1] = reader.view.getFloat64(reader.pos - 8, true);
     }
     copied += 2;
   }

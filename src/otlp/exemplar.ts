@@ -6,7 +6,7 @@
  *              repeated KeyValue filtered_attributes = 7 }
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/metrics/v1/metrics.proto
  */
-import { readKeyValue } from './attributes.ts';
+import { NOT_NOTED, readKeyValue } from './attributes.ts';
 import { type Reader, readEnd, readTag, skipField } from './protobuf.ts';
 import { BAD_ID, readId } from './traces.ts';
 
@@ -19,7 +19,7 @@ export function readExemplar(reader: Reader, end: number): boolean {
   let spanId = 0;
   while (reader.pos < end) {
     const tag = readTag(reader, end);
-    if (tag === 58) readKeyValue(reader, readEnd(reader, end), null, 1);
+    if (tag === 58) readKeyValue(reader, readEnd(reader, end), NOT_NOTED, 1);
     else if (tag === 42) traceId = readId(reader, end, 16);
     else if (tag === 34) spanId = readId(reader, end, 8);
     else skipField(reader, tag, end);

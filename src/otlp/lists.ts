@@ -4,17 +4,7 @@
  *
  * https://protobuf.dev/programming-guides/encoding/#packed - a parser takes both forms, even mixed, and several packed runs.
  */
-import {
-  malformed,
-  type Reader,
-  readDouble,
-  readEnd,
-  readFixed32,
-  readTag,
-  readUint64,
-  readVarint,
-  skipField,
-} from './protobuf.ts';
+import { malformed, type Reader, readEnd, readTag, readUint64, readVarint, skipField } from './protobuf.ts';
 
 /**
  * How many numbers, and where. `at` to `end` is their content when they came as one packed run, as SDKs write them; else `at` is -1,
@@ -129,14 +119,14 @@ export function copyFields(
 }
 
 function copyOne(reader: Reader, element: Element, end: number, out: Float64Array, count: number): number {
-  const { bytes, pos } = reader;
+  const { view, pos } = reader;
   let value: number;
   if (element === 'varint') value = readUint64(reader, end);
   else {
     value =
       element === 'double'
-        ? readDouble(bytes, pos)
-        : readFixed32(bytes, pos + 4) * 0x1_0000_0000 + readFixed32(bytes, pos);
+        ? view.getFloat64(pos, true)
+        : view.getUint32(pos + 4, true) * 0x1_0000_0000 + view.getUint32(pos, true);
     reader.pos = pos + 8;
   }
   if (count >= out.length) return count;

@@ -8,7 +8,7 @@
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/logs/v1/logs.proto
  */
 import { AttributeTable, readAnyValue, takeAttributes } from './attributes.ts';
-import { type Reader, readEnd, readFixed32, readTag, readVarint, skipField } from './protobuf.ts';
+import { type Reader, readEnd, readTag, readVarint, skipField } from './protobuf.ts';
 import { BAD_ID, NO_ID, readId } from './traces.ts';
 
 /** SeverityNumber from which a record is an error. */
@@ -68,8 +68,8 @@ export function readLogRecord(reader: Reader, at: number, end: number, log: LogV
         break;
       case 9: // time
         skipField(reader, tag, end);
-        log.timeLow = readFixed32(reader.bytes, reader.pos - 8);
-        log.timeHigh = readFixed32(reader.bytes, reader.pos - 4);
+        log.timeLow = reader.view.getUint32(reader.pos - 8, true);
+        log.timeHigh = reader.view.getUint32(reader.pos - 4, true);
         break;
       case 16: // severity_number
         log.severity = readVarint(reader, end) | 0;
@@ -99,7 +99,7 @@ export function readLogRecord(reader: Reader, at: number, end: number, log: LogV
     }
   }
   if (log.timeLow === 0 && log.timeHigh === 0 && observedAt >= 0) {
-    log.timeLow = readFixed32(reader.bytes, observedAt);
-    log.timeHigh = readFixed32(reader.bytes, observedAt + 4);
+    log.timeLow = reader.view.getUint32(observedAt, true);
+    log.timeHigh = reader.view.getUint32(observedAt + 4, true);
   }
 }

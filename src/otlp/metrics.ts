@@ -9,7 +9,7 @@
  *   Histogram, ExponentialHistogram { ...; AggregationTemporality aggregation_temporality = 2 }
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/metrics/v1/metrics.proto
  */
-import { readKeyValue } from './attributes.ts';
+import { NOT_NOTED, readKeyValue } from './attributes.ts';
 import { type PointView, readPoint } from './points.ts';
 import { type Reader, readEnd, readTag, readVarint, skipField } from './protobuf.ts';
 
@@ -78,7 +78,7 @@ export function readMetric(reader: Reader, at: number, end: number, metric: Metr
         readData(reader, readEnd(reader, end), metric);
         break;
       case 98: // metadata
-        readKeyValue(reader, readEnd(reader, end), null, 1);
+        readKeyValue(reader, readEnd(reader, end), NOT_NOTED, 1);
         break;
       default:
         skipField(reader, tag, end);

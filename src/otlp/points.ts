@@ -15,7 +15,7 @@
 import { AttributeTable, takeAttributes } from './attributes.ts';
 import { readExemplar } from './exemplar.ts';
 import { BucketsView, ListView, passBuckets, passFixed, readZigzag } from './lists.ts';
-import { type Reader, readDouble, readEnd, readFixed32, readTag, readVarint, skipField } from './protobuf.ts';
+import { type Reader, readEnd, readTag, readVarint, skipField } from './protobuf.ts';
 
 /** DataPointFlags: the series has no value any more. */
 const NO_RECORDED_VALUE = 1;
@@ -143,8 +143,8 @@ function readNumberPoint(reader: Reader, end: number, point: PointView): void {
         break;
       case 49: // as_int
         skipField(reader, tag, end);
-        point.valueLow = readFixed32(reader.bytes, reader.pos - 8);
-        point.valueHigh = readFixed32(reader.bytes, reader.pos - 4);
+        point.valueLow = reader.view.getUint32(reader.pos - 8, true);
+        point.valueHigh = reader.view.getUint32(reader.pos - 4, true);
         point.value = (point.valueHigh | 0) * 0x1_0000_0000 + point.valueLow;
         point.hasValue = true;
         point.isInt = true;
@@ -267,11 +267,11 @@ function takeTotals(reader: Reader, tag: number, end: number, point: PointView):
 function takeTime(reader: Reader, tag: number, end: number, point: PointView): void {
   skipField(reader, tag, end);
   if (tag === 25) {
-    point.timeLow = readFixed32(reader.bytes, reader.pos - 8);
-    point.timeHigh = readFixed32(reader.bytes, reader.pos - 4);
+    point.timeLow = reader.view.getUint32(reader.pos - 8, true);
+    point.timeHigh = reader.view.getUint32(reader.pos - 4, true);
   } else if (tag === 17) {
-    point.startLow = readFixed32(reader.bytes, reader.pos - 8);
-    point.startHigh = readFixed32(reader.bytes, reader.pos - 4);
+    point.startLow = reader.view.getUint32(reader.pos - 8, true);
+    point.startHigh = reader.view.getUint32(reader.pos - 4, true);
   }
 }
 
@@ -285,10 +285,10 @@ function takeExemplar(reader: Reader, fieldAt: number, end: number, point: Point
 /** A field of wire type 1 as a double. */
 function takeDouble(reader: Reader, end: number): number {
   skipField(reader, 9, end);
-  return readDouble(reader.bytes, reader.pos - 8);
+  return reader.view.getFloat64(reader.pos - 8, true);
 }
 
 function takeFixed64(reader: Reader, end: number): number {
   skipField(reader, 9, end);
-  return readFixed32(reader.bytes, reader.pos - 4) * 0x1_0000_0000 + readFixed32(reader.bytes, reader.pos - 8);
+  return reader.view.getUint32(reader.pos - 4, true) * 0x1_0000_0000 + reader.view.getUint32(reader.pos - 8, true);
 }

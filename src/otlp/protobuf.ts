@@ -12,11 +12,13 @@ const MAX_GROUP_DEPTH = 64;
 
 /** Bytes and a position. All functions below read from `pos`, never at or beyond their `end`, and move `pos`. */
 export class Reader {
-  bytes: Uint8Array;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
   pos = 0;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
+    this.view = viewOf(bytes);
   }
 }
 
@@ -121,19 +123,6 @@ function skipGroup(reader: Reader, number: number, end: number): void {
       skipField(reader, tag, end);
     }
   }
-}
-
-/** Little-endian 32-bit word as an unsigned number. */
-export function readFixed32(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
-}
-
-const scratch = new DataView(new ArrayBuffer(8));
-
-/** Eight bytes as a double. */
-export function readDouble(bytes: Uint8Array, at: number): number {
-  for (let i = 0; i < 8; i++) scratch.setUint8(i, bytes[at + i]!);
-  return scratch.getFloat64(0, true);
 }
 
 /** A varint int64 as a number: exact up to 2^53, the nearest double beyond. */

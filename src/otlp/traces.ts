@@ -10,8 +10,8 @@
  *   Status { string message = 2; StatusCode code = 3 }
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/trace/v1/trace.proto
  */
-import { AttributeTable, readKeyValue, readUsual, takeAttributes } from './attributes.ts';
-import { type Reader, readEnd, readFixed32, readTag, readVarint, skipField } from './protobuf.ts';
+import { AttributeTable, NOT_NOTED, readKeyValue, readUsual, takeAttributes } from './attributes.ts';
+import { type Reader, readEnd, readTag, readVarint, skipField } from './protobuf.ts';
 
 export const STATUS_ERROR = 2;
 
@@ -63,7 +63,6 @@ export class SpanView {
 
 /** Reads and validates the span between `at` and `end`; throws BODY_UNDECODABLE. */
 export function readSpan(reader: Reader, at: number, end: number, span: SpanView): void {
-  const bytes = reader.bytes;
   span.at = at;
   span.end = end;
   span.traceIdAt = NO_ID;
@@ -82,7 +81,7 @@ export function readSpan(reader: Reader, at: number, end: number, span: SpanView
   span.isLimited = false;
   let pos = at;
   while (pos < end) {
-    const next = readUsualField(bytes, pos, end, span);
+    const next = readUsualField(reader, pos, end, span);
     if (next > pos) {
       pos = next;
       continue;
@@ -95,19 +94,21 @@ export function readSpan(reader: Reader, at: number, end: number, span: SpanView
 }
 
 /** Reads what stands at `pos` as SDKs write it, without a call, and answers where it ends; `pos` when it is to be read by `readField`. */
-function readUsualField(bytes: Uint8Array, pos: number, end: number, span: SpanView): number {
+function readUsualField(reader: Reader, pos: number, end: number, span: SpanView): number {
   if (pos + 18 > end) return pos;
-  const length = bytes[pos + 1]!;
+  const { view } = reader;
+  const head = view.getInt32(pos, true);
+  const length = (head >>> 8) & 0xff;
   const at = pos + 2;
-  switch (bytes[pos]) {
+  switch (head & 0xff) {
     case 74: // attributes
-      return readUsual(bytes, pos, end, 74, span.attributes);
+      return readUsual(reader, pos, end, 74, span.attributes);
     case 10: // trace_id
-      if (length !== 16 || bytes[at] === 0) return pos;
+      if (length !== 16 || (head & 0xff_0000) === 0) return pos;
       span.traceIdAt = at;
       return at + 16;
     case 18: // span_id
-      if (length !== 8 || bytes[at] === 0) return pos;
+      if (length !== 8 || (head & 0xff_0000) === 0) return pos;
       span.spanIdAt = at;
       return at + 8;
     case 34: // parent_span_id
@@ -122,12 +123,12 @@ function readUsualField(bytes: Uint8Array, pos: number, end: number, span: SpanV
       span.kind = length;
       return at;
     case 57: // start
-      span.startLow = readFixed32(bytes, pos + 1);
-      span.startHigh = readFixed32(bytes, pos + 5);
+      span.startLow = view.getUint32(pos + 1, true);
+      span.startHigh = view.getUint32(pos + 5, true);
       return pos + 9;
     case 65: // end
-      span.endLow = readFixed32(bytes, pos + 1);
-      span.endHigh = readFixed32(bytes, pos + 5);
+      span.endLow = view.getUint32(pos + 1, true);
+      span.endHigh = view.getUint32(pos + 5, true);
       return pos + 9;
     default:
       return pos;
@@ -167,13 +168,13 @@ function readField(reader: Reader, end: number, span: SpanView): void {
       break;
     case 57: // start
       skipField(reader, tag, end);
-      span.startLow = readFixed32(reader.bytes, reader.pos - 8);
-      span.startHigh = readFixed32(reader.bytes, reader.pos - 4);
+      span.startLow = reader.view.getUint32(reader.pos - 8, true);
+      span.startHigh = reader.view.getUint32(reader.pos - 4, true);
       break;
     case 65: // end
       skipField(reader, tag, end);
-      span.endLow = readFixed32(reader.bytes, reader.pos - 8);
-      span.endHigh = readFixed32(reader.bytes, reader.pos - 4);
+      span.endLow = reader.view.getUint32(reader.pos - 8, true);
+      span.endHigh = reader.view.getUint32(reader.pos - 4, true);
       break;
     case 90: // events
       readAttributed(reader, readEnd(reader, end), 26);
@@ -204,7 +205,7 @@ function readAttributed(reader: Reader, end: number, attributeTag: number): void
   while (reader.pos < end) {
     const at = reader.pos;
     const tag = readTag(reader, end);
-    if (tag === attributeTag) takeAttributes(reader, at, end, tag, null);
+    if (tag === attributeTag) takeAttributes(reader, at, end, tag, NOT_NOTED);
     else skipField(reader, tag, end);
   }
 }

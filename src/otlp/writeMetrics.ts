@@ -44,7 +44,7 @@ export function encodeAttributes(attributes: Attributes): Uint8Array {
 export class MetricWriter {
   readonly out = new ProtoOutput(Number.MAX_SAFE_INTEGER);
   readonly #number = new Integer();
-  readonly #reader = new Reader(this.out.bytes);
+  #reader = new Reader(this.out.bytes);
   /** Start and time of every point, with their tags: they have the same numbers in all kinds. */
   readonly #times = Buffer.alloc(18);
 
@@ -170,8 +170,8 @@ export class MetricWriter {
     bytes.set(fields, at);
     this.out.at += fields.length;
     if (tag === ENCODED_TAG) return;
+    if (this.#reader.bytes !== bytes) this.#reader = new Reader(bytes);
     const reader = this.#reader;
-    reader.bytes = bytes;
     for (reader.pos = at; reader.pos < this.out.at; reader.pos = readEnd(reader, this.out.at))
       bytes[reader.pos++] = tag;
   }

@@ -8,9 +8,7 @@ import {
   HASH_SEED,
   hashBytes,
   Reader,
-  readDouble,
   readEnd,
-  readFixed32,
   readInt64,
   readTag,
   readVarint,
@@ -63,13 +61,6 @@ test('negative enums keep their low 32 bits', () => {
     assert.equal(bytes.length, 10);
     assert.equal(readVarint(new Reader(bytes), 10) | 0, value);
   }
-});
-
-test('doubles and fixed words are little-endian', () => {
-  for (const value of [0, -0, 1.5, Number.NaN, -Infinity, Number.MIN_VALUE])
-    assert.ok(Object.is(readDouble(protobuf.Writer.create().double(value).finish(), 0), value));
-  assert.equal(readFixed32(Buffer.from('78563412', 'hex'), 0), 0x1234_5678);
-  assert.equal(readFixed32(Buffer.from('ffffffff', 'hex'), 0), 0xffff_ffff);
 });
 
 test('a varint of eleven bytes is refused, and one that is cut off', () => {

@@ -43,14 +43,14 @@ function createEditor(resource: Record<string, string>): Editor {
       return { key: Buffer.from(key), field: Buffer.from(field) };
     });
   const everything = Buffer.concat(added.map(({ field }) => field));
-  const reader = new Reader(Buffer.alloc(0));
+  let reader = new Reader(Buffer.alloc(0));
   const present = new AttributeTable();
   return {
     touchesItems: false,
     growth: added.reduce((bytes, { field }) => bytes + field.length, 8),
     attribute: () => 'keep',
     addToResource(bytes, at, end) {
-      reader.bytes = bytes;
+      if (reader.bytes !== bytes) reader = new Reader(bytes);
       present.count = 0;
       readAttributes(reader, at, end, RESOURCE_ATTRIBUTES, present);
       const has = (key: Buffer) => present.find(bytes, key) >= 0;

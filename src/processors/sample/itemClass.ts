@@ -6,7 +6,7 @@ import { Sight } from '../../contracts/lookup.ts';
 import { compileConditions } from '../../contracts/match.ts';
 import { type AttributeTable, emptyValue, readValue } from '../../otlp/attributes.ts';
 import { type LogView, SEVERITY_ERROR } from '../../otlp/logs.ts';
-import { Reader, viewOf } from '../../otlp/protobuf.ts';
+import { Reader } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import { type SpanView, STATUS_ERROR } from '../../otlp/traces.ts';
 import type { Views } from '../processor.ts';
@@ -39,7 +39,7 @@ export class ItemClass {
   constructor({ rules, slower_than }: SampleConfig, { reader, span, log, traces }: Views) {
     this.#limits = slower_than === 'none' || traces === null ? null : new Limits(traces.limits);
     this.#reader = reader;
-    this.#view = viewOf(reader.bytes);
+    this.#view = reader.view;
     this.#aside = new Reader(reader.bytes);
     const { spanItem, logItem } = createItems(span, log, this.#aside);
     this.#spanItem = spanItem;

@@ -10,7 +10,7 @@
 
 import { ServiceTable, scopeOf } from '../../contracts/service.ts';
 import type { LogView } from '../../otlp/logs.ts';
-import { Reader, readFixed32 } from '../../otlp/protobuf.ts';
+import { Reader } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import type { Measurer, Views } from '../processor.ts';
 import { BASE, ERROR } from './classes.ts';
@@ -30,7 +30,7 @@ const GROWTH_BYTES = 46;
 const ENVELOPE_BYTES = 48;
 
 export function createMarker(given: SampleConfig, views: Views): Measurer {
-  const bytes = views.pool.bytes;
+  const { bytes, view } = views.reader;
   const itemClass = new ItemClass(given, views);
   const hasBudget = given.budget !== 'none';
   const wantsRare = given.keep.rare !== '0%';
@@ -117,8 +117,8 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
     span(span, envelope) {
       if (span.traceIdAt < 0) return;
       if (isNew) enter(envelope);
-      const low = readFixed32(bytes, span.traceIdAt + 8) | 0;
-      const high = readFixed32(bytes, span.traceIdAt + 12) | 0;
+      const low = view.getInt32(span.traceIdAt + 8, true);
+      const high = view.getInt32(span.traceIdAt + 12, true);
       const hash = wantsOperation ? itemClass.operationOf(span, envelope) : 0;
       const traceClass = itemClass.ofSpan(span, envelope, hash);
       if (traceClass !== BASE) marked.add(low, high, traceClass);
@@ -143,8 +143,8 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
           log(log: LogView, envelope: Envelope) {
             if (isNew) enter(envelope);
             const traceClass = itemClass.ofLog(log, envelope);
-            const low = log.traceIdAt < 0 ? 0 : readFixed32(bytes, log.traceIdAt + 8) | 0;
-            const high = log.traceIdAt < 0 ? 0 : readFixed32(bytes, log.traceIdAt + 12) | 0;
+            const low = log.traceIdAt < 0 ? 0 : view.getInt32(log.traceIdAt + 8, true);
+            const high = log.traceIdAt < 0 ? 0 : view.getInt32(log.traceIdAt + 12, true);
             const size = log.end - log.at + GROWTH_BYTES;
             const last = (count - 1) * STEP;
             const isAlone = traceClass === BASE || traceClass === ERROR;

@@ -6,7 +6,6 @@
  */
 import { ContractMeasure } from '../../contracts/measure.ts';
 import { readLogRecord } from '../../otlp/logs.ts';
-import { readFixed32 } from '../../otlp/protobuf.ts';
 import { recordRandomness } from '../../otlp/randomness.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import { findTraceId, readSpan } from '../../otlp/traces.ts';
@@ -32,6 +31,7 @@ export function createSelector(
   views: Views,
 ): Selector {
   const { reader, span, log } = views;
+  const { view } = reader;
   const bytes = views.pool.bytes;
   const table = views.traces === null ? null : new Uint32Array(views.traces.memory);
   const slots = views.traces === null || views.traces.lagMs === 0 ? null : new Uint32Array(views.traces.slots);
@@ -57,8 +57,8 @@ export function createSelector(
 
   /** Runs of one trace are looked up once. */
   function lookUp(traceIdAt: number): void {
-    const low = readFixed32(bytes, traceIdAt + 8) | 0;
-    const high = readFixed32(bytes, traceIdAt + 12) | 0;
+    const low = view.getInt32(traceIdAt + 8, true);
+    const high = view.getInt32(traceIdAt + 12, true);
     if (low === lastLow && high === lastHigh) return;
     lastLow = low;
     lastHigh = high;
@@ -92,7 +92,7 @@ export function createSelector(
   const outlook: Outlook = {
     trace(idAt) {
       readRandomness(bytes, idAt, random);
-      const now = known(marked.classOf(readFixed32(bytes, idAt + 8) | 0, readFixed32(bytes, idAt + 12) | 0));
+      const now = known(marked.classOf(view.getInt32(idAt + 8, true), view.getInt32(idAt + 12, true)));
       return mayKeep(now) ? now : SAMPLED_OUT;
     },
     isOut(idAt) {
