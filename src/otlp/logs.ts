@@ -7,7 +7,7 @@
  *               fixed64 observed_time = 11; string event_name = 12 }
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/logs/v1/logs.proto
  */
-import { AttributeTable, readAnyValue, takeAttributes } from './attributes.ts';
+import { AttributeTable, isShortString, readAnyValue, readKeyValue, readUsual } from './attributes.ts';
 import { type Reader, readEnd, readTag, readVarint, skipField } from './protobuf.ts';
 import { BAD_ID, NO_ID, readId } from './traces.ts';
 
@@ -27,6 +27,8 @@ export class LogView {
   spanIdAt = NO_ID;
   timeLow = 0;
   timeHigh = 0;
+  /** Address of observed_time's eight bytes; -1 when there is none. */
+  observedAt = -1;
   readonly attributes = new AttributeTable();
 
   /** It has an id of another length. */
@@ -56,50 +58,118 @@ export function readLogRecord(reader: Reader, at: number, end: number, log: LogV
   log.spanIdAt = NO_ID;
   log.timeLow = 0;
   log.timeHigh = 0;
+  log.observedAt = -1;
   log.attributes.clear();
-  let observedAt = -1;
-  reader.pos = at;
-  while (reader.pos < end) {
-    const fieldAt = reader.pos;
-    const tag = readTag(reader, end);
-    switch (tag) {
+  let pos = at;
+  while (pos < end) {
+    reader.pos = readUsualFields(reader, pos, end, log);
+    if (reader.pos < end) readField(reader, end, log);
+    pos = reader.pos;
+  }
+  reader.pos = end;
+  if (log.timeLow === 0 && log.timeHigh === 0 && log.observedAt >= 0) {
+    log.timeLow = reader.view.getUint32(log.observedAt, true);
+    log.timeHigh = reader.view.getUint32(log.observedAt + 4, true);
+  }
+}
+
+/** As that of spans. */
+function readUsualFields(reader: Reader, from: number, end: number, log: LogView): number {
+  const { view } = reader;
+  let pos = from;
+  while (pos + 4 <= end) {
+    const head = view.getInt32(pos, true);
+    const length = (head >>> 8) & 0xff;
+    let stop = pos + 2 + length;
+    switch (head & 0xff) {
       case 50: // attributes
-        takeAttributes(reader, fieldAt, end, tag, log.attributes);
+        stop = readUsual(reader, pos, end, 50, log.attributes);
+        if (stop === pos) return pos;
+        pos = stop;
         break;
       case 9: // time
-        skipField(reader, tag, end);
-        log.timeLow = reader.view.getUint32(reader.pos - 8, true);
-        log.timeHigh = reader.view.getUint32(reader.pos - 4, true);
-        break;
-      case 16: // severity_number
-        log.severity = readVarint(reader, end) | 0;
-        break;
-      case 42: {
-        // body
-        const stop = readEnd(reader, end);
-        const start = reader.pos;
-        if (readAnyValue(reader, stop, 1) || log.bodyAt < 0) {
-          log.bodyAt = start;
-          log.bodyEnd = stop;
-        }
-        break;
-      }
-      case 74: // trace_id
-        log.traceIdAt = readId(reader, end, 16);
-        break;
-      case 82: // span_id
-        log.spanIdAt = readId(reader, end, 8);
+        if (pos + 9 > end) return pos;
+        log.timeLow = view.getUint32(pos + 1, true);
+        log.timeHigh = view.getUint32(pos + 5, true);
+        pos += 9;
         break;
       case 89: // observed_time
-        skipField(reader, tag, end);
-        observedAt = reader.pos - 8;
+        if (pos + 9 > end) return pos;
+        log.observedAt = pos + 1;
+        pos += 9;
+        break;
+      case 16: // severity_number
+        if (length >= 0x80) return pos;
+        log.severity = length;
+        pos += 2;
+        break;
+      case 26: // severity_text
+        if (length >= 0x80 || stop > end) return pos;
+        pos = stop;
+        break;
+      case 42: // body, a short string
+        if (length >= 0x80 || stop > end || !isShortString(reader.bytes, pos + 2, stop)) return pos;
+        log.bodyAt = pos + 2;
+        log.bodyEnd = stop;
+        pos = stop;
+        break;
+      case 69: // flags
+        if (pos + 5 > end) return pos;
+        pos += 5;
+        break;
+      case 74: // trace_id
+        if (length !== 16 || (head & 0xff_0000) === 0 || stop > end) return pos;
+        log.traceIdAt = pos + 2;
+        pos = stop;
+        break;
+      case 82: // span_id
+        if (length !== 8 || (head & 0xff_0000) === 0 || stop > end) return pos;
+        log.spanIdAt = pos + 2;
+        pos = stop;
         break;
       default:
-        skipField(reader, tag, end);
+        return pos;
     }
   }
-  if (log.timeLow === 0 && log.timeHigh === 0 && observedAt >= 0) {
-    log.timeLow = reader.view.getUint32(observedAt, true);
-    log.timeHigh = reader.view.getUint32(observedAt + 4, true);
+  return pos;
+}
+
+/** Reads the field at the reader, whatever it is. */
+function readField(reader: Reader, end: number, log: LogView): void {
+  const tag = readTag(reader, end);
+  switch (tag) {
+    case 50: // attributes
+      readKeyValue(reader, readEnd(reader, end), log.attributes, 1);
+      break;
+    case 9: // time
+      skipField(reader, tag, end);
+      log.timeLow = reader.view.getUint32(reader.pos - 8, true);
+      log.timeHigh = reader.view.getUint32(reader.pos - 4, true);
+      break;
+    case 16: // severity_number
+      log.severity = readVarint(reader, end) | 0;
+      break;
+    case 42: {
+      // body
+      const stop = readEnd(reader, end);
+      const start = reader.pos;
+      if (readAnyValue(reader, stop, 1) || log.bodyAt < 0) {
+        log.bodyAt = start;
+        log.bodyEnd = stop;
+      }
+      break;
+    }
+    case 74: // trace_id
+      log.traceIdAt = readId(reader, end, 16);
+      break;
+    case 82: // span_id
+      log.spanIdAt = readId(reader, end, 8);
+      break;
+    case 89: // observed_time
+      skipField(reader, tag, end);
+      log.observedAt = reader.pos - 8;
+      break;
+    default:
+      skipField(reader, tag, end);
   }
 }

@@ -81,58 +81,80 @@ export function readSpan(reader: Reader, at: number, end: number, span: SpanView
   span.isLimited = false;
   let pos = at;
   while (pos < end) {
-    const next = readUsualField(reader, pos, end, span);
-    if (next > pos) {
-      pos = next;
-      continue;
-    }
-    reader.pos = pos;
-    readField(reader, end, span);
+    reader.pos = readUsualFields(reader, pos, end, span);
+    if (reader.pos < end) readField(reader, end, span);
     pos = reader.pos;
   }
   reader.pos = end;
 }
 
-/** Reads what stands at `pos` as SDKs write it, without a call, and answers where it ends; `pos` when it is to be read by `readField`. */
-function readUsualField(reader: Reader, pos: number, end: number, span: SpanView): number {
-  if (pos + 18 > end) return pos;
+/** Reads fields from `from` on as SDKs write them, without a call for each, and answers where it stopped: at the end, or at one for `readField`. */
+function readUsualFields(reader: Reader, from: number, end: number, span: SpanView): number {
   const { view } = reader;
-  const head = view.getInt32(pos, true);
-  const length = (head >>> 8) & 0xff;
-  const at = pos + 2;
-  switch (head & 0xff) {
-    case 74: // attributes
-      return readUsual(reader, pos, end, 74, span.attributes);
-    case 10: // trace_id
-      if (length !== 16 || (head & 0xff_0000) === 0) return pos;
-      span.traceIdAt = at;
-      return at + 16;
-    case 18: // span_id
-      if (length !== 8 || (head & 0xff_0000) === 0) return pos;
-      span.spanIdAt = at;
-      return at + 8;
-    case 34: // parent_span_id
-      return length === 8 ? at + 8 : pos;
-    case 42: // name
-      if (length >= 0x80 || at + length > end) return pos;
-      span.nameAt = at;
-      span.nameLength = length;
-      return at + length;
-    case 48: // kind
-      if (length >= 0x80) return pos;
-      span.kind = length;
-      return at;
-    case 57: // start
-      span.startLow = view.getUint32(pos + 1, true);
-      span.startHigh = view.getUint32(pos + 5, true);
-      return pos + 9;
-    case 65: // end
-      span.endLow = view.getUint32(pos + 1, true);
-      span.endHigh = view.getUint32(pos + 5, true);
-      return pos + 9;
-    default:
-      return pos;
+  let pos = from;
+  while (pos + 4 <= end) {
+    const head = view.getInt32(pos, true);
+    const length = (head >>> 8) & 0xff;
+    let stop = pos + 2 + length;
+    switch (head & 0xff) {
+      case 74: // attributes
+        stop = readUsual(reader, pos, end, 74, span.attributes);
+        if (stop === pos) return pos;
+        pos = stop;
+        break;
+      case 10: // trace_id
+        if (length !== 16 || (head & 0xff_0000) === 0 || stop > end) return pos;
+        span.traceIdAt = pos + 2;
+        pos = stop;
+        break;
+      case 18: // span_id
+        if (length !== 8 || (head & 0xff_0000) === 0 || stop > end) return pos;
+        span.spanIdAt = pos + 2;
+        pos = stop;
+        break;
+      case 34: // parent_span_id
+        if (length !== 8 || stop > end) return pos;
+        pos = stop;
+        break;
+      case 42: // name
+        if (length >= 0x80 || stop > end) return pos;
+        span.nameAt = pos + 2;
+        span.nameLength = length;
+        pos = stop;
+        break;
+      case 48: // kind
+        if (length >= 0x80) return pos;
+        span.kind = length;
+        pos += 2;
+        break;
+      case 57: // start
+        if (pos + 9 > end) return pos;
+        span.startLow = view.getUint32(pos + 1, true);
+        span.startHigh = view.getUint32(pos + 5, true);
+        pos += 9;
+        break;
+      case 65: // end
+        if (pos + 9 > end) return pos;
+        span.endLow = view.getUint32(pos + 1, true);
+        span.endHigh = view.getUint32(pos + 5, true);
+        pos += 9;
+        break;
+      case 122: // status: empty, or nothing but a code
+        if (length !== 0) {
+          if (length !== 2 || (head & 0x80ff_0000) !== 24 << 16) return pos;
+          span.status = head >>> 24;
+        }
+        pos = stop;
+        break;
+      case 133: // flags
+        if (length !== 1 || pos + 6 > end) return pos;
+        pos += 6;
+        break;
+      default:
+        return pos;
+    }
   }
+  return pos;
 }
 
 /** Reads the field at the reader, whatever it is. */
