@@ -139,7 +139,7 @@ class RecallChooser implements Chooser {
     if (this.#isLogs) {
       readLogRecord(reader, at, end, log);
       if (this.#seen?.hasLog(log) === true) return DROP;
-      if (log.traceIdAt < 0) recordRandomness(pool.bytes, log, this.#random);
+      if (log.traceIdAt < 0) recordRandomness(reader.view, log, this.#random);
       else readRandomness(pool.bytes, log.traceIdAt, this.#random);
     } else {
       readSpan(reader, at, end, span);

@@ -162,7 +162,7 @@ export function createSelector(
       const own = itemClass.ofLog(log, envelope);
       isOwn = log.traceIdAt < 0;
       if (isOwn) {
-        recordRandomness(bytes, log, random);
+        recordRandomness(view, log, random);
         return decide(own, frameSlot) ? own : SAMPLED_OUT;
       }
       readRandomness(bytes, log.traceIdAt, random);

@@ -13,7 +13,9 @@ const LEAST_SPARED_BYTES = 4096;
 /** Codecs as record batches number them. */
 const GZIP = 1;
 const ZSTD = 4;
-const ZSTD_OPTIONS = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+/** Its table of hashes then lies in the first-level cache. */
+const HASH_LOG = 13;
+const ZSTD_OPTIONS = { params: { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_hashLog]: HASH_LOG } };
 
 const require = createRequire(import.meta.url);
 
