@@ -14,8 +14,10 @@ export const LEVELS = ['F0', 'F3', 'F4', 'F4n', 'F4z'] as const;
 export type Level = (typeof LEVELS)[number];
 
 const GLOBAL_LIMIT = '--external-memory-accounted-in-global-limit';
+/** What the hot loops call is inlined although it is long. */
+export const INLINING_FLAGS = ['--max-inlined-bytecode-size=1000', '--max-inlined-bytecode-size-cumulative=3000'];
 /** The flags the agent is started with (package.json). */
-export const NODE_FLAGS = ['--max-semi-space-size=4', GLOBAL_LIMIT];
+export const NODE_FLAGS = ['--max-semi-space-size=4', GLOBAL_LIMIT, ...INLINING_FLAGS];
 /** Those of the null receiver: its bodies are garbage, with which it does better in more room. */
 const NULL_FLAGS = ['--max-semi-space-size=16', GLOBAL_LIMIT];
 /** As the command and the image have it. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startNode } from '../child.ts';
+import { INLINING_FLAGS } from '../slot.ts';
 import { median } from '../statistics.ts';
 import { ROOT } from './checkout.ts';
 
@@ -71,7 +72,7 @@ interface Side {
 function startSide(directory: string, slower: number): Side {
   const turn = fileURLToPath(new URL('turn.ts', import.meta.url));
   const env = { ...process.env, PLUMBLINE_BENCH_SLOWER: String(slower) };
-  const child = startNode(CORE, ['--max-semi-space-size=16', turn, directory], env);
+  const child = startNode(CORE, ['--max-semi-space-size=16', ...INLINING_FLAGS, turn, directory], env);
   let asked = 0;
   return {
     async ask<Answer>(request: string) {
