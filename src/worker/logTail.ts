@@ -6,13 +6,15 @@
 import { type AttributeTable, emptyValue, readValue } from '../otlp/attributes.ts';
 import type { LogView } from '../otlp/logs.ts';
 import { copyRange, Reader, readEnd, readTag, skipField } from '../otlp/protobuf.ts';
-import { atLeast, type Bits56, hexOf, readThreshold } from '../otlp/tracestate.ts';
+import { atLeast, type Bits56, readThreshold } from '../otlp/tracestate.ts';
 import { logAttribute, type Tail } from './tails.ts';
 
 const THRESHOLD = Buffer.from('sampling.threshold');
 const RANDOMNESS = Buffer.from('sampling.randomness');
 const EMPTY_RANDOMNESS = logAttribute('sampling.randomness', '0'.repeat(14));
 const RANDOMNESS_DIGITS_AT = EMPTY_RANDOMNESS.length - 14;
+const DIGITS = Buffer.from('0123456789abcdef');
+const DIGITS_A_HALF = 7;
 const LOG_ATTRIBUTES = 50;
 
 export class LogTail {
@@ -47,7 +49,8 @@ export class LogTail {
     const out = append(bytes, tail.log, body);
     if (!this.#addsRandomness(randomness)) return out;
     append(bytes, EMPTY_RANDOMNESS, out);
-    bytes.write(hexOf(randomness!), out + RANDOMNESS_DIGITS_AT, 'latin1');
+    writeDigits(bytes, randomness!.high, out + RANDOMNESS_DIGITS_AT);
+    writeDigits(bytes, randomness!.low, out + RANDOMNESS_DIGITS_AT + DIGITS_A_HALF);
     return out + EMPTY_RANDOMNESS.length;
   }
 
@@ -109,6 +112,11 @@ function holdsKey(attributes: AttributeTable, bytes: Uint8Array, from: number, t
     return THRESHOLD.equals(bytes.subarray(at, at + THRESHOLD.length));
   }
   return false;
+}
+
+/** Half of a randomness in hex. */
+function writeDigits(bytes: Buffer, half: number, to: number): void {
+  for (let i = DIGITS_A_HALF - 1, rest = half; i >= 0; i--, rest >>>= 4) bytes[to + i] = DIGITS[rest & 15]!;
 }
 
 function append(bytes: Buffer, tail: Buffer, to: number): number {

@@ -1,6 +1,8 @@
 /** Holds src/otlp/logs.ts: the walker sees of a log record what protobufjs sees. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LogView, readLogRecord } from '../../src/otlp/logs.ts';
+import { Reader } from '../../src/otlp/protobuf.ts';
 import { messageType } from '../../src/otlp/schema.ts';
 import { decoded, encodeRequest, generated, itemsOf, placed, request, seeded } from './generate.ts';
 import { oracleAttributes, validId, walk } from './walked.ts';
@@ -41,4 +43,26 @@ test('log records are seen as protobufjs decodes them: trace id, severity, time,
     }
   }
   assert.ok(records > 1000, `only ${records} records were generated`);
+});
+
+test('a body is read in every length, and what is cut off is refused, whatever lies behind the record', () => {
+  const read = (hex: string) => {
+    const bytes = Buffer.from(`${hex}${'01'.repeat(200)}`, 'hex');
+    const log = new LogView();
+    readLogRecord(new Reader(bytes), 0, hex.length / 2, log);
+    return log;
+  };
+  for (const length of [0, 1, 125, 126, 127, 128, 300]) {
+    const any = messageType('AnyValue')
+      .encode({ stringValue: 'x'.repeat(length) })
+      .finish();
+    const record = messageType('LogRecord')
+      .encode({ body: messageType('AnyValue').decode(any), severityNumber: 17 })
+      .finish();
+    const log = read(Buffer.from(record).toString('hex'));
+    assert.deepEqual([log.bodyEnd - log.bodyAt, log.severity], [any.length, 17], `${length} bytes`);
+  }
+  assert.deepEqual(read('10114501000000').severity, 17);
+  for (const cut of ['2a030a02', '2a7f0a7d', '450100', '59010203', '09', '4a10abab', '5208cd', '1a05'])
+    assert.throws(() => read(cut), { code: 'BODY_UNDECODABLE' }, cut);
 });

@@ -78,3 +78,22 @@ test('a status that stands twice is merged, as protobuf has it', () => {
   readSpan(new Reader(bytes), 0, bytes.length, span);
   assert.equal(span.status, 2);
 });
+
+test('a status is read in every form, at the end of a span too, and one that is cut off is refused', () => {
+  const read = (hex: string) => {
+    // What lies behind the span does not belong to it.
+    const bytes = Buffer.from(`${hex}1801180118011801`, 'hex');
+    const span = new SpanView();
+    readSpan(new Reader(bytes), 0, hex.length / 2, span);
+    return span.status;
+  };
+  assert.equal(read('7a021802'), 2);
+  assert.equal(read('7a00'), 0);
+  assert.equal(read('7a0218027a00'), 2);
+  assert.equal(read('7a03188102'), 257);
+  assert.equal(read('7a0512016b1802'), 2);
+  assert.equal(read('7a041a001802'), 2);
+  assert.equal(read('7a0218028501010000003004'), 2);
+  for (const cut of ['7a0218', '7a', '7a02', '7a021882', '85010100', '8501', '3980808080', '1208cdcd', '0a10abab'])
+    assert.throws(() => read(cut), { code: 'BODY_UNDECODABLE' }, cut);
+});
