@@ -63,6 +63,6 @@ test('a body is read in every length, and what is cut off is refused, whatever l
     assert.deepEqual([log.bodyEnd - log.bodyAt, log.severity], [any.length, 17], `${length} bytes`);
   }
   assert.deepEqual(read('10114501000000').severity, 17);
-  for (const cut of ['2a030a02', '2a7f0a7d', '450100', '59010203', '09', '4a10abab', '5208cd', '1a05'])
+  for (const cut of ['2a030a02', '2a7f0a7d', '450100', '45010000', '59010203', '09', '4a10abab', '5208cd', '1a05'])
     assert.throws(() => read(cut), { code: 'BODY_UNDECODABLE' }, cut);
 });
