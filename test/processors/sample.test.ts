@@ -4,7 +4,11 @@ import { test } from 'node:test';
 import type { ContractSource } from '../../src/contracts/contract.ts';
 import { planContract } from '../../src/contracts/plan.ts';
 import { scopeOf } from '../../src/contracts/service.ts';
-import { requestType } from '../../src/otlp/schema.ts';
+import { LogView, readLogRecord } from '../../src/otlp/logs.ts';
+import { Reader } from '../../src/otlp/protobuf.ts';
+import { recordRandomness } from '../../src/otlp/randomness.ts';
+import { messageType, requestType } from '../../src/otlp/schema.ts';
+import { hexOf } from '../../src/otlp/tracestate.ts';
 import { BASE, ERROR, SLOW } from '../../src/processors/sample/classes.ts';
 import { traceTableFor } from '../../src/processors/sample/index.ts';
 import { MARK_HEADER_BYTES, MARK_ROW_BYTES } from '../../src/processors/sample/mark.ts';
@@ -367,6 +371,20 @@ test('a log record without a trace carries the randomness it was decided by; a h
     const line = Number(String((item.body as Plain).stringValue).slice(5));
     assert.equal(threshold, line % 3 === 0 ? 'c' : '8');
     if (line % 3 === 0) assert.equal(randomness, undefined);
-    else assert.ok(String(randomness) >= '80000000000000', String(randomness));
+    else {
+      assert.equal(randomness, randomnessOf(records[line] as Plain));
+      assert.ok(String(randomness) >= '80000000000000', String(randomness));
+    }
   }
 });
+
+function randomnessOf(record: Plain): string {
+  const type = messageType('LogRecord');
+  const bytes = type.encode(type.fromObject(record)).finish();
+  const log = new LogView();
+  const reader = new Reader(bytes);
+  readLogRecord(reader, 0, bytes.length, log);
+  const random = { high: 0, low: 0 };
+  recordRandomness(reader.view, log, random);
+  return hexOf(random);
+}
