@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AgentError } from '../../src/core/errors.ts';
-import { AttributeTable, emptyValue, readAnyValue, readKeyValue, readValue } from '../../src/otlp/attributes.ts';
+import {
+  AttributeTable,
+  emptyValue,
+  readAnyValue,
+  readAttributes,
+  readKeyValue,
+  readValue,
+} from '../../src/otlp/attributes.ts';
 import { Reader } from '../../src/otlp/protobuf.ts';
 import { messageType } from '../../src/otlp/schema.ts';
 
@@ -64,8 +71,46 @@ test('more attributes than can be noted are validated all the same', () => {
   const reader = new Reader(bytes);
   for (let i = 0; i < 1030; i++) readKeyValue(reader, reader.pos + 3, table, 1);
   assert.equal(table.count, 1024);
+  for (const usual of ['4a080a016112030a0178', '4a00']) {
+    const many = Buffer.from(usual.repeat(1030), 'hex');
+    table.clear();
+    readAttributes(new Reader(many), 0, many.length, 74, table);
+    assert.equal(table.count, 1024);
+    // One that is bad stands behind those that were noted.
+    const bad = Buffer.concat([many, Buffer.from('4a080a016112030a0578', 'hex')]);
+    assert.throws(() => readAttributes(new Reader(bad), 0, bad.length, 74, table), refused);
+  }
   const broken = Buffer.from('0a0561', 'hex');
   assert.throws(() => readKeyValue(new Reader(broken), 3, table, 1), refused);
+});
+
+test('an attribute that is cut off is refused although the rest of it stands behind the end', () => {
+  for (const usual of ['4a080a016112030a0178', '4a070a016112021805', '4a0e0a01611209210000000000000840', '4a00']) {
+    const bytes = Buffer.from(`${usual}4a080a016112030a0178`, 'hex');
+    for (let end = 1; end < usual.length / 2; end++)
+      assert.throws(
+        () => readAttributes(new Reader(bytes), 0, end, 74, new AttributeTable()),
+        refused,
+        `${usual} ${end}`,
+      );
+  }
+});
+
+test('an attribute is usual by all of its lengths', () => {
+  const read = (bytes: Buffer) => {
+    const table = new AttributeTable();
+    readAttributes(new Reader(bytes), 0, bytes.length, 74, table);
+    return Array.from({ length: table.count }, (_, i) => table.keyLength(i));
+  };
+  // The length of the value is not that of what stands there.
+  for (const hex of ['4a0e0a01611203210000000000000840', '4a080a016112040a0178', '4a080a016112020a0178'])
+    assert.throws(() => read(Buffer.from(hex, 'hex')), refused, hex);
+  // A field that nobody knows stands behind the value.
+  assert.deepEqual(read(Buffer.from('4a090a0161120218051801', 'hex')), [1]);
+  // A length of two bytes, which looks like one of 16 and a key of ten bytes, with an empty string behind it.
+  const key = Buffer.alloc(1293, 'k');
+  key.set(Buffer.from('12020a00', 'hex'), 8);
+  assert.deepEqual(read(field(74, field(10, key))), [1293]);
 });
 
 test('the last kind that is set is the value, and what no field says is none', () => {
