@@ -17,7 +17,7 @@ import {
   SIGNALS,
   setPayloadLength,
 } from '../core/block.ts';
-import { copyRange, type Reader, viewOf } from '../otlp/protobuf.ts';
+import { copyRange, type Reader } from '../otlp/protobuf.ts';
 import { type Chooser, DROP, type Reslicer } from '../otlp/reslice.ts';
 import { findTraceId } from '../otlp/traces.ts';
 import { FILTERED, NO_OPINION, type Outlook, SAMPLED_OUT, type Selector, type Views } from '../processors/processor.ts';
@@ -64,7 +64,7 @@ export class Shortlister implements Chooser {
     this.#views = views;
     this.#reslicer = reslicer;
     this.#epoch = epoch;
-    this.#view = viewOf(views.pool.bytes);
+    this.#view = views.reader.view;
     this.#outlook = outlookOf(selectors);
     this.#before = selectors.slice(
       0,

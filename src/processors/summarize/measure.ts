@@ -8,7 +8,7 @@
  */
 import { emptyValue, readValue } from '../../otlp/attributes.ts';
 import type { LogView } from '../../otlp/logs.ts';
-import { HASH_SEED, hashBytes, viewOf } from '../../otlp/protobuf.ts';
+import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import type { SpanView } from '../../otlp/traces.ts';
 import { adjustedCount, OtState, readOtState } from '../../otlp/tracestate.ts';
@@ -73,7 +73,7 @@ export function bucketOf(ms: number): number {
 
 export function createMeasurer(views: Views): Measurer {
   const bytes = views.pool.bytes;
-  const view = viewOf(bytes);
+  const { view } = views.reader;
   let rows = new Uint32Array(STEP * 256);
   let numbers = new Float64Array(rows.buffer);
   let rowCount = 0;
