@@ -11,7 +11,7 @@ import {
 import { errnoOf, type Files, readFully } from './files.ts';
 import { alignUp, checkFrame, Found, findMagic, isZero } from './format.ts';
 import type { OpenSegments } from './open.ts';
-import type { Segment } from './segments.ts';
+import type { Segment } from './segment.ts';
 
 /** A piece of a segment in memory. Its frames are valid while its block is. */
 export interface Extent {
@@ -50,7 +50,9 @@ export interface LoadOptions {
   relieve(): void;
 }
 
-const CHUNK_BYTES = 1 << 20;
+/** Of one read: who takes much at once waits once for the disk, and for its turn on main. */
+const LEAST_CHUNK_BYTES = 1 << 20;
+const MOST_CHUNK_BYTES = 4 << 20;
 const POOL_WAIT_MS = 5;
 
 /**
@@ -129,21 +131,30 @@ export class ExtentCache {
   }
 }
 
-/** Reads and verifies about 1 MiB from `position` up to `limit` (file offset); the extent's block comes with one reference. */
-export async function loadExtent(options: LoadOptions, position: Position, limit: number): Promise<Extent> {
+/**
+ * Reads and verifies `wanted` bytes (1 to 4 MiB of them, or what the first record needs) from `position` up to `limit` (file offset), or
+ * 1 MiB where memory is short; the extent's block comes with one reference.
+ */
+export async function loadExtent(
+  options: LoadOptions,
+  position: Position,
+  limit: number,
+  wanted = LEAST_CHUNK_BYTES,
+): Promise<Extent> {
   const { pool, files, open } = options;
   const start = position.offset - (position.offset % PAGE_BYTES);
+  const chunk = Math.min(MOST_CHUNK_BYTES, Math.max(LEAST_CHUNK_BYTES, wanted));
   return open.use(position.segment, async (fd) => {
-    for (let wanted = CHUNK_BYTES; ; ) {
-      const bytes = Math.min(wanted, alignUp(limit) - start);
-      const block = await allocate(options, bytes);
+    for (let least = LEAST_CHUNK_BYTES; ; ) {
+      const most = alignUp(limit) - start;
+      const { block, bytes } = await allocate(options, Math.min(most, least), Math.min(most, Math.max(chunk, least)));
       try {
         const got = await readPatiently(files, fd, pool.bytes.subarray(block, block + bytes), start);
         const end = Math.min(start + got, limit);
         const extent = emptyExtent(position, block, start);
         const needed = verify(pool, extent, end, start + got < start + bytes || end >= limit);
         if (needed === 0) return start + got < Math.min(start + bytes, limit) ? cutShort(extent, limit) : extent;
-        wanted = alignUp(needed - start);
+        least = alignUp(needed - start);
       } catch (error) {
         pool.release(block);
         throw error;
@@ -191,14 +202,14 @@ function emptyExtent(position: Position, block: number, start: number): Extent {
   };
 }
 
-/** Waits for memory: a reader is patient, what it reads is safe. */
-async function allocate(options: LoadOptions, bytes: number): Promise<number> {
+/** Takes `most` bytes, or waits for `least`: a reader is patient, what it reads is safe. */
+async function allocate(options: LoadOptions, least: number, most: number): Promise<{ block: number; bytes: number }> {
+  const block = options.pool.allocate(most);
+  if (block >= 0) return { block, bytes: most };
   for (;;) {
-    const block = options.pool.allocate(bytes);
-    if (block >= 0) return block;
     options.relieve();
-    const second = options.pool.allocate(bytes);
-    if (second >= 0) return second;
+    const second = options.pool.allocate(least);
+    if (second >= 0) return { block: second, bytes: least };
     await new Promise((resolve) => setTimeout(resolve, POOL_WAIT_MS));
   }
 }

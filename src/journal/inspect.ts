@@ -7,7 +7,7 @@ import type { KnownEnd, Tally } from './header.ts';
 import { OpenSegments } from './open.ts';
 import { findSegments } from './recovery.ts';
 import { scan } from './scan.ts';
-import type { Segment } from './segments.ts';
+import type { Segment } from './segment.ts';
 
 export interface Verified {
   records: number;

@@ -15,19 +15,10 @@ import { Quarantine } from './quarantine.ts';
 import { ALL_ROWS, type Collected, Reader } from './reader.ts';
 import { type Recovered, recover } from './recovery.ts';
 import type { JournalState, Region } from './region.ts';
-import { type Segment, SegmentStore } from './segments.ts';
+import type { Segment, SegmentSpan } from './segment.ts';
+import { SegmentStore } from './segments.ts';
 import { SyncTimes } from './syncTimes.ts';
 import { GroupWriter } from './writer.ts';
-
-/** A segment as those see it who decide what to keep. */
-export interface SegmentSpan {
-  /** The first sequence it may hold; the next one's is where it ends. */
-  first: number;
-  /** Receive time of its first record, Unix milliseconds. */
-  startMs: number;
-  /** Items of the row before its first record. */
-  total(stream: Stream, signal: Signal): number;
-}
 
 /** Frames of every stream and signal, in one piece of memory. */
 export interface FrameRun {
@@ -49,6 +40,8 @@ export class Journal implements FrameSource {
   /** `direct`: O_DIRECT | O_DSYNC. `buffered`: through the page cache, synced with fdatasync. */
   readonly mode: 'direct' | 'buffered';
   readonly directory: string;
+  /** The quota. */
+  readonly maxBytes: number;
   readonly #state: JournalState;
   readonly #store: SegmentStore;
   readonly #cache: ExtentCache;
@@ -93,6 +86,7 @@ export class Journal implements FrameSource {
     const { files, direct } = load;
     this.#open = load.open;
     this.directory = directory;
+    this.maxBytes = options.maxBytes;
     this.durability = durability;
     this.mode = direct ? 'direct' : 'buffered';
     this.#pool = pool;

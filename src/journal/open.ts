@@ -1,6 +1,6 @@
 /** Segment files open for reading: the last few stay open, since a reader behind the head comes back for every MiB. */
 import { type Files, O_DIRECT, O_RDONLY } from './files.ts';
-import type { Segment } from './segments.ts';
+import type { Segment } from './segment.ts';
 
 const MOST_IDLE = 4;
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Logger } from 'pino';
 import { messageOf } from '../core/errors.ts';
 import { type Files, O_RDONLY, readFully, withFile, writeAtomically } from './files.ts';
-import type { Segment } from './segments.ts';
+import type { Segment } from './segment.ts';
 
 const PIECE_BYTES = 1 << 20;
 /** Bytes copied per run of the agent: damage must not fill the disk. */

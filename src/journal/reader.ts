@@ -3,7 +3,8 @@ import { type BlockPool, Field, frameSpan, payloadLength, readU64 } from '../cor
 import { type Extent, type ExtentCache, type LoadOptions, loadExtent, type Position } from './extents.ts';
 import { ROWS, rowOf } from './format.ts';
 import type { JournalState } from './region.ts';
-import type { Segment, SegmentStore } from './segments.ts';
+import type { Segment } from './segment.ts';
+import type { SegmentStore } from './segments.ts';
 import { lastWaypoint } from './waypoints.ts';
 
 export interface ReaderOptions extends LoadOptions {
@@ -120,7 +121,7 @@ export class Reader {
       // Only after crossing: what a segment's end lacks is counted by the read that leaves it.
       if (found.full || extents >= maxExtents) return;
       let extent = cache.find(place.segment.number, place.offset);
-      if (extent === undefined) extent = await this.#load(place);
+      if (extent === undefined) extent = await this.#load(place, found.maxBytes);
       else this.#pool.retain(extent.block);
       if (this.#take(extent, place, found)) extents += 1;
     }
@@ -178,22 +179,22 @@ export class Reader {
   }
 
   /** Reads of the same place share one; each gets a reference of its own. */
-  async #load(place: Place): Promise<Extent> {
+  async #load(place: Place, bytes: number): Promise<Extent> {
     const { segment, offset, sequence, epoch } = place;
     const key = `${segment.number}:${offset}`;
     let loading = this.#loading.get(key);
     if (loading === undefined) {
-      loading = { extent: this.#loadOnce(key, { segment, offset, sequence, epoch }), waiting: 0 };
+      loading = { extent: this.#loadOnce(key, { segment, offset, sequence, epoch }, bytes), waiting: 0 };
       this.#loading.set(key, loading);
     }
     loading.waiting += 1;
     return loading.extent;
   }
 
-  async #loadOnce(key: string, position: Position): Promise<Extent> {
+  async #loadOnce(key: string, position: Position, bytes: number): Promise<Extent> {
     const { cache, onDamage } = this.#options;
     try {
-      const extent = await loadExtent(this.#options, position, position.segment.used);
+      const extent = await loadExtent(this.#options, position, position.segment.used, bytes);
       const waiting = this.#loading.get(key)?.waiting ?? 1;
       for (let i = 1; i < waiting; i++) this.#pool.retain(extent.block);
       cache.add(extent);

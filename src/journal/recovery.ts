@@ -7,7 +7,7 @@ import { O_RDONLY, readFully, withFile } from './files.ts';
 import { alignUp, ROWS, rowOf } from './format.ts';
 import { type KnownEnd, laterTally, newTally, readSegmentHeader, type SegmentHeader, type Tally } from './header.ts';
 import { scan } from './scan.ts';
-import { type FoundSegments, type Segment, type Spare, segmentFile } from './segments.ts';
+import { type FoundSegments, type Segment, type Spare, segmentFile } from './segment.ts';
 
 export interface Recovered extends FoundSegments {
   /** One above all found. */

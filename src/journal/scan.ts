@@ -3,7 +3,7 @@ import { type BlockPool, Field, Flag, PAGE_BYTES, readU64 } from '../core/block.
 import { type Extent, type LoadOptions, loadExtent, type Position } from './extents.ts';
 import { ROWS, rowOf } from './format.ts';
 import { newTally, type Tally } from './header.ts';
-import type { Segment } from './segments.ts';
+import type { Segment } from './segment.ts';
 
 /** What a scan of a whole segment finds. */
 export interface Scan {

@@ -1,5 +1,4 @@
 /** The segment files of one journal: prepares, opens, recycles and counts them; knows no records. */
-import path from 'node:path';
 import type { Logger } from 'pino';
 import { alignedMemory } from '../core/aligned.ts';
 import { PAGE_BYTES } from '../core/block.ts';
@@ -7,45 +6,7 @@ import { AgentError, messageOf } from '../core/errors.ts';
 import { type Files, O_DIRECT, O_DSYNC, O_WRONLY, syncDirectory } from './files.ts';
 import { newTally, type SegmentHeader, type Tally } from './header.ts';
 import { FILL_BYTES, makeSegment, mebibytes } from './making.ts';
-import type { Waypoint } from './waypoints.ts';
-
-export interface Segment {
-  number: number;
-  file: string;
-  /** Size of the file, bytes. */
-  capacity: number;
-  /** Bytes that are durable and readable, header page included; 0 until the first group is. */
-  used: number;
-  /** The first sequence it may hold. */
-  first: number;
-  /** No record in it has a lower epoch. */
-  epoch: number;
-  /** Receive time of its first record, Unix milliseconds. */
-  startMs: number;
-  /** Totals before its first record. */
-  start: Tally;
-  /** Of what this process wrote: about one a MiB, ascending. */
-  waypoints: Waypoint[];
-  /** Reads in flight: it is not recycled under them. */
-  readers: number;
-  /** A write or sync of it failed: nothing is written to the file again, not even after recycling. */
-  failed: boolean;
-  /** It is no part of the journal any more. */
-  gone: boolean;
-}
-
-export interface Spare {
-  number: number;
-  capacity: number;
-}
-
-/** What a start has found. */
-export interface FoundSegments {
-  segments: Segment[];
-  spares: Spare[];
-  /** No file ever had a higher number than this one and those found. */
-  leastNumber: number;
-}
+import { type FoundSegments, type Segment, type Spare, segmentFile } from './segment.ts';
 
 export interface SegmentOptions {
   files: Files;
@@ -59,11 +20,10 @@ export interface SegmentOptions {
   makeRoom?: (() => Promise<boolean>) | undefined;
 }
 
-const MAX_SPARES = 2;
-
-export function segmentFile(directory: string, number: number): string {
-  return path.join(directory, `${String(number).padStart(16, '0')}.seg`);
-}
+const LEAST_SPARES = 2;
+/** Holds move once a second: whatever they free by then is wanted again in the next one. */
+const MOST_SPARES = 8;
+const SPARES_FOR_MS = 1000;
 
 /**
  *   spare --roll--> current (the last of `list`) --roll--> older --every hold past it--> spare again, or unlinked
@@ -81,6 +41,8 @@ export class SegmentStore {
   #leastNumber: number;
   #making = 0;
   #keepFrom = 0;
+  /** When the last segments were begun, receive time. */
+  readonly #begunMs: number[] = [];
   #closed = false;
 
   constructor(options: SegmentOptions, found: FoundSegments) {
@@ -162,6 +124,8 @@ export class SegmentStore {
     const life = { waypoints: [], readers: 0, failed: false, gone: false };
     const segment = { ...spare, file, used: 0, first, epoch, startMs, start: start.slice(), ...life };
     this.list.push(segment);
+    this.#begunMs.push(startMs);
+    if (this.#begunMs.length >= MOST_SPARES) this.#begunMs.shift();
     this.prepare();
     return segment;
   }
@@ -236,6 +200,7 @@ export class SegmentStore {
 
   async #recycleDone(): Promise<void> {
     const { files, directory, segmentBytes, maxBytes } = this.#options;
+    const wantedSpares = this.#wantedSpares();
     const kept: Spare[] = [];
     let removed = 0;
     for (let oldest = this.#oldestDone(); oldest !== undefined; oldest = this.#oldestDone()) {
@@ -245,7 +210,7 @@ export class SegmentStore {
       removed += 1;
       const fits =
         !oldest.failed && oldest.capacity === segmentBytes && this.bytes + (kept.length + 1) * segmentBytes <= maxBytes;
-      if (fits && this.#spares.length + kept.length < MAX_SPARES) {
+      if (fits && this.#spares.length + kept.length < wantedSpares) {
         const number = this.#highest() + kept.length + 1;
         await files.rename(oldest.file, segmentFile(directory, number));
         kept.push({ number, capacity: oldest.capacity });
@@ -280,6 +245,12 @@ export class SegmentStore {
     } finally {
       this.#making = 0;
     }
+  }
+
+  /** As many as were begun in the last second of writing: each one less is removed, and made anew by writing all of it. */
+  #wantedSpares(): number {
+    const sinceMs = (this.#begunMs.at(-1) ?? 0) - SPARES_FOR_MS;
+    return Math.max(LEAST_SPARES, this.#begunMs.filter((ms) => ms > sinceMs).length + 1);
   }
 
   #highest(): number {

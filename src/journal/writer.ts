@@ -8,7 +8,8 @@ import { errnoOf, type Files, isFull, writeFully } from './files.ts';
 import { alignUp } from './format.ts';
 import { writeSegmentHeader } from './header.ts';
 import { isWellFormed, type JournalState, type Region, sealRegion } from './region.ts';
-import type { Segment, SegmentStore } from './segments.ts';
+import type { Segment } from './segment.ts';
+import type { SegmentStore } from './segments.ts';
 import { addWaypoint } from './waypoints.ts';
 
 export interface WriterOptions {

@@ -1,7 +1,8 @@
 /** What is given up by the operator's choice: max_age, a sink's max_lag, and drop_oldest; whole segments, every item counted and told. */
 import { SIGNALS, type Signal, type Stream } from '../core/block.ts';
 import { messageOf } from '../core/errors.ts';
-import type { Journal, SegmentSpan } from '../journal/journal.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { SegmentSpan } from '../journal/segment.ts';
 import type { Selection } from '../worker/selection.ts';
 import { type Ground, millisecondsOf } from './ground.ts';
 import type { LossCause } from './loss.ts';

@@ -76,6 +76,31 @@ test('a read anywhere in a segment begins near it', async () => {
   assert.equal(pool.unitsInUse, 0);
 });
 
+test('who takes much at once reads much at once, and less where memory is short', async () => {
+  const pool = BlockPool.create(16 << 20);
+  const { files, counts } = countingFiles();
+  const journal = await openJournal(temporaryDirectory(), pool, { files, cacheBytes: 0, segmentBytes: 32 << 20 });
+  for (let id = 1; id <= 80; id++) await append(journal, pool, [{ id, bytes: 100_000 }]);
+  const readsFor = async (maxBytes: number) => {
+    const before = counts.reads;
+    const back = await readRow(journal, pool, 0, maxBytes);
+    assert.deepEqual([back.ids, back.damaged], [range(1, 80), 0]);
+    return counts.reads - before;
+  };
+  const large = await readsFor(4 << 20);
+  assert.ok(large <= 4, `${large} reads for 8 MB, 4 MiB at once`);
+  const small = await readsFor(64 << 10);
+  assert.ok(small >= 8, `${small} reads for 8 MB, 64 KiB at once`);
+  // Every second unit is taken: no 4 MiB lie side by side.
+  const units = Array.from({ length: pool.units }, () => pool.allocate(1));
+  for (const unit of units.filter((_, i) => i % 3 !== 0)) pool.release(unit);
+  const short = await readsFor(4 << 20);
+  assert.ok(short >= 8, `${short} reads for 8 MB with little memory`);
+  for (const unit of units.filter((_, i) => i % 3 === 0)) pool.release(unit);
+  await journal.close();
+  assert.equal(pool.unitsInUse, 0);
+});
+
 test('small groups share blocks of the cache: more than it would hold one by one are read without the disk', async () => {
   const pool = BlockPool.create(16 << 20);
   const { files, counts } = countingFiles();

@@ -3,8 +3,19 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { BlockPool } from '../../src/core/block.ts';
+import { diskFiles } from '../../src/journal/files.ts';
 import type { Journal } from '../../src/journal/journal.ts';
-import { append, openJournal, range, readEverything, readRow, segmentPath, temporaryDirectory } from './frames.ts';
+import {
+  append,
+  filesWith,
+  MEMORY_DISK,
+  openJournal,
+  range,
+  readEverything,
+  readRow,
+  segmentPath,
+  temporaryDirectory,
+} from './frames.ts';
 
 const SMALL = { segmentBytes: 32 << 10, maxBytes: 128 << 10, cacheBytes: 0 } as const;
 
@@ -141,4 +152,50 @@ test('segments of another size than configured are read, and not recycled', asyn
     sizes.every((size) => size === 48 << 10),
     String(sizes),
   );
+});
+
+/** A journal of 64 small segments on a disk that counts what is made and removed. */
+async function countingJournal(pool: BlockPool) {
+  const done = { made: 0, unlinked: 0 };
+  const files = filesWith({
+    rename: (from, to) => {
+      if (from.endsWith('.tmp')) done.made++;
+      return diskFiles.rename(from, to);
+    },
+    unlink: (file) => {
+      if (file.endsWith('.seg')) done.unlinked++;
+      return diskFiles.unlink(file);
+    },
+  });
+  const options = { segmentBytes: 32 << 10, maxBytes: 64 * (32 << 10), cacheBytes: 0, files };
+  return { done, journal: await openJournal(temporaryDirectory(MEMORY_DISK), pool, options) };
+}
+
+test('all that one second has filled is written again in the next one', async () => {
+  const pool = BlockPool.create(8 << 20);
+  const { done, journal } = await countingJournal(pool);
+  const hold = journal.hold('reader', 0);
+  // An id is a millisecond; seven frames fill a segment, so six are filled in a second.
+  let id = 0;
+  const second = async () => {
+    for (let i = 0; i < 42; i++, id += 24) await append(journal, pool, [{ id, bytes: 100 }]);
+    hold.advance(journal.head);
+  };
+  for (let i = 0; i < 4; i++) await second();
+  const { made } = done;
+  for (let i = 4; i < 20; i++) await second();
+  assert.deepEqual(done, { made, unlinked: 0 });
+  await journal.close();
+});
+
+test('of a backlog that goes at once eight segments stay as spares', async () => {
+  const pool = BlockPool.create(8 << 20);
+  const { done, journal } = await countingJournal(pool);
+  const hold = journal.hold('reader', 0);
+  for (let id = 1; id <= 300; id++) await append(journal, pool, [{ id, bytes: 100 }]);
+  hold.advance(journal.head);
+  await append(journal, pool, [{ id: 301, bytes: 100 }]);
+  await journal.close();
+  assert.ok(done.unlinked > 30, `${done.unlinked} removed`);
+  assert.equal(journal.bytes - journal.segments * (32 << 10), 8 * (32 << 10));
 });
