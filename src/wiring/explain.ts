@@ -43,7 +43,7 @@ export async function explainTrace(sources: ExplainSources, id: string): Promise
   readRandomness(bytes, 0, random);
   const decision = decisionOf(sources, bytes);
   const fromMs = decision?.firstMs ?? null;
-  const since = fromMs === null ? null : store.memory.since(fromMs);
+  const since = fromMs === null ? null : store.memory.history.since(fromMs);
   const received = await search(ground.pool, store.intake, since?.intake ?? null, bytes);
   const kept = await search(ground.pool, store.derived, since?.derived ?? null, bytes);
   const explicit = received.items.find(({ randomness }) => randomness !== null)?.randomness ?? null;

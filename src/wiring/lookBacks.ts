@@ -40,7 +40,7 @@ export class LookBacks {
   /** For the selection. */
   readonly options: LookBackOptions = {
     readDerived: (from, maxBytes) => this.#store.derived.readAll(from, maxBytes),
-    since: (ms) => this.#store.memory.since(ms),
+    since: (ms) => this.#store.memory.history.since(ms),
     begins: () => this.#save(),
     told: (wanted, came) => this.#tell(wanted, came),
     passed: (wanted) => this.#mark(wanted, 'passed'),

@@ -19,24 +19,16 @@ import type { Observers, Spoken } from '../worker/observers.ts';
 import type { SelectionProgress } from '../worker/progress.ts';
 import { CHECKPOINT, encodeCheckpoint, type SavedCheckpoint } from './checkpoint.ts';
 import { freshCursor, freshProgress } from './fresh.ts';
+import { History, MOST_REBUILD_BYTES } from './history.ts';
 import { type Loss, lossEmission } from './loss.ts';
-import { Moments } from './moments.ts';
 import { Unsaid } from './unsaid.ts';
 import { withReserve } from './withReserve.ts';
 
 const TICK_MS = 100;
 const TICKS_PER_SAVE = 10;
 const TICKS_PER_CHECKPOINT = 100;
-/** Traces are remembered this long beyond their decision, so that late items follow it after a restart, too. */
-const TRACE_MEMORY_MS = 60_000;
-/** So much intake is measured again within a second or two by a start, which is as much as traces are worth. */
-const MOST_REBUILD_BYTES = 256 << 20;
 /** A busy agent checkpoints more often for it. */
 const BYTES_PER_CHECKPOINT = MOST_REBUILD_BYTES;
-/** A look-back begins some seconds after the breach. */
-const LOOK_BACK_MARGIN_MS = 15_000;
-/** Beyond this share of the intake journal's quota only what somebody still has to read is kept. */
-const PRESSED_SHARE = 0.5;
 
 export interface MemoryOptions {
   directory: string;
@@ -48,8 +40,6 @@ export interface MemoryOptions {
   derived: Journal;
   reserve: Reserve;
   log: Logger;
-  /** The intake journal's quota. */
-  maxBytes: number;
   /** How far back intake segments are kept for contracts. */
   lookBackMs: number;
   /** The sampler's wait. */
@@ -61,6 +51,7 @@ export class Memory {
   /** Items refused in partial success. */
   readonly rejected: Record<Signal, number>;
   readonly unsaid: Unsaid;
+  readonly history: History;
   readonly #options: MemoryOptions;
   readonly #holds: { hold: Hold; position: () => number }[] = [];
   #observers: Observers | null = null;
@@ -68,9 +59,7 @@ export class Memory {
   #oldestInFlightMs: () => number = () => Infinity;
   /** Below these, the last checkpoint needs nothing. */
   #checkpointed: { intake: number; derived: number };
-  readonly #moments = new Moments();
   #isOwed = false;
-  #pressed = false;
   #ticks = 0;
   #checkpointTick = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -85,18 +74,12 @@ export class Memory {
     const saved = table.value('rejected') as Record<Signal, number> | undefined;
     this.rejected = saved ?? { traces: 0, metrics: 0, logs: 0 };
     this.#checkpointed = { intake: intake.first, derived: derived.first };
-    const backMs = options.lookBackMs === 0 ? 0 : options.lookBackMs + LOOK_BACK_MARGIN_MS;
-    this.#keep('look_back', () => (this.#isPressed() ? intake.head : this.sequenceAt(options.now() - backMs)));
+    this.history = new History(options);
+    this.#keep('look_back', () => this.history.lookBackFrom().intake);
     // What was kept of that time: a look-back must not add it again.
-    const ofDerived = () => (this.#isPressed() ? derived.head : this.since(options.now() - backMs).derived);
-    this.#keep('look_back', ofDerived, derived);
+    this.#keep('look_back', () => this.history.lookBackFrom().derived, derived);
     this.#keep('checkpoint', () => this.#checkpointed.intake);
     this.#keep('checkpoint', () => this.#checkpointed.derived, derived);
-  }
-
-  /** What is kept for convenience is given up long before anything has to be refused. */
-  #isPressed(): boolean {
-    return this.#pressed || this.#options.intake.bytes > this.#options.maxBytes * PRESSED_SHARE;
   }
 
   /** Keeps frames from `position` on; it is asked before each save and applied after it. */
@@ -173,11 +156,9 @@ export class Memory {
   }
 
   async #tick(): Promise<void> {
-    const { now, intake } = this.#options;
+    const { now } = this.#options;
     this.#ticks++;
-    if (this.#ticks % TICKS_PER_SAVE === 0) {
-      this.#moments.add({ ms: now(), sequence: intake.head, derived: this.#options.derived.head });
-    }
+    if (this.#ticks % TICKS_PER_SAVE === 0) this.history.note();
     if (this.#observers !== null) this.speak(this.#observers, Math.min(now(), this.#oldestInFlightMs()), false);
     // Its own number: by the time its turn comes the next tick may have been.
     const tick = this.#ticks;
@@ -229,7 +210,7 @@ export class Memory {
 
   /** `pressed`: the journal has no room, so that only what somebody still has to read is kept. */
   async saveCursors(pressed = false): Promise<void> {
-    this.#pressed = pressed;
+    this.history.pressed = pressed;
     const { table, intake, derived } = this.#options;
     table.setValue('rejected', this.rejected);
     table.setValue('rebuild_from', this.#rebuildFrom());
@@ -239,22 +220,6 @@ export class Memory {
     const positions = this.#holds.map(({ position }) => position());
     await withReserve(this.#options.reserve, () => table.save());
     for (const [i, { hold }] of this.#holds.entries()) hold.advance(positions[i] as number);
-  }
-
-  /**
-   * Sequences at which the journals stood then or before; `coveredMs`: from when on both still hold everything, which is later when
-   * something of it has been recycled.
-   */
-  since(ms: number): { intake: number; derived: number; coveredMs: number } {
-    const { intake, derived } = this.#options;
-    const moment = this.#moments.before(ms);
-    // Below the first sequence of all nothing was recycled.
-    const covered = ({ first, oldestMs }: Journal, from: number) => (first <= Math.max(1, from) ? ms : oldestMs);
-    return {
-      intake: Math.max(moment?.sequence ?? 0, intake.first),
-      derived: Math.max(moment?.derived ?? 0, derived.first),
-      coveredMs: Math.max(ms, covered(intake, moment?.sequence ?? 0), covered(derived, moment?.derived ?? 0)),
-    };
   }
 
   /** A value of the table has to be safe before the next checkpoint is. */
@@ -268,23 +233,10 @@ export class Memory {
     this.unsaid.add({ emission, covers: 0, processor: -1 });
   }
 
-  /** The intake sequence at which the journal stood then; its first when that is not known. */
-  sequenceAt(ms: number): number {
-    return this.#moments.before(ms)?.sequence ?? this.#options.intake.first;
-  }
-
   #rebuildFrom(): number {
-    const { intake, waitMs } = this.#options;
     // Without a selection there is no trace table.
-    if (this.#progress === null) return intake.head;
-    const next = Math.min(...this.#progress.next);
-    if (this.#isPressed()) return next;
-    const moment = this.#moments.at(next);
-    if (moment === undefined) return Math.min(this.savedRebuildFrom, next);
-    const wanted = this.sequenceAt(moment.ms - waitMs - TRACE_MEMORY_MS);
-    if (intake.bytesFrom(wanted) <= MOST_REBUILD_BYTES) return wanted;
-    const near = this.#moments.find(({ sequence }) => intake.bytesFrom(sequence) <= MOST_REBUILD_BYTES);
-    return Math.min(near?.sequence ?? next, next);
+    if (this.#progress === null) return this.#options.intake.head;
+    return this.history.rebuildFrom(Math.min(...this.#progress.next), this.savedRebuildFrom);
   }
 
   /** Lets everyone speak a last time and saves all of it. */

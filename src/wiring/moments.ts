@@ -27,8 +27,4 @@ export class Moments {
   at(sequence: number): Moment | undefined {
     return this.#all.findLast((moment) => moment.sequence <= sequence);
   }
-
-  find(isWanted: (moment: Moment) => boolean): Moment | undefined {
-    return this.#all.find(isWanted);
-  }
 }

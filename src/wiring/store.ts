@@ -82,7 +82,6 @@ export async function openStore(ground: Ground): Promise<Store> {
     intake,
     derived,
     log,
-    maxBytes,
     lookBackMs: millisecondsOf(config.journal.look_back),
     waitMs,
     now,
