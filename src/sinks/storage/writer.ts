@@ -30,7 +30,10 @@ export function createStorageWriter(
   uploads: Uploads | null = null,
 ): Writer {
   const agent = safeName(context.agent);
-  const retention = new Retention(settings.directory, settings, (name) => parseName(agent, name) !== null);
+  const isOurs = (name: string) => parseName(agent, name) !== null;
+  const retention = new Retention(settings.directory, settings, isOurs, (error) =>
+    context.log.warn({ sink: context.name, error: messageOf(error) }, 'old files could not be deleted'),
+  );
   const rows = new Map<string, RowFile>();
   const find = (row: Row) => {
     const key = `${row.stream}/${row.signal}`;
@@ -43,6 +46,7 @@ export function createStorageWriter(
     resume: (row, firstSequence, receivedMs) => find(row).resume(firstSequence, receivedMs),
     async close(deadlineMs) {
       await Promise.all([...rows.values()].map((file) => file.close()));
+      await retention.settled();
       await uploads?.close(deadlineMs - context.now());
     },
   };
@@ -172,19 +176,10 @@ class RowFile {
     const confirm = () => this.#context.confirm(this.#row, file.last);
     if (this.#uploads === null) {
       confirm();
-      await this.#retain(path, file.output.bytes);
+      this.#retention.add(path, file.output.bytes, this.#context.now());
     } else {
       // Given up only by a close: the cursor stands before the file, and the next start finds it.
       this.#uploads.add(this.#row, path).then(confirm, () => {});
-    }
-  }
-
-  /** The file is safe whatever becomes of older ones. */
-  async #retain(path: string, bytes: number): Promise<void> {
-    try {
-      await this.#retention.add(path, bytes, this.#context.now());
-    } catch (error) {
-      this.#context.log.warn({ sink: this.#context.name, error: messageOf(error) }, 'old files could not be deleted');
     }
   }
 
