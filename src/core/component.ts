@@ -86,6 +86,8 @@ export interface Writer {
    * sequence that the destination already has when it holds a finished piece beginning with this frame, else null.
    */
   resume?(row: Row, firstSequence: number, receivedMs: number): Promise<number | null>;
+  /** For writers that hold: completes what is held of the row before its time, since the journal waits for it. Never rejects. */
+  finish?(row: Row): Promise<void>;
   /** Completes what is held, waits for what is in flight, frees everything. After `deadlineMs` (Unix) it gives up and returns. */
   close(deadlineMs: number): Promise<void>;
 }

@@ -8,8 +8,8 @@ import { LetterBound, type LetterLimits } from './letterBound.ts';
 import type { BuriedLetter } from './letters.ts';
 import type { EncodeTask } from './parts.ts';
 import { expireCursor } from './progress.ts';
-import { backoffMs, type Retry, sleep, stateOf } from './retry.ts';
-import { DeliveryRow, type RowState } from './row.ts';
+import { backoffMs, type Retry, type RowState, sleep, stateOf } from './retry.ts';
+import { DeliveryRow } from './row.ts';
 
 /** A batch for each group that the journal commits would cost more than it carries. */
 const GATHER_MS = 25;
@@ -73,6 +73,8 @@ export interface Delivery {
   close(deadlineMs: number): Promise<void>;
   /** Gives up what the row has not sent below `next`, where its running total is `total`; returns the items. */
   expire(row: Row, next: number, total: number): number;
+  /** Has the writer complete what it holds of a row that has read everything; another one's comes to its end soon. */
+  finish(row: Row): Promise<void>;
   /** How it goes; refreshes the lag metrics, too. */
   state(): DeliveryState;
 }
@@ -134,6 +136,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     },
     expire: (row, next, total) =>
       find(row)?.expire(next, total) ?? Math.max(0, expireCursor(options.cursor(row), next, total)),
+    finish: async (row) => find(row)?.finish(),
     state: () => {
       const found = rows.map((row) => row.state());
       if (openError !== null) found.push(unopened(openError, options.now() - failingSinceMs, options.streams));

@@ -1,14 +1,25 @@
 /** Failing and waiting: what it is called, how long before the next attempt, and sleeps that a rewind or a close cuts short. */
+import type { Row } from '../core/component.ts';
 
 export interface Retry {
   initialMs: number;
   maxMs: number;
 }
 
+/** How a row goes. */
+export interface RowState {
+  row: Row;
+  state: 'ok' | 'retrying' | 'stalled';
+  error: string | null;
+  lagItems: number;
+  /** Age of the oldest frame that was read and is not yet safe. */
+  lagMs: number;
+}
+
 const STALLED_AFTER_MS = 60_000;
 
 /** What a failure is called that lasts so long without progress. */
-export function stateOf(error: string | null, forMs: number): 'ok' | 'retrying' | 'stalled' {
+export function stateOf(error: string | null, forMs: number): RowState['state'] {
   if (error === null) return 'ok';
   return forMs >= STALLED_AFTER_MS ? 'stalled' : 'retrying';
 }

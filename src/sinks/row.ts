@@ -6,7 +6,7 @@ import type { Telemetry } from '../core/telemetry.ts';
 import { Job, type JobSettings } from './job.ts';
 import { Lease } from './lease.ts';
 import { type Entry, expireCursor, Progress, passedOf } from './progress.ts';
-import { backoffMs, type Retry, sleep, stateOf, until } from './retry.ts';
+import { backoffMs, type Retry, type RowState, sleep, stateOf, until } from './retry.ts';
 
 /** Writes that were given up and still use their memory; beyond these no new one begins. */
 const MOST_ABANDONED = 8;
@@ -21,15 +21,6 @@ export interface RowSettings extends JobSettings {
   now(): number;
   /** Called after the cursor changed; `damaged`: items that were lost on the way there. */
   changed(row: Row, damaged: number): void;
-}
-
-export interface RowState {
-  row: Row;
-  state: 'ok' | 'retrying' | 'stalled';
-  error: string | null;
-  lagItems: number;
-  /** Age of the oldest frame that was read and is not yet safe. */
-  lagMs: number;
 }
 
 export class DeliveryRow {
@@ -117,6 +108,11 @@ export class DeliveryRow {
     this.#trouble = null;
     this.#rewinds = 0;
     this.#progress.confirm(lastSequence);
+  }
+
+  /** Completes what the destination holds, when everything was read. */
+  async finish(): Promise<void> {
+    if (this.#isCaughtUp || this.#resting) await this.#writer.finish?.(this.row);
   }
 
   fail(error: string): void {

@@ -1,5 +1,6 @@
 /** What is given up by the operator's choice: max_age, a sink's max_lag, and drop_oldest; whole segments, every item counted and told. */
 import { SIGNALS, type Signal, type Stream } from '../core/block.ts';
+import type { Row } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { SegmentSpan } from '../journal/segment.ts';
@@ -11,6 +12,8 @@ import type { Store } from './store.ts';
 
 /** How often a full journal is asked for room in vain. */
 const ASK_AGAIN_MS = 500;
+/** Of a journal's quota; a file that is open for more is finished, however small it is: others fill the journal behind it. */
+const OPEN_SHARE = 0.25;
 
 export class Retention {
   readonly #ground: Ground;
@@ -37,7 +40,22 @@ export class Retention {
         if (young !== undefined) await this.#expire(journal, young, 'max_age', this.#deliveries);
       }
       this.#boundLags(journal);
+      await this.#finishBefore(
+        journal,
+        journal.spans().find(({ first }) => journal.bytesFrom(first) <= journal.maxBytes * OPEN_SHARE),
+      );
     }
+  }
+
+  /** Of a signal of which little comes the file stays open for its whole time, and so long it holds everything that came since. */
+  async #finishBefore(journal: Journal, segment: SegmentSpan | undefined): Promise<void> {
+    if (segment === undefined) return;
+    const held = this.#deliveries.flatMap(({ delivery, rows }) =>
+      rows
+        .filter(({ row, cursor }) => this.#isIn(journal, row) && cursor.next < segment.first)
+        .map(({ row }) => delivery.finish(row)),
+    );
+    await Promise.all(held);
   }
 
   #boundLags(journal: Journal): void {
@@ -48,8 +66,8 @@ export class Retention {
   }
 
   /**
-   * The journal has no room for another segment: gives up what is kept for convenience and what is beyond max_lag, then, with drop_oldest,
-   * the oldest segment. True when something may be recycled now.
+   * The journal has no room for another segment: gives up what is kept for convenience and what is beyond max_lag, has sinks finish their
+   * files, then, with drop_oldest, gives up the oldest segment. True when something may be recycled now.
    */
   async makeRoom(journal: Journal): Promise<boolean> {
     const { config, now, log } = this.#ground;
@@ -58,6 +76,7 @@ export class Retention {
     if (now() - this.#inVainMs < ASK_AGAIN_MS) return false;
     try {
       this.#boundLags(journal);
+      await this.#finishBefore(journal, journal.spans().at(-1));
       await memory.checkpoint();
       await memory.saveCursors(true);
       const second = journal.spans()[1];
@@ -87,11 +106,14 @@ export class Retention {
 
   #expireSink(journal: Journal, to: SegmentSpan, cause: LossCause, running: Running): void {
     for (const { row, cursor } of running.rows) {
-      const isHere = (row.stream === 'raw') === (journal === this.#store.intake);
-      if (!isHere || cursor.next >= to.first) continue;
+      if (!this.#isIn(journal, row) || cursor.next >= to.first) continue;
       const items = running.delivery.expire(row, to.first, to.total(row.stream, row.signal));
       this.#lose(cause, running.name, row.stream, row.signal, items);
     }
+  }
+
+  #isIn(journal: Journal, { stream }: Row): boolean {
+    return (stream === 'raw') === (journal === this.#store.intake);
   }
 
   #lose(cause: LossCause, sink: string | null, stream: Stream, signal: Signal, items: number): void {

@@ -151,3 +151,29 @@ test('drop_oldest: a dead sink of the raw data never makes it refuse; what goes 
   checkBalance(after);
   assert.equal(after.expired, row.expired);
 });
+
+test('a file of which little comes, and which is not finished for an hour, does not fill the journal', async (t) => {
+  const directory = temporaryDirectory(t, 'trickle');
+  const storage = STORAGE.replace('every: 1s', 'every: 1h');
+  const agent = await startAgentProcess(directory, yaml('', storage, '10%'));
+  t.after(() => agent.end('SIGKILL'));
+  const answer = await fetch(`${agent.ingest}/v1/logs`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      resourceLogs: [{ scopeLogs: [{ logRecords: [{ body: { stringValue: 'the only one' } }] }] }],
+    }),
+  });
+  assert.equal(answer.status, 200);
+  const { owed, sent, refused } = await load(agent, 3 * MAX_MIB);
+  assert.equal(refused, 0);
+  const stored = join(directory, 'data/storage');
+  assert.equal(readAllStored(stored, 'raw', 'logs').length, 1, 'its file is finished');
+  assert.equal(await agent.end('SIGTERM'), 0);
+  checkIds(
+    'raw',
+    spansOf(readAllStored(stored, 'raw', 'traces')).map(({ spanId }) => spanId),
+    owed,
+    sent,
+  );
+});

@@ -100,6 +100,31 @@ test('held data that was lost is read again from the cursor', async (t) => {
   await ended(harness);
 });
 
+test('what a row holds is completed before its time only when it has read everything', async () => {
+  const sink = scriptedSink({ holds: true });
+  let finished = 0;
+  sink.finish = async () => {
+    finished++;
+  };
+  // The first batch is not answered yet, and more lies behind it.
+  sink.script = (_call, index) => (index === 0 ? null : { kind: 'held' });
+  const harness = started(sink);
+  fill(harness, 6);
+  await eventually(() => sink.calls.length === 1);
+  assert.ok((sink.calls[0]?.last ?? 5) < 5);
+  await harness.delivery.finish(ROW);
+  assert.equal(finished, 0);
+  sink.calls[0]?.answer({ kind: 'held' });
+  await eventually(() => sink.calls.at(-1)?.last === 5);
+  await harness.delivery.finish(ROW);
+  assert.equal(finished, 1);
+  // It rests.
+  await harness.delivery.drain(Date.now() + 60_000);
+  await harness.delivery.finish(ROW);
+  assert.equal(finished, 2);
+  await ended(harness);
+});
+
 test('pieces that were finished before a crash are counted and not written again', async () => {
   const sink = scriptedSink({ holds: true });
   const asked: number[] = [];

@@ -21,6 +21,7 @@ export interface Scripted {
   /** Answers a call at once; null leaves it to the test. */
   script(call: Call, index: number): WriteResult | null;
   resume?: Writer['resume'];
+  finish?: Writer['finish'];
 }
 
 export function scriptedSink(changes: Partial<SinkDefinition> & { encoder?: () => Encoder; holds?: boolean } = {}) {
@@ -46,7 +47,10 @@ export function scriptedSink(changes: Partial<SinkDefinition> & { encoder?: () =
             sink.closed = true;
           },
         };
-        if (changes.holds) writer.resume = async (...args) => (await sink.resume?.(...args)) ?? null;
+        if (changes.holds) {
+          writer.resume = async (...args) => (await sink.resume?.(...args)) ?? null;
+          writer.finish = async (row) => sink.finish?.(row);
+        }
         return writer;
       },
       ...changes,

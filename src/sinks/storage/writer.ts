@@ -36,20 +36,26 @@ export function createStorageWriter(
   );
   const rows = new Map<string, RowFile>();
   const find = (row: Row) => {
-    const key = `${row.stream}/${row.signal}`;
-    const found = rows.get(key) ?? new RowFile(row, agent, settings, context, retention, uploads);
-    rows.set(key, found);
+    const found = rows.get(keyOf(row)) ?? new RowFile(row, agent, settings, context, retention, uploads);
+    rows.set(keyOf(row), found);
     return found;
   };
   return {
     write: (batch) => find(batch.row).write(batch),
     resume: (row, firstSequence, receivedMs) => find(row).resume(firstSequence, receivedMs),
+    finish: async (row) => {
+      await rows.get(keyOf(row))?.close();
+    },
     async close(deadlineMs) {
       await Promise.all([...rows.values()].map((file) => file.close()));
       await retention.settled();
       await uploads?.close(deadlineMs - context.now());
     },
   };
+}
+
+function keyOf({ stream, signal }: Row): string {
+  return `${stream}/${signal}`;
 }
 
 /** First and last sequence of a finished file of this agent, or null for any other name. */
@@ -129,6 +135,7 @@ class RowFile {
     });
   }
 
+  /** Finishes what is open; the next batch begins a new file. */
   close(): Promise<void> {
     return this.#finishInTurn(null);
   }
