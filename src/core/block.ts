@@ -28,7 +28,7 @@ export const Field = {
   signal: 11, // u8, index into SIGNALS
   epoch: 12, // u32, how often this journal was opened: tells a stale record from one that follows
   segment: 16, // u32, number of the segment it was written to: tells a recycled file's old bytes
-  serviceKey: 20, // u32, hash of service.name; 0 when the frame holds several services
+  serviceKey: 20, // u32, hash of service.name; 0 when the frame holds several services, and in derived ones
   sequence: 24, // u64
   receivedMs: 32, // u64, Unix milliseconds
   total: 40, // u64, items of this stream and signal since the journal was created, this frame included

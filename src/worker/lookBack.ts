@@ -9,6 +9,7 @@ import type { Whose } from '../contracts/service.ts';
 import { type BlockPool, Field, readU64, STREAMS, UNIT_BYTES } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
+import { hashOfService } from '../otlp/resource.ts';
 import { adjustedCount, type Bits56, thresholdOf } from '../otlp/tracestate.ts';
 import { Pending } from './pending.ts';
 import type { WorkerPool } from './pool.ts';
@@ -81,7 +82,7 @@ export async function lookBack(sources: LookBackSources, wanted: LookBack): Prom
   const pending = new Pending(sources.blocks);
   const { progress, now, append } = sources;
   try {
-    const end = await eachRun(sources, since.intake, toMs, async (frames) => {
+    const end = await eachRun(sources, since.intake, wanted, async (frames) => {
       const result = await run(sources, { ...task, frames, threshold, weighs: false });
       for (const { items, length } of result.selected) {
         added.items += items;
@@ -118,14 +119,15 @@ async function noteDerived(sources: LookBackSources, from: number): Promise<Shar
 /** The share that the budget has room for; of all that the service sent, so that it is the same after a crash. */
 async function shareOf(
   sources: LookBackSources,
-  { keep, mostBytes, toMs, base }: LookBack,
+  wanted: LookBack,
   from: number,
   task: Omit<RecallTask, 'frames' | 'threshold' | 'weighs'>,
 ): Promise<number> {
+  const { keep, mostBytes, base } = wanted;
   if (mostBytes === null) return keep;
   let weight = 0;
   const threshold = { high: 0, low: 0 };
-  await eachRun(sources, from, toMs, async (frames) => {
+  await eachRun(sources, from, wanted, async (frames) => {
     const result = await run(sources, { ...task, frames, threshold, seen: null, weighs: true });
     weight += result.sampledOut[0] as number;
   });
@@ -133,34 +135,63 @@ async function shareOf(
   return weight === 0 ? keep : Math.min(keep, 1 / adjustedCount(base) + mostBytes / (weight * OVERHEAD));
 }
 
-/** Runs of the intake journal, up to the first frame that came at `toMs` or later; returns where that is. */
+/** Whether a frame of the intake journal may hold something of the service: most hold one service's alone, and say whose. */
+function holderOf(blocks: BlockPool, { service }: Whose): (at: number) => boolean {
+  const meant = hashOfService(service) >>> 0;
+  return (at) => {
+    const key = blocks.words[(at + Field.serviceKey) >>> 2] as number;
+    return key === 0 || key === meant;
+  };
+}
+
+/**
+ * Runs of the intake journal with what may be of the service, up to the first frame that came at `toMs` or later; returns where that is.
+ */
 function eachRun(
   { blocks, readIntake }: LookBackSources,
   from: number,
-  toMs: number,
+  { whose, toMs }: LookBack,
   visit: (frames: readonly number[]) => Promise<void>,
 ): Promise<number> {
-  return eachFrames(readIntake, from, async (frames) => {
+  const mayHold = holderOf(blocks, whose);
+  return eachFrames(readIntake, from, async (all) => {
+    const frames = all.filter(mayHold);
     if (frames.length > 0) await visit(frames);
-    const last = frames.at(-1);
+    const last = all.at(-1);
     return last === undefined || readU64(blocks, last + Field.receivedMs) < toMs;
   });
 }
 
+/** While one run is worked on, the next is read: the selection waits for all of it, and the journal fills. */
 async function eachFrames(
   read: (from: number, maxBytes: number) => Promise<FrameRun | null>,
   from: number,
   visit: (frames: readonly number[]) => Promise<boolean>,
 ): Promise<number> {
-  for (let next = from; ; ) {
-    const found = await read(next, UNIT_BYTES);
-    if (found === null) return next;
-    try {
+  const begin = (at: number) => {
+    const run = read(at, UNIT_BYTES);
+    // A rejection that comes before it is awaited is kept for then.
+    run.catch(() => undefined);
+    return run;
+  };
+  let next = from;
+  let ahead = begin(next);
+  try {
+    for (;;) {
+      // What came meanwhile is read, too.
+      const found = (await ahead) ?? (await read(next, UNIT_BYTES));
+      if (found === null) return next;
       next = found.next;
-      if (!(await visit(found.frames))) return next;
-    } finally {
-      found.release();
+      ahead = begin(next);
+      try {
+        if (!(await visit(found.frames))) return next;
+      } finally {
+        found.release();
+      }
     }
+  } finally {
+    // Why it failed, if it did, is said already.
+    (await ahead.catch(() => null))?.release();
   }
 }
 

@@ -111,11 +111,7 @@ export class Pending {
     startFrame(blocks, at, 'sampled', first.signal, nowMs, bytes);
     let to = at + FRAME_HEADER_BYTES;
     for (const part of parts) to = copyRange(blocks.bytes, part.at, part.at + part.length, to);
-    const set = (field: number, value: number) => {
-      blocks.words[(at + field) >>> 2] = value;
-    };
-    set(Field.items, itemsOf(parts));
-    set(Field.serviceKey, parts.every((part) => part.serviceKey === first.serviceKey) ? first.serviceKey : 0);
+    blocks.words[(at + Field.items) >>> 2] = itemsOf(parts);
     const signal = SIGNALS.indexOf(first.signal);
     writeU64(blocks, at + Field.covers, covers[signal] as number);
     writeU64(blocks, at + Field.filtered, filtered[signal] as number);

@@ -72,7 +72,7 @@ export function recall(parts: Parts, task: RecallTask): SelectResult {
   const sampledOut = [0, 0, 0];
   for (const [signal, name] of SIGNALS.entries()) {
     if (signal === METRICS) continue;
-    const result: Selected = { signal: name, at: to, length: 0, items: 0, serviceKey: 0 };
+    const result: Selected = { signal: name, at: to, length: 0, items: 0 };
     for (const at of task.frames) {
       const receivedMs = readU64(pool, at + Field.receivedMs);
       if (pool.bytes[at + Field.signal] !== signal || receivedMs < task.fromMs || receivedMs >= task.toMs) continue;
@@ -81,7 +81,6 @@ export function recall(parts: Parts, task: RecallTask): SelectResult {
       chooser.begin(signal === LOGS, readU64(pool, at + Field.sequence) >= task.undecidedFrom, receivedMs);
       if (parts.reslicer.plan(reader, from, end, envelope, chooser) === 0 || task.weighs) continue;
       result.items += parts.reslicer.kept;
-      result.serviceKey = pool.words[(at + Field.serviceKey) >>> 2]!;
       to = parts.reslicer.write(pool.bytes, to, chooser);
     }
     result.length = to - result.at;

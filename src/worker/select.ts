@@ -16,7 +16,7 @@ export function select(parts: Parts, chooser: ItemChooser, task: SelectTask): Se
   let to = parts.output.allocate(Math.max(8, bound));
   const selected: Selected[] = [];
   for (let signal = 0; signal < SIGNALS.length; signal++) {
-    const result: Selected = { signal: SIGNALS[signal]!, at: to, length: 0, items: 0, serviceKey: 0 };
+    const result: Selected = { signal: SIGNALS[signal]!, at: to, length: 0, items: 0 };
     chooser.filtered = 0;
     chooser.sampledOut = 0;
     for (let i = 0; i < task.frames.length; i++) {
@@ -66,7 +66,6 @@ export function cutFrame(
   chooser.begin(result.signal === 'logs', hasTraceState, receivedMs, decidedAt(pool, task, at));
   if (parts.reslicer.plan(reader, from, end, envelope, chooser) === 0) return to;
   result.items += parts.reslicer.kept;
-  result.serviceKey = pool.words[(at + Field.serviceKey) >>> 2]!;
   return parts.reslicer.write(pool.bytes, to, chooser);
 }
 

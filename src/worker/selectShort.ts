@@ -13,7 +13,7 @@ const TRACES = SIGNALS.indexOf(SIGNAL);
 export function selectShort(parts: Parts, chooser: ItemChooser, task: SelectTask): SelectResult {
   const { pool } = parts.views;
   let to = parts.output.allocate(Math.max(8, outputBound(parts, task, chooser.mostGain)));
-  const result: Selected = { signal: SIGNAL, at: to, length: 0, items: 0, serviceKey: 0 };
+  const result: Selected = { signal: SIGNAL, at: to, length: 0, items: 0 };
   const unsure: number[] = [];
   chooser.filtered = 0;
   chooser.sampledOut = 0;

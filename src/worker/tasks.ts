@@ -110,7 +110,6 @@ export interface Selected {
   at: number;
   length: number;
   items: number;
-  serviceKey: number;
 }
 
 export interface SelectResult {

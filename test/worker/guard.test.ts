@@ -14,7 +14,6 @@ function result(parts: Partial<Record<Signal, number>>): SelectResult {
     at: 0,
     length,
     items: length / 10,
-    serviceKey: 0,
   }));
   return { block: -1, selected, filtered: [0, 0, 0], sampledOut: [0, 0, 0], failed: null };
 }
