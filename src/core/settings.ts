@@ -160,7 +160,10 @@ const Journal = section(
       '8GiB',
       'Most bytes of intake segments, at least 4 segments. The derived journal has a quarter of it.',
     ),
-    look_back: duration('2m', 'How far back intake segments are kept for contracts that break.'),
+    look_back: duration(
+      '2m',
+      'How far back intake segments are kept for contracts that break: at most half of max_size.',
+    ),
     max_age: limit('duration', 'Data that no sink has taken for so long is given up, counted as expired.'),
     when_full: Type.Union([Type.Literal('reject'), Type.Literal('drop_oldest')], {
       default: 'reject',

@@ -1,6 +1,6 @@
 /**
  * How far back the journals reach for convenience: for look-backs, and so that a start knows the traces again. Bounded by time and by room,
- * oldest first: all at once would leave a look-back with nothing, and hundreds of segments to remove and to make anew.
+ * oldest first: all at once would leave a look-back with nothing, and dozens of segments to remove and to make anew.
  */
 import type { Journal } from '../journal/journal.ts';
 import { Moments } from './moments.ts';

@@ -1,4 +1,7 @@
-/** What is given up by the operator's choice: max_age, a sink's max_lag, and drop_oldest; whole segments, every item counted and told. */
+/**
+ * What a journal that fills up is kept small by: sinks finish files that hold it, and by the operator's choice something is given up: max_age,
+ * a sink's max_lag, drop_oldest; whole segments, every item counted and told.
+ */
 import { SIGNALS, type Signal, type Stream } from '../core/block.ts';
 import type { Row } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';

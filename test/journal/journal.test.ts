@@ -91,7 +91,7 @@ test('who takes much at once reads much at once, and less where memory is short'
   assert.ok(large <= 4, `${large} reads for 8 MB, 4 MiB at once`);
   const small = await readsFor(64 << 10);
   assert.ok(small >= 8, `${small} reads for 8 MB, 64 KiB at once`);
-  // Every second unit is taken: no 4 MiB lie side by side.
+  // Every third unit is taken: no 4 MiB lie side by side.
   const units = Array.from({ length: pool.units }, () => pool.allocate(1));
   for (const unit of units.filter((_, i) => i % 3 !== 0)) pool.release(unit);
   const short = await readsFor(4 << 20);
