@@ -164,6 +164,10 @@ export interface FrameSource {
   read(from: number, row: Row, maxBytes: number, total: number): Promise<FrameBatch | null>;
   /** Resolves when `head` has moved past `from`, or at once when it has; also when the source closes. */
   moved(from: number): Promise<void>;
+  /** `reader` has what is below `next`. What somebody who follows has still to read stays in memory, as far as the source's bound goes. */
+  follow(reader: object, next: number): void;
+  /** `reader` reads no more. */
+  leave(reader: object): void;
 }
 
 /** What is remembered durably of one row; the owner of the table saves it. All counts are items since the journal's creation. */

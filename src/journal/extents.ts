@@ -1,13 +1,5 @@
-/** Pieces of segments in memory: what was just committed, and what was read and verified; the cache of both. */
-import {
-  type BlockPool,
-  Field,
-  FRAME_HEADER_BYTES,
-  nextFrame,
-  PAGE_BYTES,
-  readU64,
-  UNIT_BYTES,
-} from '../core/block.ts';
+/** Pieces of segments in memory: what was just committed, and what is read and verified here; cache.ts keeps them. */
+import { type BlockPool, Field, FRAME_HEADER_BYTES, nextFrame, PAGE_BYTES, readU64 } from '../core/block.ts';
 import { errnoOf, type Files, readFully } from './files.ts';
 import { alignUp, checkFrame, Found, findMagic, isZero } from './format.ts';
 import type { OpenSegments } from './open.ts';
@@ -54,82 +46,6 @@ export interface LoadOptions {
 const LEAST_CHUNK_BYTES = 1 << 20;
 const MOST_CHUNK_BYTES = 4 << 20;
 const POOL_WAIT_MS = 5;
-
-/**
- * The last regions committed and the last chunks read, each holding one reference of its block. Small regions that follow each other are
- * copied into one block: a block counts whole, and with little to do, or little requests, each would hold one alone.
- */
-export class ExtentCache {
-  readonly #pool: BlockPool;
-  readonly #maxBytes: number;
-  readonly #extents: Extent[] = [];
-  #bytes = 0;
-  /** Lies in a block of the cache's own, and may grow. */
-  #growing: Extent | null = null;
-
-  constructor(pool: BlockPool, maxBytes: number) {
-    this.#pool = pool;
-    this.#maxBytes = maxBytes;
-  }
-
-  add(extent: Extent): void {
-    if (this.#pool.capacity(extent.block) > this.#maxBytes) return;
-    this.#pool.retain(extent.block);
-    this.#push(extent);
-  }
-
-  addCommitted(extent: Extent): void {
-    const capacity = this.#pool.capacity(extent.block);
-    const isSmall = capacity <= this.#maxBytes && (extent.to - extent.from) * 2 <= capacity;
-    if (!isSmall || !this.#append(extent)) this.add(extent);
-  }
-
-  #push(extent: Extent): void {
-    this.#extents.push(extent);
-    this.#bytes += this.#pool.capacity(extent.block);
-    while (this.#bytes > this.#maxBytes) this.#evict(0);
-  }
-
-  /** Copies it behind what precedes it in its segment, or to the beginning of a new block; false when there is none. */
-  #append(extent: Extent): boolean {
-    const pool = this.#pool;
-    let growing = this.#growing;
-    const goesOn = growing?.segment === extent.segment && growing.to === extent.from;
-    if (growing === null || !goesOn || extent.to - growing.from > pool.capacity(growing.block)) {
-      const block = pool.allocate(UNIT_BYTES);
-      if (block < 0) return false;
-      growing = { ...extent, block, base: block - extent.from, to: extent.from, frames: [] };
-      this.#push(growing);
-      this.#growing = growing;
-    }
-    const move = growing.base - extent.base;
-    pool.bytes.copy(pool.bytes, growing.base + extent.from, extent.base + extent.from, extent.base + extent.to);
-    for (const frame of extent.frames) growing.frames.push(frame + move);
-    const { to, sequence, epoch, validEnd } = extent;
-    Object.assign(growing, { to, sequence, epoch, validEnd });
-    return true;
-  }
-
-  /** The newest extent with this place in it; the caller retains its block before the next await. */
-  find(segment: number, offset: number): Extent | undefined {
-    for (let i = this.#extents.length - 1; i >= 0; i--) {
-      const extent = this.#extents[i] as Extent;
-      if (extent.segment === segment && extent.from <= offset && offset < extent.to) return extent;
-    }
-    return undefined;
-  }
-
-  clear(): void {
-    while (this.#extents.length > 0) this.#evict(0);
-  }
-
-  #evict(index: number): void {
-    const [extent] = this.#extents.splice(index, 1) as [Extent];
-    if (extent === this.#growing) this.#growing = null;
-    this.#bytes -= this.#pool.capacity(extent.block);
-    this.#pool.release(extent.block);
-  }
-}
 
 /**
  * Reads and verifies `wanted` bytes (1 to 4 MiB of them, or what the first record needs) from `position` up to `limit` (file offset), or

@@ -3,7 +3,8 @@ import path from 'node:path';
 import { type BlockPool, SIGNALS, type Signal, type Stream } from '../core/block.ts';
 import type { FrameBatch, FrameSource, Row } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
-import { type Extent, ExtentCache, type LoadOptions } from './extents.ts';
+import { ExtentCache } from './cache.ts';
+import type { Extent, LoadOptions } from './extents.ts';
 import { diskFiles, type Files, O_WRONLY, withFile } from './files.ts';
 import { ROWS, rowIndex } from './format.ts';
 import { type KnownEnd, laterTally, type Tally } from './header.ts';
@@ -225,6 +226,14 @@ export class Journal implements FrameSource {
     return new Promise((resolve) => this.#waiting.push({ from, resolve }));
   }
 
+  follow(reader: object, next: number): void {
+    this.#cache.follow(reader, next);
+  }
+
+  leave(reader: object): void {
+    this.#cache.leave(reader);
+  }
+
   /** Keeps everything from `sequence` on under this name; a second call with the name replaces the first. */
   hold(name: string, sequence: number): Hold {
     return this.#holds.add(name, sequence);
@@ -238,11 +247,6 @@ export class Journal implements FrameSource {
   /** Keeps bytes that do harm, such as a request that kills workers, as `quarantine/NAME.bin`; they are copied at once. */
   quarantine(name: string, bytes: Uint8Array): void {
     this.#quarantine.keep(name, bytes);
-  }
-
-  /** Gives the memory of the read cache back; the frames are on the disk. */
-  dropCache(): void {
-    this.#cache.clear();
   }
 
   /** Commits what was appended, then frees everything. Batches that were read must be released by those who hold them. */

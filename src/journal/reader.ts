@@ -1,6 +1,7 @@
 /** Reads frames of one row, or of all, from a position on: near the head from memory, else from disk in shared chunks. */
 import { type BlockPool, Field, frameSpan, payloadLength, readU64 } from '../core/block.ts';
-import { type Extent, type ExtentCache, type LoadOptions, loadExtent, type Position } from './extents.ts';
+import type { ExtentCache } from './cache.ts';
+import { type Extent, type LoadOptions, loadExtent, type Position } from './extents.ts';
 import { ROWS, rowOf } from './format.ts';
 import type { JournalState } from './region.ts';
 import type { Segment } from './segment.ts';
@@ -197,7 +198,7 @@ export class Reader {
       const extent = await loadExtent(this.#options, position, position.segment.used, bytes);
       const waiting = this.#loading.get(key)?.waiting ?? 1;
       for (let i = 1; i < waiting; i++) this.#pool.retain(extent.block);
-      cache.add(extent);
+      cache.addLoaded(extent);
       if (extent.bad.length > 0) onDamage(position.segment, extent.bad);
       return extent;
     } finally {

@@ -31,7 +31,7 @@ export class DeliveryRow {
   readonly #settings: RowSettings;
   readonly #writer: Writer;
   readonly #concurrency: number;
-  #position: number;
+  #position = 0;
   /** Aborted by a rewind, which puts a new one in its place, and by close. */
   #stop = new AbortController();
   #closing = false;
@@ -57,7 +57,7 @@ export class DeliveryRow {
     this.#source = source;
     this.#writer = writer;
     this.#settings = settings;
-    this.#position = cursor.next;
+    this.#goTo(cursor.next);
     // What is held must come in order: a rewind after one lost piece would otherwise cross later ones.
     this.#concurrency = writer.resume === undefined ? settings.concurrency : 1;
     this.#progress = new Progress(cursor, settings.pool, (moved) => {
@@ -86,6 +86,7 @@ export class DeliveryRow {
         await sleep(backoffMs(this.#settings.retry, failures++), stop);
       }
     }
+    this.#source.leave(this);
   }
 
   stopReading(): void {
@@ -128,7 +129,7 @@ export class DeliveryRow {
   /** Reads again from the cursor, whatever is in flight. */
   #restart(): void {
     this.#progress.clear();
-    this.#position = this.#cursor.next;
+    this.#goTo(this.#cursor.next);
     this.#skipTo = -1;
     this.#askResume = true;
     this.#stop.abort();
@@ -153,13 +154,12 @@ export class DeliveryRow {
     const nowMs = this.#settings.now();
     const error = this.#trouble ?? this.#progress.error;
     const total = this.#source.total(this.row.stream, this.row.signal);
-    const receivedMs = this.#progress.first?.receivedMs ?? nowMs;
     return {
       row: this.row,
       state: stateOf(error, nowMs - this.#failingSinceMs),
       error,
       lagItems: Math.max(0, total - passedOf(this.#cursor)),
-      lagMs: Math.max(0, nowMs - receivedMs),
+      lagMs: Math.max(0, nowMs - (this.#progress.first?.receivedMs ?? nowMs)),
     };
   }
 
@@ -185,6 +185,11 @@ export class DeliveryRow {
     // After a rewind the frames are read again; after a close by the next start.
     if (stop.aborted) batch.release();
     else this.#take(batch, skipped, stop);
+  }
+
+  #goTo(next: number): void {
+    this.#position = next;
+    if (!this.#closing) this.#source.follow(this, next);
   }
 
   /** A row that rests may have been overtaken by its source and not know yet. */
@@ -226,7 +231,7 @@ export class DeliveryRow {
 
   #take(batch: FrameBatch, skipped: number, stop: AbortSignal): void {
     const { frames, next, damaged } = batch;
-    this.#position = next;
+    this.#goTo(next);
     if (skipped > 0) {
       const last = readU64(this.#settings.pool, (frames[skipped - 1] as number) + Field.sequence);
       this.#progress.add(frames.slice(0, skipped), last + 1, 0, 'held');

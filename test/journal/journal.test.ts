@@ -7,6 +7,7 @@ import { AgentError } from '../../src/core/errors.ts';
 import { diskFiles } from '../../src/journal/files.ts';
 import {
   append,
+  FOLLOWER,
   filesWith,
   idOf,
   makeRegion,
@@ -132,7 +133,7 @@ test('a block of small groups that was given back is not written to again', asyn
   const journal = await openJournal(temporaryDirectory(), pool);
   await append(journal, pool, [{ id: 1, bytes: 100 }]);
   const others: number[] = [];
-  journal.dropCache();
+  journal.follow(FOLLOWER, journal.head);
   for (let block = pool.allocate(UNIT_BYTES); block >= 0; block = pool.allocate(UNIT_BYTES)) others.push(block);
   for (const block of others) pool.bytes.fill(7, block, block + UNIT_BYTES);
   // Room for the next region alone.
@@ -316,7 +317,7 @@ test('readers of one place share one read', async () => {
     pool,
     range(1, 20).map((id) => ({ id, bytes: 920 })),
   );
-  journal.dropCache();
+  journal.follow(FOLLOWER, journal.head);
   counts.reads = 0;
   const all = await Promise.all(range(1, 8).map(() => readRow(journal, pool)));
   for (const { ids } of all) assert.deepEqual(ids, range(1, 20));
@@ -347,6 +348,7 @@ for (const cacheBytes of [4 << 20, 0]) {
     const journal = await openJournal(temporaryDirectory(), pool, { cacheBytes });
     const count = 400;
     const follow = async (maxBytes: number) => {
+      const reader = {};
       const hold = journal.hold(`reader of ${maxBytes}`, 0);
       const ids: number[] = [];
       for (let next = 0; ids.length < count; ) {
@@ -355,10 +357,12 @@ for (const cacheBytes of [4 << 20, 0]) {
         assert.equal(back.damaged, 0);
         next = back.next;
         hold.advance(next);
+        journal.follow(reader, next);
         if (ids.length < count) await journal.moved(next);
       }
       return ids;
     };
+    journal.leave(FOLLOWER);
     const readers = [1, 20_000, 200_000].map(follow);
     for (let id = 1; id <= count; ) {
       const group: Promise<void>[] = [];

@@ -26,6 +26,8 @@ export class MemorySource implements FrameSource {
   reads = 0;
   /** Thrown by the next read. */
   failure: Error | null = null;
+  /** Where each reader says that it goes on. */
+  readonly followers = new Map<object, number>();
   readonly #pool: BlockPool;
   readonly #frames: Stored[] = [];
   #moved = Promise.withResolvers<void>();
@@ -58,6 +60,14 @@ export class MemorySource implements FrameSource {
 
   async moved(from: number): Promise<void> {
     while (this.head <= from) await this.#moved.promise;
+  }
+
+  follow(reader: object, next: number): void {
+    this.followers.set(reader, next);
+  }
+
+  leave(reader: object): void {
+    this.followers.delete(reader);
   }
 
   async read(from: number, row: Row, maxBytes: number): Promise<FrameBatch | null> {

@@ -100,6 +100,36 @@ test('held data that was lost is read again from the cursor', async (t) => {
   await ended(harness);
 });
 
+test('a row tells its source where it goes on, back again after a rewind, and that it is gone', async (t) => {
+  const tick = mockClock(t);
+  const sink = scriptedSink({ holds: true });
+  sink.script = () => ({ kind: 'held' });
+  const harness = started(sink);
+  const { followers } = harness.source;
+  const furthest = () => [...followers.values()].toSorted((a, b) => a - b).at(-1);
+  await eventually(() => furthest() === 0);
+  const rows = followers.size;
+  fill(harness, 6);
+  await eventually(() => sink.calls.at(-1)?.last === 5);
+  // All rows read on, those that have nothing of it too.
+  await eventually(() => [...followers.values()].every((next) => next === 6));
+  sink.context.confirm(ROW, 1);
+  sink.context.rewind(ROW, 'disk full');
+  assert.deepEqual(
+    [...followers.values()].filter((next) => next < 6),
+    [2],
+  );
+  await eventually(
+    () => furthest() === 6 && [...followers.values()].every((next) => next === 6),
+    () => tick(500),
+  );
+  assert.equal(followers.size, rows);
+  await ended(harness);
+  assert.equal(followers.size, 0);
+  sink.context.rewind(ROW, 'late');
+  assert.equal(followers.size, 0);
+});
+
 test('what a row holds is completed before its time only when it has read everything', async () => {
   const sink = scriptedSink({ holds: true });
   let finished = 0;

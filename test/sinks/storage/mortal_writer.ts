@@ -21,6 +21,8 @@ const source: FrameSource = {
   total: () => 0,
   // There is always more, but for the end.
   moved: () => new Promise(() => {}),
+  follow: () => {},
+  leave: () => {},
   async read(from, row): Promise<FrameBatch | null> {
     if (from >= source.head) return null;
     if (row.signal !== ROW.signal) return { frames: [], next: source.head, damaged: 0, release: () => {} };
