@@ -1,4 +1,5 @@
 /** Opens what lies on disk: the journal's directory with its lock and identity, both journals, the cursors. */
+import { UNIT_BYTES } from '../core/block.ts';
 import { CursorTable } from '../journal/cursors.ts';
 import { type JournalDirectory, openDirectory } from '../journal/directory.ts';
 import { diskFiles } from '../journal/files.ts';
@@ -14,8 +15,8 @@ import { Memory } from './memory.ts';
 const LEAST_SEGMENTS = 2;
 /** Room for cursors and checkpoints on a full disk. */
 const RESERVE_BYTES = 8 << 20;
-/** Of what was committed, in memory: selection reads intake a second later, sinks read both within some 10 ms. */
-const CACHE_BYTES = { intake: 16 << 20, derived: 6 << 20 };
+/** Of the blocks, at most: what was committed and sinks have still to read, which takes them some 10 ms, and where the disk stalls 50 to 100. */
+const CACHE_SHARE = { intake: 1 / 8, derived: 1 / 32 };
 
 /** Gives up what may be given up; wired once there is somebody to decide it. */
 export type MakeRoom = (journal: Journal) => Promise<boolean>;
@@ -54,7 +55,7 @@ export async function openStore(ground: Ground): Promise<Store> {
       name,
       pool,
       segmentBytes,
-      cacheBytes: CACHE_BYTES[name],
+      cacheBytes: pool.units * UNIT_BYTES * CACHE_SHARE[name],
       // A quarter, but never less than a journal needs to turn over.
       maxBytes: name === 'intake' ? maxBytes : Math.max(maxBytes / 4, LEAST_SEGMENTS * segmentBytes),
       durability: config.journal.durability,
