@@ -1,6 +1,7 @@
 /**
  * The load generator, a process of its own: raw sockets, keep-alive HTTP/1.1, one write a request. A closed loop, or with --rate (items a
  * second) an open one: requests have their times beforehand, the next free connection takes the next, and latency counts from that time.
+ * An open loop comes at half the rate for the first half of the warm-up, so that what is measured is not a cold server's arrears.
  *
  *   node bench/load.ts --url http://127.0.0.1:4318 --connections 8 --workload W-std --seconds 10 [--batch 512] [--warmup 3] [--rate 20000] [--events]
  *
@@ -73,6 +74,8 @@ interface Loop {
   /** When the first request is due, and each after it; 0: at once. */
   beganMs: number;
   everyMs: number;
+  /** How long they come at half the rate. */
+  rampMs: number;
   stopping: boolean;
   measuring: boolean;
   measured: Count;
@@ -109,6 +112,15 @@ function sendablesOf({ payloads, host, port }: Loop): Sendable[] {
   });
 }
 
+/** When the request of this number is due, milliseconds of performance.now(). */
+export function dueAtMs(
+  { beganMs, everyMs, rampMs }: Pick<Loop, 'beganMs' | 'everyMs' | 'rampMs'>,
+  counter: number,
+): number {
+  const slow = Math.floor(rampMs / (2 * everyMs));
+  return beganMs + Math.min(counter, slow) * 2 * everyMs + Math.max(0, counter - slow) * everyMs;
+}
+
 /** Runs one connection until the loop stops; resolves after its last answer. */
 function runConnection(loop: Loop): Promise<void> {
   const sendables = sendablesOf(loop);
@@ -132,10 +144,10 @@ function runConnection(loop: Loop): Promise<void> {
 
     function sendNext(): void {
       const counter = loop.counter++;
-      const dueMs = loop.beganMs + counter * loop.everyMs;
-      const waitMs = loop.everyMs === 0 ? 0 : dueMs - performance.now();
+      const dueMs = loop.everyMs === 0 ? performance.now() : dueAtMs(loop, counter);
+      const waitMs = dueMs - performance.now();
       if (waitMs > 0) setTimeout(send, waitMs, counter, dueMs);
-      else send(counter, loop.everyMs === 0 ? performance.now() : dueMs);
+      else send(counter, dueMs);
     }
 
     function send(counter: number, dueMs: number): void {
@@ -250,6 +262,7 @@ async function main(): Promise<void> {
     counter: 0,
     beganMs: performance.now(),
     everyMs: Number(values.rate) === 0 ? 0 : (1000 * batch) / Number(values.rate),
+    rampMs: (Number(values.warmup) * 1000) / 2,
     stopping: false,
     measuring: false,
     measured: newCount(),

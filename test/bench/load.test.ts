@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startNode } from '../../bench/child.ts';
-import { ReplyReader, type Report } from '../../bench/load.ts';
+import { dueAtMs, ReplyReader, type Report } from '../../bench/load.ts';
 
 const pathOf = (name: string) => fileURLToPath(new URL(`../../bench/${name}`, import.meta.url));
 
@@ -49,4 +49,11 @@ test('a reply is read however it is cut', () => {
       [0, 503, 503],
     );
   }
+});
+
+test('an open loop comes at half the rate for half of the warm-up, then at all of it', () => {
+  const due = (counter: number) => dueAtMs({ beganMs: 1000, everyMs: 2, rampMs: 100 }, counter);
+  assert.deepEqual([0, 1, 24, 25, 26, 75].map(due), [1000, 1004, 1096, 1100, 1102, 1200]);
+  const without = (counter: number) => dueAtMs({ beganMs: 1000, everyMs: 2, rampMs: 0 }, counter);
+  assert.deepEqual([0, 1, 10].map(without), [1000, 1002, 1020]);
 });
