@@ -10,7 +10,7 @@ RUN node scripts/build.mjs && npm prune --omit=dev --ignore-scripts --no-fund --
 
 FROM node:24-slim
 # Two arenas of malloc are enough for these threads; by default there may be eight for each core, and each keeps what it once had.
-ENV NODE_ENV=production MALLOC_ARENA_MAX=2
+ENV NODE_ENV=production MALLOC_ARENA_MAX=1
 WORKDIR /opt/plumbline
 COPY --from=build /build/package.json ./
 COPY --from=build /build/node_modules ./node_modules
