@@ -2,12 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BlockPool, UNIT_BYTES } from '../../src/core/block.ts';
-import { diskFiles } from '../../src/journal/files.ts';
 import type { Journal } from '../../src/journal/journal.ts';
 import {
   append,
+  countingFiles,
   FOLLOWER,
-  filesWith,
   openJournal,
   range,
   readEverything,
@@ -20,13 +19,7 @@ const LARGE_BYTES = 700_000;
 
 async function openCounted(cacheBytes: number) {
   const pool = BlockPool.create(64 << 20);
-  const counts = { reads: 0 };
-  const files = filesWith({
-    read: (...given) => {
-      counts.reads += 1;
-      return diskFiles.read(...given);
-    },
-  });
+  const { files, counts } = countingFiles();
   const journal = await openJournal(temporaryDirectory(), pool, { files, cacheBytes, segmentBytes: 32 << 20 });
   return { pool, counts, journal };
 }

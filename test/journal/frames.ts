@@ -182,6 +182,18 @@ export function filesWith(changes: Partial<Files>): Files {
   return { ...diskFiles, ...changes };
 }
 
+/** The disk, and how often it was read. */
+export function countingFiles() {
+  const counts = { reads: 0 };
+  const files = filesWith({
+    read: (...given) => {
+      counts.reads += 1;
+      return diskFiles.read(...given);
+    },
+  });
+  return { files, counts };
+}
+
 /** A copy of the directory, to spoil. */
 export function copyDirectory(directory: string): string {
   const copy = temporaryDirectory(MEMORY_DISK);

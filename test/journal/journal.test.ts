@@ -7,6 +7,7 @@ import { AgentError } from '../../src/core/errors.ts';
 import { diskFiles } from '../../src/journal/files.ts';
 import {
   append,
+  countingFiles,
   FOLLOWER,
   filesWith,
   idOf,
@@ -47,18 +48,6 @@ for (const { name, options } of MODES) {
       assert.equal(pool.unitsInUse, 0);
     });
   }
-}
-
-/** The disk, and how often it was read. */
-function countingFiles() {
-  const counts = { reads: 0 };
-  const files = filesWith({
-    read: (...given) => {
-      counts.reads += 1;
-      return diskFiles.read(...given);
-    },
-  });
-  return { files, counts };
 }
 
 test('a read anywhere in a segment begins near it', async () => {
