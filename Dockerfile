@@ -9,7 +9,7 @@ COPY src ./src
 RUN node scripts/build.mjs && npm prune --omit=dev --ignore-scripts --no-fund --no-audit
 
 FROM node:24-slim
-# Two arenas of malloc are enough for these threads; by default there may be eight for each core, and each keeps what it once had.
+# One arena of malloc is enough for these threads; by default there may be eight for each core, and each keeps what it once had.
 ENV NODE_ENV=production MALLOC_ARENA_MAX=1
 WORKDIR /opt/plumbline
 COPY --from=build /build/package.json ./

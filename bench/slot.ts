@@ -21,7 +21,7 @@ export const NODE_FLAGS = ['--max-semi-space-size=4', GLOBAL_LIMIT, ...INLINING_
 /** Those of the null receiver: its bodies are garbage, with which it does better in more room. */
 const NULL_FLAGS = ['--max-semi-space-size=16', GLOBAL_LIMIT];
 /** As the command and the image have it. */
-const SERVER_ENV = { ...process.env, MALLOC_ARENA_MAX: '1' };
+export const SERVER_ENV = { ...process.env, MALLOC_ARENA_MAX: '1' };
 export const SERVER_CORE = 0;
 export const LOAD_CORE = 1;
 export const STOP_MS = 90_000;
