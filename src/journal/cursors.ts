@@ -43,6 +43,8 @@ export class CursorTable {
   readonly #values = new Map<string, unknown>();
   #slotBytes: number;
   #generation = 0;
+  /** The content of the last slot that was written and synced; null when that failed. */
+  #saved: Buffer | null = null;
   /** The file must be made new: there is none, or the disk refused a write to it. */
   #renew: boolean;
   #saving: Promise<void> | undefined;
@@ -142,6 +144,9 @@ export class CursorTable {
   async #write(): Promise<void> {
     const rows = Object.fromEntries(this.#rows);
     const json = Buffer.from(JSON.stringify({ rows, values: Object.fromEntries(this.#values) }));
+    // An agent to which nothing comes writes nothing.
+    if (this.#saved?.equals(json)) return;
+    this.#saved = null;
     while (json.length + HEADER_BYTES > this.#slotBytes) {
       this.#slotBytes *= 2;
       this.#renew = true;
@@ -152,6 +157,7 @@ export class CursorTable {
       if (this.#renew) await this.#writeNew(slot);
       else await this.#writeSlot(slot);
       this.#renew = false;
+      this.#saved = json;
     } catch (error) {
       // A file whose sync failed is not trusted again.
       this.#renew = true;

@@ -4,6 +4,7 @@ import { messageOf } from '../core/errors.ts';
 import { workerCount } from '../core/resources.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
 import { processors } from '../processors/registry.ts';
+import { shrinkHeap } from '../worker/garbage.ts';
 import { Intake } from '../worker/intake.ts';
 import type { Observers } from '../worker/observers.ts';
 import { WorkerPool } from '../worker/pool.ts';
@@ -27,10 +28,12 @@ export function createWorkers(ground: Ground, traces: TraceTableHandle | null, p
     maxBodyBytes: bytesOf(config.ingest.http.max_request_body_size),
     maxItemBytes: itemSize === 'none' ? UNLIMITED_BYTES : bytesOf(itemSize),
   };
-  const workers = new WorkerPool(workerCount(config.agent.workers), pool, setup, () => {
+  const onRestart = () => {
     telemetry.workerRestarts.inc();
     log.error('a worker thread died and was replaced; its requests run again one by one');
-  });
+  };
+  // Main gives its own garbage back when the threads have given back theirs.
+  const workers = new WorkerPool(workerCount(config.agent.workers), pool, setup, onRestart, { onRest: shrinkHeap });
   ground.undo.push(() => workers.close());
   return workers;
 }

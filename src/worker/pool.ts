@@ -41,6 +41,7 @@ export class WorkerPool {
   readonly #threads = new Map<Worker, Promise<void>>();
   readonly #started: Promise<unknown>;
   readonly #onRestart: () => void;
+  readonly #onRest: () => void;
   #closing = false;
   readonly #lanes: readonly Lane[];
   readonly #watch: NodeJS.Timeout;
@@ -54,7 +55,8 @@ export class WorkerPool {
     blocks: BlockPool,
     setup: WorkerSetup,
     onRestart: () => void,
-    { taskMs = TASK_MS, restAfterMs = REST_AFTER_MS } = {},
+    /** `onRest`: nothing has come for long, and the last thread has ended for it. */
+    { taskMs = TASK_MS, restAfterMs = REST_AFTER_MS, onRest = () => {} } = {},
   ) {
     this.size = size;
     this.#turnsToRest = (restAfterMs * TURNS_PER_TASK) / taskMs;
@@ -65,6 +67,7 @@ export class WorkerPool {
     }, taskMs / TURNS_PER_TASK).unref();
     this.#blocks = blocks;
     this.#onRestart = onRestart;
+    this.#onRest = onRest;
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     this.#piscina = new Piscina({
       filename: new URL(`./worker.${extension}`, import.meta.url).href,
@@ -210,7 +213,9 @@ export class WorkerPool {
           this.#threads.delete(thread);
           // Only now can nobody write to its blocks any more.
           this.#blocks.reclaim(owner);
-          if (!this.#resting.delete(threadId) && !this.#closing) {
+          if (this.#resting.delete(threadId)) {
+            if (this.#threads.size === 0 && this.#busy === 0) this.#onRest();
+          } else if (!this.#closing) {
             this.restarts++;
             this.#onRestart();
           }

@@ -62,7 +62,9 @@ it('a thread that ends between two tasks takes none with it', async (t) => {
 });
 
 it('threads that have nothing to do end, which is no restart, and the next task gets a new one', async (t) => {
-  const { blocks, workers, restarted } = await start(t, { taskMs: 500, restAfterMs: 100 });
+  let rests = 0;
+  const onRest = () => void rests++;
+  const { blocks, workers, restarted } = await start(t, { taskMs: 500, restAfterMs: 100, onRest });
   for (let i = 0; i < 3; i++) {
     const [before] = workers.threads;
     assert.ok(before !== undefined);
@@ -77,10 +79,18 @@ it('threads that have nothing to do end, which is no restart, and the next task 
     assert.deepEqual({ failed, refused }, { failed: null, refused: [] });
     await exited;
   }
+  rests = 0;
+  while (rests === 0) await setTimeout(5);
+  assert.equal(workers.threads.length, 0);
   assert.equal(workers.restarts, 0);
+  await workers.run(task(blocks, 1000));
   await workers.threads[0]?.terminate();
   await restarted;
-  assert.equal(workers.restarts, 1, 'one that dies is still counted');
+  assert.deepEqual(
+    { restarts: workers.restarts, rests },
+    { restarts: 1, rests: 1 },
+    'one that dies is still counted, and rests nobody',
+  );
 });
 
 it('short tasks now and then are work: the thread stays, also after one that had ended', async (t) => {
