@@ -15,13 +15,17 @@ import type { Envelope } from './resource.ts';
 export const DROP = -0x4000_0000;
 
 export interface Chooser {
-  /** DROP, or how many bytes the kept item's content grows by. The envelope is noted, not loaded: whoever needs it loads it. */
-  choose(reader: Reader, at: number, end: number, envelope: Envelope): number;
+  /**
+   * DROP, or how many bytes the kept item's content grows by. The envelope is noted, not loaded: whoever needs it loads it. `scopeEnd`:
+   * nothing that belongs together with the item lies beyond it.
+   */
+  choose(reader: Reader, at: number, end: number, envelope: Envelope, scopeEnd: number): number;
   /** Writes the content of the item that was kept with `growth`, and returns the position after exactly end - at + growth bytes. */
   copy(bytes: Buffer, at: number, end: number, index: number, to: number): number;
 }
 
-const ITEM_TAG = 18;
+/** A Scope... message's field of items. */
+export const ITEM_TAG = 18;
 const RESOURCE_TAG = 10;
 
 /** What `write` does next; three numbers follow each. */
@@ -35,6 +39,9 @@ export class Reslicer {
   /** What is kept, in its order. */
   #steps = new Int32Array(STEP * 1024);
   #end = 0;
+  /** Up to where the last answer holds, and for how many items. */
+  #alikeEnd = 0;
+  #alike = 0;
   /** Items seen and kept by the last plan. */
   seen = 0;
   kept = 0;
@@ -55,6 +62,15 @@ export class Reslicer {
     if (this.kept > 0) return total;
     this.#end = 0;
     return 0;
+  }
+
+  /**
+   * Called by a chooser: its answer holds for so many items, up to `end`, between which there is nothing else. When they are kept they
+   * stay as they are, and `copy` is not asked.
+   */
+  alike(end: number, items: number): void {
+    this.#alikeEnd = end;
+    this.#alike = items;
   }
 
   #planResource(reader: Reader, end: number, envelope: Envelope, chooser: Chooser): number {
@@ -85,11 +101,19 @@ export class Reslicer {
       }
       const stop = readEnd(reader, end);
       const start = reader.pos;
-      this.seen++;
-      const growth = chooser.choose(reader, start, stop, envelope);
-      reader.pos = stop;
+      this.#alikeEnd = stop;
+      this.#alike = 1;
+      const growth = chooser.choose(reader, start, stop, envelope, end);
+      const alikeEnd = this.#alikeEnd;
+      this.seen += this.#alike;
+      reader.pos = alikeEnd;
       if (growth === DROP) continue;
-      this.kept++;
+      this.kept += this.#alike;
+      if (alikeEnd !== stop) {
+        this.#add(COPY, fieldAt, alikeEnd, 0);
+        length += alikeEnd - fieldAt;
+        continue;
+      }
       this.#add(ITEM, start, stop, growth);
       const size = stop - start + growth;
       length += 1 + varintBytes(size) + size;

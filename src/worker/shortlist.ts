@@ -18,7 +18,7 @@ import {
   setPayloadLength,
 } from '../core/block.ts';
 import { copyRange, type Reader } from '../otlp/protobuf.ts';
-import { type Chooser, DROP, type Reslicer } from '../otlp/reslice.ts';
+import { type Chooser, DROP, ITEM_TAG, type Reslicer } from '../otlp/reslice.ts';
 import { findTraceId } from '../otlp/traces.ts';
 import { FILTERED, NO_OPINION, type Outlook, SAMPLED_OUT, type Selector, type Views } from '../processors/processor.ts';
 import type { Room } from './tasks.ts';
@@ -29,6 +29,10 @@ export const NO_SHORTLIST = -1;
 const TRACES = SIGNALS.indexOf('traces');
 const TABLE_BYTES = 16;
 const ID_BYTES = 8;
+/** Tag and length of a trace id, big-endian. */
+const ID_FIELD = 0x0a10;
+/** Tag and length of a span, and a trace id. */
+const LEAST_SPAN_BYTES = 20;
 
 /** What stands behind the request. */
 export interface ShortlistTable {
@@ -115,7 +119,7 @@ export class Shortlister implements Chooser {
     return this.#found.length === 0 ? null : { frames: this.#found, end: this.#next };
   }
 
-  choose(reader: Reader, at: number, end: number, envelope: Views['envelope']): number {
+  choose(reader: Reader, at: number, end: number, envelope: Views['envelope'], scopeEnd: number): number {
     for (let s = 0; s < this.#before.length; s++) {
       const verdict = this.#before[s]!.span(at, end, envelope);
       if (verdict === NO_OPINION) continue;
@@ -134,7 +138,27 @@ export class Shortlister implements Chooser {
       this.#isOut = this.#outlook!.trace(idAt) === SAMPLED_OUT;
       if (this.#isOut) this.#note(low, high);
     }
+    if (this.#before.length === 0) this.#passRun(end, scopeEnd, low, high);
     return this.#isOut ? DROP : 0;
+  }
+
+  /** Spans of one trace mostly follow one another: those that do behind `end` go or stay along, where they are as SDKs write them. The walk has found all lengths sound. */
+  #passRun(end: number, scopeEnd: number, low: number, high: number): void {
+    const view = this.#view;
+    let next = end;
+    let items = 1;
+    while (next + LEAST_SPAN_BYTES <= scopeEnd && view.getUint8(next) === ITEM_TAG) {
+      const first = view.getUint8(next + 1);
+      const second = view.getUint8(next + 2);
+      if (first > 0x7f && second > 0x7f) break;
+      const at = next + (first > 0x7f ? 3 : 2);
+      const stop = at + (first > 0x7f ? (first & 0x7f) | (second << 7) : first);
+      if (view.getUint16(at) !== ID_FIELD) break;
+      if (view.getInt32(at + 10, true) !== low || view.getInt32(at + 14, true) !== high) break;
+      next = stop;
+      items++;
+    }
+    if (items > 1) this.#reslicer.alike(next, items);
   }
 
   #note(low: number, high: number): void {

@@ -115,6 +115,28 @@ test('a kept item grows by what its chooser adds, and enclosing lengths grow wit
   }
 });
 
+test('an answer that holds for several items is asked for once, and what is kept of them stays byte for byte', () => {
+  const item = (n: number) => Buffer.from([0x12, 2, 0x3a, 0, 0x12, 4, 0x3a, 2, 0x61, 0x61 + n]);
+  const two = [item(0), item(1), item(2)];
+  const scope = Buffer.concat([Buffer.from([0x12, 30]), ...two]);
+  const bytes = Buffer.concat([Buffer.from([0x0a, 32]), scope]);
+  const reslicer = new Reslicer();
+  const memory = Buffer.concat([bytes, Buffer.alloc(100)]);
+  let asked = 0;
+  const chooser: Chooser = {
+    choose(_reader, _at, end) {
+      reslicer.alike(end + 6, 2);
+      return asked++ === 1 ? DROP : 0;
+    },
+    copy: () => assert.fail('nothing is copied item by item'),
+  };
+  const length = reslicer.plan(new Reader(memory), 0, bytes.length, new Envelope(memory), chooser);
+  assert.deepEqual([asked, reslicer.seen, reslicer.kept], [3, 6, 4]);
+  reslicer.write(memory, bytes.length, chooser);
+  const wanted = Buffer.concat([Buffer.from([0x0a, 22, 0x12, 20]), item(0), item(2)]);
+  assert.deepEqual(memory.subarray(bytes.length, bytes.length + length), wanted);
+});
+
 test('what it counts is about the last plan', () => {
   const bytes = Buffer.from('0a0a120812003a001200120012', 'hex').subarray(0, 12);
   const { reslicer } = cut(Buffer.from('0a08120612001200 1200'.replace(' ', ''), 'hex'), (index) => index > 0);

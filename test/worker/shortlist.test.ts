@@ -1,12 +1,16 @@
 /** Holds that shortlists leave out only what the selection drops anyway: whatever comes to be known of a trace, whatever else is configured. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { UNIT_BYTES } from '../../src/core/block.ts';
+import type { Random } from '../../bench/random.ts';
+import { frameSpan, payloadLength, UNIT_BYTES } from '../../src/core/block.ts';
 import { traceTableFor } from '../../src/processors/sample/index.ts';
-import { type Plain, seeded } from '../otlp/generate.ts';
+import { readTable } from '../../src/worker/shortlist.ts';
+import { encodeRequest, generated, list, type Plain, request, seeded } from '../otlp/generate.ts';
 import { createSampling } from '../processors/sampling.ts';
 import {
   createWorld,
+  idOf,
+  liveFrames,
   logs,
   NOW_MS,
   plainly,
@@ -109,4 +113,138 @@ test('a shortlist of another policy says nothing', () => {
   assert.deepEqual(world.select(found, undefined, undefined, true).unsure, []);
   world.parts.epoch++;
   assert.deepEqual(world.select(found, undefined, undefined, true).unsure, [0]);
+});
+
+/** A request whose spans mostly belong to the trace of the one before. */
+function withRuns(random: Random): Plain {
+  const made = request(random, 'traces', 9);
+  let traceId = idOf(1 + random.below(40), 16);
+  for (const resource of list(made.resourceSpans))
+    for (const scope of list(resource.scopeSpans))
+      for (const one of list(scope.spans)) {
+        if (random.below(4) === 0) traceId = idOf(1 + random.below(40), 16);
+        one.traceId = traceId;
+        one.spanId = random.below(30) === 0 ? Buffer.alloc(3) : idOf(7, 8);
+        delete one.traceState;
+        if (random.below(10) > 0) delete one.status;
+      }
+  return made;
+}
+
+test('a shortlist by runs is the one span by span, byte for byte: with fields in any order, twice, and unknown ones between', (t) => {
+  const random = seeded(t, 92);
+  const table = traceTableFor(sampleConfig({ traces: 1000 }), NOW_MS);
+  const world = createWorld({ processors: [{ type: 'sample', base: '25%' }], table });
+  const { pool, parts } = world;
+  const { shortlister, reslicer } = parts;
+  const at = pool.allocate(UNIT_BYTES);
+  const room = { at, end: at + UNIT_BYTES };
+  let runs = 0;
+  const isAlike = reslicer.alike.bind(reslicer);
+  const shortlistOf = (frame: number, byRuns: boolean) => {
+    reslicer.alike = (end, items) => {
+      runs++;
+      if (byRuns) isAlike(end, items);
+    };
+    shortlister.begin(room, 1);
+    shortlister.add(frame, 0);
+    return Buffer.from(pool.bytes.subarray(room.at, shortlister.take()?.end));
+  };
+  let kept = 0;
+  for (let i = 0; i < generated(1500); i++) {
+    const bytes = encodeRequest('traces', withRuns(random), random, i % 3 === 0);
+    const { result, frames, block } = world.observe([plainly(bytes)], false, NOW_MS, room);
+    for (const frame of liveFrames(world, frames, result.moved)) {
+      const byRuns = shortlistOf(frame, true);
+      assert.deepEqual(byRuns, shortlistOf(frame, false), `request ${i}`);
+      kept += readTable(pool, room.at).kept;
+    }
+    for (const region of result.moved) pool.discard(region.block);
+    if (result.measured !== null) pool.discard(result.measured.block);
+    pool.release(block);
+  }
+  assert.ok(runs > 2000 && kept > 300, `${runs} runs, ${kept} spans kept`);
+});
+
+const field = (tag: number, content: Uint8Array) => {
+  const length: number[] = [];
+  let rest = content.length;
+  for (; rest > 0x7f; rest >>>= 7) length.push((rest & 0x7f) | 0x80);
+  return Buffer.concat([Buffer.from([tag, ...length, rest]), content]);
+};
+const SPAN_ID = field(0x12, Buffer.alloc(8, 9));
+const rawSpan = (id: Uint8Array, ...more: Uint8Array[]) =>
+  field(0x12, Buffer.concat([field(0x0a, id), SPAN_ID, ...more]));
+const rawRequest = (...scopes: Uint8Array[]) => field(0x0a, Buffer.concat(scopes));
+const rawScope = (...content: Uint8Array[]) => field(0x12, Buffer.concat(content));
+/** Status: an error. */
+const FAILED = field(0x7a, Buffer.from([0x18, 2]));
+
+test('what only looks like the next span of a run is not taken for one', () => {
+  const id = Buffer.from([...idOf(1, 8), 1, 2, 3, 4, 5, 6, 7, 8]);
+  const first = rawSpan(id, FAILED);
+  const withLow = (low: Buffer) => rawSpan(Buffer.concat([id.subarray(0, 8), low]));
+  // A scope of the name "aaaaaaaaaaaaaa", which is the trace id, too.
+  const name = Buffer.concat([Buffer.from([0x0a, 14]), Buffer.alloc(14, 0x61)]);
+  const named = rawScope(field(0x0a, name), rawSpan(id));
+  // Another trace's id where the second half of the first one's is looked for.
+  const other = Buffer.from([0x0a, 0x10, ...idOf(3, 6)]);
+  const spanIdFirst = field(
+    0x12,
+    Buffer.concat([SPAN_ID, field(0x0a, Buffer.concat([idOf(3, 6), Buffer.alloc(10, 5)]))]),
+  );
+  const sevens = Buffer.alloc(16, 7);
+  // Three bytes of length, the last of them a tag; field 2 as a varint is unknown.
+  const large = field(
+    0x12,
+    Buffer.concat([Buffer.from([0x10, 5]), field(0x0a, sevens), SPAN_ID, field(0x2a, Buffer.alloc(170_000))]),
+  );
+  for (const [what, bytes, kept] of [
+    ['another low word', rawRequest(rawScope(first, withLow(Buffer.from([9, 2, 3, 4, 5, 6, 7, 8])))), 1],
+    ['another high word', rawRequest(rawScope(first, withLow(Buffer.from([1, 2, 3, 4, 5, 6, 7, 9])))), 1],
+    ['the next scope', rawRequest(rawScope(rawSpan(name, FAILED)), named), 1],
+    [
+      'a schema URL',
+      rawRequest(rawScope(first, field(0x1a, Buffer.concat([field(0x0a, id), SPAN_ID])), rawSpan(id))),
+      2,
+    ],
+    ['a span id first', rawRequest(rawScope(rawSpan(Buffer.concat([idOf(1, 8), other]), FAILED), spanIdFirst)), 1],
+    ['a length of three bytes', rawRequest(rawScope(rawSpan(sevens, FAILED), large, rawSpan(id))), 2],
+  ] as const) {
+    const processors = [{ type: 'sample', base: '0%', keep: { rare: '0%' } }];
+    const { world, found, frames } = shortlistsOf([plainly(bytes)], { processors });
+    assert.ok(found[0] !== undefined && found[0] >= 0, what);
+    assert.equal(readTable(world.pool, found[0]).kept, kept, what);
+    const { reslicer, shortlister } = world.parts;
+    const end = found[0] + frameSpan(payloadLength(world.pool, found[0]));
+    const byRuns = Buffer.from(world.pool.bytes.subarray(found[0], end));
+    reslicer.alike = () => {};
+    const at = world.pool.allocate(UNIT_BYTES);
+    shortlister.begin({ at, end: at + UNIT_BYTES }, 1);
+    shortlister.add(frames[0] ?? -1, 0);
+    assert.deepEqual(byRuns, Buffer.from(world.pool.bytes.subarray(at, at + end - found[0])), what);
+  }
+});
+
+test('of a run that is kept all is kept, of one that ends with its scope no more', () => {
+  const sameTrace = [span(1, ERROR), span(1), span(1)];
+  const bytes = Buffer.concat([service('a', ...sameTrace), service('a', span(2)), service('a', span(1))]);
+  const { world, found } = shortlistsOf([plainly(bytes)], {
+    processors: [{ type: 'sample', base: '0%', keep: { rare: '0%' } }],
+  });
+  const table = readTable(world.pool, found[0] ?? -1);
+  assert.deepEqual([table.kept, table.ids], [4, 1]);
+});
+
+test('a run of spans is asked about span by span where somebody filters spans', (t) => {
+  const table = traceTableFor(sampleConfig({ traces: 1000 }), NOW_MS);
+  const drop = [{ of: 'spans', where: { 'http.route': '/health' } }];
+  const world = createWorld({ processors: [{ type: 'filter', drop }, { type: 'sample' }], table });
+  const at = world.pool.allocate(UNIT_BYTES);
+  const alike = t.mock.method(world.parts.reslicer, 'alike');
+  const attributes = [{ key: 'http.route', value: { stringValue: '/health' } }];
+  const sent = [plainly(traces(span(1, ERROR), span(1), span(1, { attributes })))];
+  const { result } = world.observe(sent, false, NOW_MS, { at, end: at + UNIT_BYTES });
+  const shortlist = readTable(world.pool, result.shortlists?.frames[0] ?? -1);
+  assert.deepEqual([alike.mock.callCount(), shortlist.kept, shortlist.filtered], [0, 2, 1]);
 });

@@ -108,6 +108,12 @@ export function createObserver(
         }
       }
       const sourcesAt = end - out.getUint32(at + 12, true) * 4;
+      // The table is far from the processor: touched in a loop that does nothing else, many fetches are under way at once.
+      let touched = 0;
+      for (let row = at + MARK_HEADER_BYTES; row < sourcesAt; row += MARK_ROW_BYTES)
+        touched += table.touch(out.getInt32(row, true), out.getInt32(row + 4, true));
+      // Never so; a sum that nobody asks for would not be computed, and nothing fetched.
+      if (touched < 0) return;
       for (let row = at + MARK_HEADER_BYTES; row < sourcesAt; row += MARK_ROW_BYTES)
         mergeRow(out, row, sourcesAt, receivedMs);
     },

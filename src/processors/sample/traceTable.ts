@@ -76,6 +76,11 @@ export class TraceTable {
     return Math.max(0, Math.floor((receivedMs - this.#handle.startMs) / TICK_MS));
   }
 
+  /** Fetches the first line of where the trace is, or will be, into the near caches: what is computed is of no interest. */
+  touch(idLow: number, idHigh: number): number {
+    return this.#signed[homeOf(idLow, idHigh, this.#mask) * STEP]! & 1;
+  }
+
   /** Notes that items of the trace came at `receivedMs` and are of this class. Marks count until `wait` after the first item. */
   mark(idLow: number, idHigh: number, receivedMs: number, traceClass: number, bytes = 0): void {
     const words = this.#words;
