@@ -187,6 +187,10 @@ export class WorkerPool {
     }
     // Tasks that came meanwhile have waited for this thread or the next one.
     this.kick();
+    // None has come, and this is the first to see that all threads have ended.
+    if (this.#idleTurns < this.#turnsToRest) return;
+    this.#idleTurns = 0;
+    this.#onRest();
   }
 
   /** Blocks the worker allocated for its result are main's from now on. */
@@ -213,9 +217,7 @@ export class WorkerPool {
           this.#threads.delete(thread);
           // Only now can nobody write to its blocks any more.
           this.#blocks.reclaim(owner);
-          if (this.#resting.delete(threadId)) {
-            if (this.#threads.size === 0 && this.#busy === 0) this.#onRest();
-          } else if (!this.#closing) {
+          if (!this.#resting.delete(threadId) && !this.#closing) {
             this.restarts++;
             this.#onRestart();
           }

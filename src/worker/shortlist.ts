@@ -142,7 +142,10 @@ export class Shortlister implements Chooser {
     return this.#isOut ? DROP : 0;
   }
 
-  /** Spans of one trace mostly follow one another: those that do behind `end` go or stay along, where they are as SDKs write them. The walk has found all lengths sound. */
+  /**
+   * Spans of one trace mostly follow one another: those that do behind `end` go or stay along, where they are as SDKs write them. The walk
+   * has found all lengths sound.
+   */
   #passRun(end: number, scopeEnd: number, low: number, high: number): void {
     const view = this.#view;
     let next = end;

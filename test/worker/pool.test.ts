@@ -14,12 +14,13 @@ type Times = ConstructorParameters<typeof WorkerPool>[4];
 async function start(
   t: TestContext,
   times: Times = {},
+  size = 1,
 ): Promise<{ blocks: BlockPool; workers: WorkerPool; restarted: Promise<void> }> {
   const blocks = BlockPool.create(32 * UNIT_BYTES);
   const restart = Promise.withResolvers<void>();
   const policy = createPolicy({ contracts: [], processors: [] });
   const setup = { pool: blocks.handle, policy, traces: null, sinks: [], maxBodyBytes: 8 << 20, maxItemBytes: Infinity };
-  const workers = new WorkerPool(1, blocks, setup, restart.resolve, times);
+  const workers = new WorkerPool(size, blocks, setup, restart.resolve, times);
   t.after(() => workers.close());
   await workers.ready();
   return { blocks, workers, restarted: restart.promise };
@@ -109,7 +110,8 @@ it('short tasks now and then are work: the thread stays, also after one that had
 
 it('a task that comes while the thread is told to end waits for the next one', async (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] });
-  const { blocks, workers } = await start(t, { taskMs: 500, restAfterMs: 50 });
+  const onRest = () => assert.fail('there is something to do');
+  const { blocks, workers } = await start(t, { taskMs: 500, restAfterMs: 50, onRest });
   for (let i = 0; i < 3; i++) {
     const [before] = workers.threads;
     assert.ok(before !== undefined);
@@ -119,6 +121,16 @@ it('a task that comes while the thread is told to end waits for the next one', a
     assert.ok(!workers.threads.includes(before));
   }
   assert.equal(workers.restarts, 0);
+});
+
+it('the pool rests when the last of its threads has ended', async (t) => {
+  const left: number[] = [];
+  let workers: WorkerPool | null = null;
+  const onRest = () => void left.push(workers?.threads.length ?? -1);
+  ({ workers } = await start(t, { taskMs: 500, restAfterMs: 100, onRest }, 2));
+  while (left.length === 0) await setTimeout(5);
+  await setTimeout(200);
+  assert.deepEqual(left, [0]);
 });
 
 it('observe work goes first, and other work gets at least every second turn', async (t) => {
