@@ -20,7 +20,7 @@ import {
   isJson,
   type RequestHeaders,
 } from './handle.ts';
-import type { ReadHead } from './head.ts';
+import type { Head, ReadHead } from './head.ts';
 import { LINGER_MS, MOST_DROPPED_BYTES, type Refusal, refusalBody, type WriteReply } from './replies.ts';
 
 /** What all connections of a front have in common. */
@@ -48,16 +48,17 @@ type Phase = 'fresh' | 'idle' | 'waiting' | 'body' | 'work' | 'replying' | 'drop
 
 /** As node:http has it: a client that keeps to what it was told does not meet the close. */
 const KEEP_ALIVE_SLACK_MS = 1000;
-const NONE = {};
 
 export class Connection implements Exchange {
   readonly method = 'POST';
   readonly address: string;
   signal: Signal = 'traces';
   headers: RequestHeaders = {};
+  announcedBytes = 0;
   readonly #shared: Shared;
   readonly #socket: Socket;
   #phase: Phase = 'fresh';
+  #head: Head | null = null;
   /** When the phase `fresh` or `idle`, or the request, began. */
   #sinceMs = performance.now();
   readonly #body: ArrivingBody;
@@ -135,7 +136,7 @@ export class Connection implements Exchange {
     if (this.#phase !== 'work' && this.#phase !== 'waiting') return;
     const lingers = !this.#body.isWhole && this.#body.bytes > MOST_DROPPED_BYTES;
     this.#closes ||= lingers;
-    this.#reply(refusal.status, refusal.headers ?? NONE, refusalBody(refusal, json), json);
+    this.#reply(refusal.status, refusal.headers ?? {}, refusalBody(refusal, json), json);
     if (this.#body.isWhole) {
       this.#finish();
       return;
@@ -174,12 +175,14 @@ export class Connection implements Exchange {
 
   /** The first `end` bytes begin with a request. */
   #begin(bytes: Buffer, end: number): void {
-    const head = this.#shared.readHead(bytes, end);
+    const head = this.#shared.readHead(bytes, end, this.#head);
     if (head === null) return void this.#handOver(bytes.subarray(0, end));
     this.#phase = 'waiting';
     this.#sinceMs = performance.now();
+    this.#head = head;
     this.signal = head.signal;
     this.headers = head.headers;
+    this.announcedBytes = head.bodyBytes;
     const bodyEnd = Math.min(end, head.bodyAt + head.bodyBytes);
     this.#body.begin(head.bodyBytes, bytes.subarray(head.bodyAt, bodyEnd));
     if (bodyEnd < end) this.#keep(bytes, bodyEnd, end);

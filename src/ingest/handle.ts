@@ -38,7 +38,6 @@ export interface HandleState {
 export interface RequestHeaders {
   'content-type'?: string | undefined;
   'content-encoding'?: string | undefined;
-  'content-length'?: string | undefined;
   authorization?: string | undefined;
 }
 
@@ -47,6 +46,8 @@ export interface Exchange {
   readonly signal: Signal;
   readonly method: string | undefined;
   readonly headers: RequestHeaders;
+  /** As the head says; 0 when it says nothing. */
+  readonly announcedBytes: number;
   /** The client's; empty over a Unix socket. */
   readonly address: string;
   /** Told when the connection is gone, whether or not there was an answer. */
@@ -99,7 +100,7 @@ async function answer(
   const claim = readClaim(headers['content-type'], headers['content-encoding']);
   const json = (claim.encoding & Encoding.json) !== 0;
   const client = clientOf(state.tokens, exchange);
-  const announced = Number(headers['content-length'] ?? 0);
+  const announced = exchange.announcedBytes;
   const refusal =
     refuseMethod(exchange) ??
     refuseClient(client, signal) ??

@@ -9,16 +9,32 @@ export interface Head {
   bodyAt: number;
   bodyBytes: number;
   headers: RequestHeaders;
+  /** All of it but the empty line; of one that repeats another but for the length, that other's. */
+  text: string;
+  /** Made when the next request asks. */
+  around: Around | null;
 }
 
-/** The first `end` of `bytes` begin with a request. Null: it is not one of ours, or its head not whole. */
-export type ReadHead = (bytes: Buffer, end: number) => Head | null;
+/** A head's bytes before and behind the digits of its length. */
+interface Around {
+  before: Buffer;
+  behind: Buffer;
+}
+
+/**
+ * The first `end` of `bytes` begin with a request. Null: it is not one of ours, or its head not whole. `last`: the head before on the same
+ * connection; exporters repeat it but for the length, which is all that is read then.
+ */
+export type ReadHead = (bytes: Buffer, end: number, last: Head | null) => Head | null;
 
 const MOST_HEAD_BYTES = 8192;
 const PATH = /^\/[A-Za-z0-9._~/-]*$/;
 /** A name of letters, digits and hyphens; a value of visible ASCII, spaces only within it. CR and LF are in neither. */
 const LINE = /^([A-Za-z][A-Za-z0-9-]*): *([!-~](?:[ -~]*[!-~])?)$/;
-const LENGTH = /^(?:0|[1-9][0-9]{0,9})$/;
+const MOST_DIGITS = 10;
+const LENGTH = new RegExp(`^(?:0|[1-9][0-9]{0,${MOST_DIGITS - 1}})$`);
+const LENGTH_BEFORE = /^.*?\r\ncontent-length: */is;
+const ZERO = 0x30;
 /**
  * None of these says anything about where a request ends or who else reads it, but for the two that are looked at. Each may stand once;
  * `x-` names, which no standard gives a meaning, as often as they like.
@@ -43,10 +59,14 @@ export function createReadHead(paths: Record<Signal, string>): ReadHead {
   const requestLines = new Map(
     SIGNALS.filter((signal) => PATH.test(paths[signal])).map((signal) => [`POST ${paths[signal]} HTTP/1.1`, signal]),
   );
-  return (bytes, end) => {
-    const stop = bytes.subarray(0, Math.min(end, MOST_HEAD_BYTES)).indexOf('\r\n\r\n');
+  return (bytes, end, last) => {
+    const most = Math.min(end, MOST_HEAD_BYTES);
+    const again = last === null ? null : readAgain(bytes, most, last);
+    if (again !== null) return again;
+    const stop = bytes.subarray(0, most).indexOf('\r\n\r\n');
     if (stop < 0) return null;
-    const [requestLine = '', ...lines] = bytes.toString('latin1', 0, stop).split('\r\n');
+    const text = bytes.toString('latin1', 0, stop);
+    const [requestLine = '', ...lines] = text.split('\r\n');
     const signal = requestLines.get(requestLine);
     if (signal === undefined) return null;
     const headers = readHeaders(lines);
@@ -59,11 +79,41 @@ export function createReadHead(paths: Record<Signal, string>): ReadHead {
       headers: {
         'content-type': headers.get('content-type'),
         'content-encoding': headers.get('content-encoding'),
-        'content-length': length,
         authorization: headers.get('authorization'),
       },
+      text,
+      around: null,
     };
   };
+}
+
+/** Null: the bytes do not begin with `head` as it was but for its length. */
+function readAgain(bytes: Buffer, end: number, head: Head): Head | null {
+  head.around ??= aroundLength(head.text);
+  const { before, behind } = head.around;
+  if (!startsWith(bytes, end, 0, before)) return null;
+  let at = before.length;
+  let length = 0;
+  for (; at < end; at++) {
+    const digit = (bytes[at] as number) - ZERO;
+    if (digit < 0 || digit > 9) break;
+    length = length * 10 + digit;
+  }
+  const digits = at - before.length;
+  if (digits === 0 || digits > MOST_DIGITS || (digits > 1 && bytes[before.length] === ZERO)) return null;
+  if (!startsWith(bytes, end, at, behind)) return null;
+  return { ...head, bodyAt: at + behind.length, bodyBytes: length };
+}
+
+function startsWith(bytes: Buffer, end: number, at: number, what: Buffer): boolean {
+  return at + what.length <= end && bytes.compare(what, 0, what.length, at, at + what.length) === 0;
+}
+
+function aroundLength(text: string): Around {
+  // It has one: it was read.
+  const before = (LENGTH_BEFORE.exec(text) as RegExpExecArray)[0];
+  const behind = text.slice(before.length).replace(/^[0-9]+/, '');
+  return { before: Buffer.from(before, 'latin1'), behind: Buffer.from(`${behind}\r\n\r\n`, 'latin1') };
 }
 
 function readHeaders(lines: readonly string[]): Map<string, string> | null {

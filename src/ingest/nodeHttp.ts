@@ -36,6 +36,7 @@ function exchangeOf(
     signal,
     method: request.method,
     headers: request.headers,
+    announcedBytes: Number(request.headers['content-length'] ?? 0),
     address: request.socket.remoteAddress ?? '',
     whenGone: (callback) => response.once('close', callback),
     proceed: () => expectsContinue && response.writeContinue(),
