@@ -13,8 +13,6 @@ const DIRECTORY_MODE = 0o750;
 const FILE_MODE = 0o640;
 const PAGE_BYTES = 4096;
 const STAGE_BYTES = 2 << 20;
-/** A first batch of this size says that a file will be large. */
-const BUSY_BYTES = 256 << 10;
 
 export type Range = Pick<Part, 'at' | 'length'>;
 
@@ -30,15 +28,15 @@ export interface OutputFile {
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
-/** Opens a file that does not exist yet, with the directories above it. `firstBytes`: size of what comes first. */
-export async function createOutput(path: string, firstBytes: number, compression: Compression): Promise<OutputFile> {
+/** Opens a file that does not exist yet, with the directories above it. `isBusy`: much will be written to it. */
+export async function createOutput(path: string, isBusy: boolean, compression: Compression): Promise<OutputFile> {
   await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
-  const file = await openFile(path, firstBytes);
+  const file = await openFile(path, isBusy);
   return compression === 'none' ? file : new CompressedOutput(file, compression);
 }
 
-async function openFile(path: string, firstBytes: number): Promise<OutputFile> {
-  if (firstBytes < BUSY_BYTES) return new BufferedOutput(await open(path, 'w', FILE_MODE));
+async function openFile(path: string, isBusy: boolean): Promise<OutputFile> {
+  if (!isBusy) return new BufferedOutput(await open(path, 'w', FILE_MODE));
   const { O_WRONLY, O_CREAT, O_TRUNC, O_DIRECT } = constants;
   try {
     return new DirectOutput(await open(path, O_WRONLY | O_CREAT | O_TRUNC | O_DIRECT, FILE_MODE));

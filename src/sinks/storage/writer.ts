@@ -11,6 +11,9 @@ import type { Uploads } from './uploads.ts';
 const MOST_PIECES = 16_384;
 /** Finished files that may wait for a bucket that does not answer; the rest waits in the journal. */
 const MOST_WAITING = 4;
+/** A first batch of this size says that a file will be large, and so does the file before it. */
+const BUSY_BATCH_BYTES = 256 << 10;
+const BUSY_FILE_BYTES = 8 << 20;
 
 export interface StorageSettings {
   directory: string;
@@ -85,6 +88,8 @@ class RowFile {
   readonly #uploads: Uploads | null;
   readonly #directory: string;
   #open: OpenFile | null = null;
+  /** Of the file before. */
+  #lastBytes = 0;
   #isSwept = false;
   #syncedHour = '';
   /** Grows when held data is given up: writes that were waiting then belong to a past that is read again. */
@@ -164,7 +169,8 @@ class RowFile {
   async #create(first: number, hour: string, firstBytes: number): Promise<OpenFile> {
     await this.#sweep();
     const path = join(this.#directory, `${this.#agent}_${first}${this.#settings.extension}.tmp`);
-    const output = await createOutput(path, firstBytes, this.#settings.compression);
+    const isBusy = firstBytes >= BUSY_BATCH_BYTES || this.#lastBytes >= BUSY_FILE_BYTES;
+    const output = await createOutput(path, isBusy, this.#settings.compression);
     const timer = setTimeout(() => void this.#finishInTurn(file), this.#settings.rotateMs);
     const file = { output, path, hour, first, last: -1, pieces: 0, timer };
     return file;
@@ -174,6 +180,7 @@ class RowFile {
     clearTimeout(file.timer);
     await file.output.complete();
     await file.output.close();
+    this.#lastBytes = file.output.bytes;
     const name = `${this.#agent}_${file.first}-${file.last}${this.#settings.extension}`;
     const path = join(this.#directory, file.hour, name);
     // The directories above an hour's first file are new, too.

@@ -26,7 +26,7 @@ for (const compression of ['none', 'gzip', 'zstd'] as const) {
       return { at: at - length, length, sequence, lastSequence: sequence, part: 0, items: 1, key: null } satisfies Part;
     });
     const path = join(directory, 'file');
-    const output = await createOutput(path, total, compression);
+    const output = await createOutput(path, true, compression);
     await output.write(bytes, parts.slice(0, 4));
     await output.write(bytes, parts.slice(4));
     await output.complete();

@@ -1,6 +1,18 @@
 /** Holds the storage sink: names, contents, when a file is finished, and that crashes and disk errors lose and repeat nothing. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
@@ -165,6 +177,65 @@ test('a file is finished when it is large enough', async (t) => {
   await delivery.close(Date.now() + 60_000);
   assert.deepEqual(contents(directory), numbers(0, 40));
   assert.equal(cursor(ROW).delivered, 40);
+});
+
+/** How the open .tmp is written, by the kernel's word; undefined when there is none. */
+function isPastPageCache(directory: string): boolean | undefined {
+  for (const fd of readdirSync('/proc/self/fd')) {
+    const link = `/proc/self/fd/${fd}`;
+    // The listing's own descriptor is gone by now.
+    if (!existsSync(link) || !readlinkSync(link).startsWith(directory) || !readlinkSync(link).endsWith('.tmp'))
+      continue;
+    const flags = /^flags:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '0';
+    return (Number.parseInt(flags, 8) & constants.O_DIRECT) !== 0;
+  }
+  return undefined;
+}
+
+function knowsDirect(directory: string): boolean {
+  try {
+    closeSync(openSync(join(directory, 'probe'), constants.O_WRONLY | constants.O_CREAT | constants.O_DIRECT));
+    return true;
+  } catch (error) {
+    assert.equal((error as NodeJS.ErrnoException).code, 'EINVAL');
+    return false;
+  }
+}
+
+test('a file goes past the page cache when its first batch is large, or the file before it was', async (t) => {
+  if (!existsSync('/proc/self/fdinfo')) return t.skip('the kernel does not tell how files are open');
+  if (!knowsDirect(temporaryFolder(t))) return t.skip('the file system of the temporary folder has no O_DIRECT');
+  const { delivery, directory, feed, tick } = bench(t, { compression: 'none', rotate: { every: '10s' } });
+  delivery.start();
+  let next = 0;
+  const begin = async (padding: number) => {
+    feed(next, ++next, padding);
+    await delivery.drain(Date.now() + 60_000);
+  };
+  const finish = async (count: number) => {
+    tick(10_000);
+    await eventually(() => finished(directory).length === count);
+  };
+  const seen: (boolean | undefined)[] = [];
+  const look = () => seen.push(isPastPageCache(directory));
+  await begin(1000);
+  look();
+  await finish(1);
+  await begin(1000);
+  for (let i = 0; i < 9; i++) await begin(1_000_000);
+  look();
+  await finish(2);
+  await begin(1000);
+  look();
+  await finish(3);
+  await begin(1000);
+  look();
+  await finish(4);
+  await begin(300_000);
+  look();
+  await delivery.close(Date.now() + 60_000);
+  assert.deepEqual(seen, [false, false, true, false, true]);
+  assert.deepEqual(contents(directory), numbers(0, next));
 });
 
 test('a file holds one hour of receive time, by the first frame of a batch', async (t) => {
