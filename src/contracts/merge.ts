@@ -30,10 +30,12 @@ export function mergeMeasurements(tables: Measurements, receivedMs: number, opti
 }
 
 function cellsOf({ identity }: Measurements, { find, bytes }: MergeOptions): (Target | null)[] {
-  return Array.from({ length: identity.length / WIDTHS.identity }, (_, cell) => {
-    const number = (i: number) => identity[cell * WIDTHS.identity + i] as number;
-    return find(number(0), number(1), () => text(bytes, number(2), number(3)));
-  });
+  const targets: (Target | null)[] = [];
+  for (let at = 0; at < identity.length; at += WIDTHS.identity) {
+    const number = (i: number) => identity[at + i] as number;
+    targets.push(find(number(0), number(1), () => text(bytes, number(2), number(3))));
+  }
+  return targets;
 }
 
 function mergeCell(

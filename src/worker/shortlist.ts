@@ -79,7 +79,9 @@ export class Shortlister implements Chooser {
   /** A task of so many frames begins; its shortlists go to `room`, null when nobody asks for them. */
   begin(room: Room | null, frames: number): void {
     this.#room = this.#outlook === null ? null : room;
-    this.#found = room === null ? [] : new Array<number>(frames).fill(NO_SHORTLIST);
+    this.#found = [];
+    // By pushes: a message carries an array that had holes once as names and values.
+    if (room !== null) for (let i = 0; i < frames; i++) this.#found.push(NO_SHORTLIST);
     this.#next = room?.at ?? 0;
   }
 
