@@ -9,7 +9,7 @@ import { runCommand } from '../src/cli/commands.ts';
 import { processContext } from '../src/cli/context.ts';
 import { inspectConfig, schemaOfAgent } from '../src/config.ts';
 import { contractSchema } from '../src/contracts/contract.ts';
-import { planContract } from '../src/contracts/plan.ts';
+import { planContract } from '../src/contracts/planner.ts';
 import { compileSchema } from '../src/core/schema.ts';
 import { SETTINGS } from '../src/core/settings.ts';
 import { createTelemetry } from '../src/core/telemetry.ts';

@@ -13,7 +13,8 @@ import {
   UNIT_BYTES,
   writeU64,
 } from '../../src/core/block.ts';
-import { type SampleConfig, traceTableFor } from '../../src/processors/sample/index.ts';
+import type { SampleConfig } from '../../src/processors/sample/config.ts';
+import { traceTableFor } from '../../src/processors/sample/index.ts';
 import { MARK_HEADER_BYTES, MARK_ROW_BYTES } from '../../src/processors/sample/mark.ts';
 import { TraceTable } from '../../src/processors/sample/traceTable.ts';
 import { ItemChooser } from '../../src/worker/choose.ts';

@@ -1,10 +1,5 @@
-/** From what is written in a contract to what measure.ts, points.ts and judge.ts work with: plain data, which travels as JSON. */
-import { suggest } from '../core/nearest.ts';
-import { parseBytesPerSecond, parseDurationMs, parseShare } from '../core/units.ts';
-import type { Across, ConditionMap, ContractSource, NO_DATA, Take } from './contract.ts';
-import type { Example } from './example.ts';
-import { hashText } from './hash.ts';
-import { conditionFaults, SignalPlanner } from './signal.ts';
+/** What a contract comes to: plain data, which travels as JSON and which measure.ts, points.ts and judge.ts work with. */
+import type { Across, ConditionMap, NO_DATA, Take } from './contract.ts';
 import type { Unit } from './threshold.ts';
 
 /** `share`: of bad or slow items. `burn`: how fast an objective's budget burns. `silence`: since the last item. */
@@ -66,49 +61,4 @@ export interface ContractPlan {
 export interface ContractFault {
   path: (string | number)[];
   message: string;
-}
-
-/** Plans a contract that has passed the schema; every fault that the schema cannot see is reported, none is thrown. */
-export function planContract(source: ContractSource): {
-  plan: ContractPlan;
-  examples: Example[];
-  faults: ContractFault[];
-} {
-  const faults: ContractFault[] = [];
-  const names = source.signals.map(({ name }) => name);
-  if (source.where) faults.push(...conditionFaults(source.where, 'spans', ['where']));
-  const signals = source.signals.map((signal, i) => {
-    if (names.indexOf(signal.name) < i)
-      faults.push({ path: ['signals', i, 'name'], message: `"${signal.name}" stands twice` });
-    return new SignalPlanner(source, signal, ['signals', i], faults).plan();
-  });
-  const upstream = parseShare(source.upstream_sampling ?? '100%') ?? 1;
-  if (upstream === 0)
-    faults.push({ path: ['upstream_sampling'], message: 'a sampler that lets nothing pass cannot be counted for' });
-  for (const [i, { expect }] of (source.examples ?? []).entries())
-    for (const name of Object.keys(expect).filter((one) => !names.includes(one)))
-      faults.push({
-        path: ['examples', i, 'expect', name],
-        message: `no signal is called "${name}": ${suggest(name, names)}`,
-      });
-  const { examples = [], ...judged } = source;
-  const plan: ContractPlan = {
-    service: source.service,
-    namespace: source.namespace ?? null,
-    environment: source.environment ?? null,
-    serviceVersion: source.service_version ?? null,
-    owner: source.owner ?? null,
-    version: hashText(JSON.stringify(judged)).toString(16).padStart(14, '0').slice(0, 8),
-    where: source.where ?? null,
-    signals,
-    lateAfterMs: parseDurationMs(source.late_after) ?? 0,
-    per: source.per ?? null,
-    upstreamWeight: upstream === 0 ? 1 : 1 / upstream,
-    onBreach: {
-      keep: parseShare(source.on_breach.keep) ?? 1,
-      lookBackMs: parseDurationMs(source.on_breach.look_back) ?? 0,
-      bytesPerSecond: parseBytesPerSecond(source.on_breach.budget) ?? 0,
-    },
-  };
-  return { plan, examples, faults };
 }

@@ -5,7 +5,8 @@ import { compileSchema } from '../core/schema.ts';
 import { type Path, readYaml } from '../core/yaml.ts';
 import { type ContractSource, contractSchema } from './contract.ts';
 import type { Example } from './example.ts';
-import { type ContractPlan, planContract } from './plan.ts';
+import type { ContractPlan } from './plan.ts';
+import { planContract } from './planner.ts';
 
 export interface ContractFile {
   file: string;

@@ -4,7 +4,7 @@ import type { AgentConfig } from '../config.ts';
 import type { BlockPool } from '../core/block.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import { parseBytes, parseDurationMs } from '../core/units.ts';
-import type { SampleConfig } from '../processors/sample/index.ts';
+import type { SampleConfig } from '../processors/sample/config.ts';
 
 /** What the parts below are built from, as far as it exists. */
 export interface Ground {

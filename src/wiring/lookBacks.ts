@@ -5,7 +5,7 @@ import { parseBytesPerSecond, parseShare } from '../core/units.ts';
 import { type Bits56, thresholdOf } from '../otlp/tracestate.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
 import { BASE } from '../processors/sample/classes.ts';
-import type { SampleConfig } from '../processors/sample/index.ts';
+import type { SampleConfig } from '../processors/sample/config.ts';
 import { readSlot, settledSlot } from '../processors/sample/slots.ts';
 import type { LookBack, LookedBack } from '../worker/lookBack.ts';
 import type { LookBackOptions } from '../worker/recalls.ts';

@@ -6,7 +6,7 @@ import { diskFiles } from '../journal/files.ts';
 import type { KnownEnd } from '../journal/header.ts';
 import { Journal } from '../journal/journal.ts';
 import { Reserve } from '../journal/reserve.ts';
-import { waitMsOf } from '../processors/sample/index.ts';
+import { waitMsOf } from '../processors/sample/config.ts';
 import { SLOT_MS } from '../processors/sample/slots.ts';
 import { bytesOf, type Ground, millisecondsOf, sampleOf } from './ground.ts';
 import { Memory } from './memory.ts';

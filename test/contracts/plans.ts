@@ -1,7 +1,8 @@
 /** Contracts for tests, planned from as few words as they need. */
 import assert from 'node:assert/strict';
 import { type ContractSource, contractSchema } from '../../src/contracts/contract.ts';
-import { type ContractPlan, planContract, type SignalPlan } from '../../src/contracts/plan.ts';
+import type { ContractPlan, SignalPlan } from '../../src/contracts/plan.ts';
+import { planContract } from '../../src/contracts/planner.ts';
 import { compileSchema } from '../../src/core/schema.ts';
 
 const check = compileSchema(contractSchema);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ContractSource } from '../../src/contracts/contract.ts';
-import { planContract } from '../../src/contracts/plan.ts';
+import { planContract } from '../../src/contracts/planner.ts';
 import { scopeOf } from '../../src/contracts/service.ts';
 import { LogView, readLogRecord } from '../../src/otlp/logs.ts';
 import { Reader } from '../../src/otlp/protobuf.ts';

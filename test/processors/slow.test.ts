@@ -1,7 +1,7 @@
 /** Holds what `sample` learns of operations: when it says something, for whom, how much it remembers, and that a restart changes nothing. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { planContract } from '../../src/contracts/plan.ts';
+import { planContract } from '../../src/contracts/planner.ts';
 import type { OperationDurations } from '../../src/processors/processor.ts';
 import { createLimits, Limits, MOST_LIMITS, operationOf, publishLimits } from '../../src/processors/sample/limits.ts';
 import { Operations, type SavedOperations } from '../../src/processors/sample/operations.ts';

@@ -24,7 +24,7 @@ import { createTelemetry } from '../../src/core/telemetry.ts';
 import { requestType } from '../../src/otlp/schema.ts';
 import type { ObserverContext, TraceTableHandle } from '../../src/processors/processor.ts';
 import { processors } from '../../src/processors/registry.ts';
-import type { SampleConfig } from '../../src/processors/sample/index.ts';
+import type { SampleConfig } from '../../src/processors/sample/config.ts';
 import { ItemChooser } from '../../src/worker/choose.ts';
 import { observe } from '../../src/worker/observe.ts';
 import { createParts } from '../../src/worker/parts.ts';

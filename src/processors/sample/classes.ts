@@ -4,12 +4,11 @@
  */
 import type { ContractPlan } from '../../contracts/plan.ts';
 import { parseBytesPerSecond, parseShare } from '../../core/units.ts';
-import type { SampleConfig } from './index.ts';
+import { MOST_RULES, type SampleConfig } from './config.ts';
 
 export const BASE = 0;
 /** 16 rules: the first of the list has the highest number. */
 export const FIRST_RULE = 1;
-export const MOST_RULES = 16;
 /** sampling.priority: 0, and above. */
 export const UNWANTED = 17;
 export const WANTED = 18;

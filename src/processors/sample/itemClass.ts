@@ -11,7 +11,7 @@ import type { Envelope } from '../../otlp/resource.ts';
 import { type SpanView, STATUS_ERROR } from '../../otlp/traces.ts';
 import type { Views } from '../processor.ts';
 import { BASE, ERROR, ruleClass, SLOW, UNWANTED, WANTED } from './classes.ts';
-import type { SampleConfig } from './index.ts';
+import type { SampleConfig } from './config.ts';
 import { hashOfOperation, Limits } from './limits.ts';
 
 const PRIORITY = Buffer.from('sampling.priority');

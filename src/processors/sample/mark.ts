@@ -14,7 +14,7 @@ import { Reader } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import type { Measurer, Views } from '../processor.ts';
 import { BASE, ERROR } from './classes.ts';
-import type { SampleConfig } from './index.ts';
+import type { SampleConfig } from './config.ts';
 import { ItemClass } from './itemClass.ts';
 import { markedOf } from './marked.ts';
 import { Sighted } from './sighted.ts';

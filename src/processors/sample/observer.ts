@@ -7,7 +7,7 @@ import type { ContractPlan } from '../../contracts/plan.ts';
 import { parseShare } from '../../core/units.ts';
 import type { Observer, ObserverContext, OperationDurations } from '../processor.ts';
 import { ANOMALOUS, BASE, breachClass, classesOf, RARE, slotBytes } from './classes.ts';
-import { quantileOf, type SampleConfig } from './index.ts';
+import { quantileOf, type SampleConfig } from './config.ts';
 import { publishLimits } from './limits.ts';
 import { LOG_ROW, MARK_HEADER_BYTES, MARK_ROW_BYTES } from './mark.ts';
 import { Operations, type SavedOperations } from './operations.ts';

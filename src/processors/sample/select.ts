@@ -12,7 +12,7 @@ import { findTraceId, readSpan } from '../../otlp/traces.ts';
 import { atLeast, type Bits56, OtState, readOtState, readRandomness, thresholdOf } from '../../otlp/tracestate.ts';
 import { type Addition, NO_OPINION, type Outlook, SAMPLED_OUT, type Selector, type Views } from '../processor.ts';
 import { BASE, CLASS_COUNT, SLOW, type TraceClass } from './classes.ts';
-import type { SampleConfig } from './index.ts';
+import type { SampleConfig } from './config.ts';
 import { ItemClass } from './itemClass.ts';
 import { markedOf } from './marked.ts';
 import { readSlot, SLOT_MS } from './slots.ts';

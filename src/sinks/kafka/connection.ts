@@ -4,7 +4,7 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import type { KafkaConfig as ClientConfig, Kafka, Message } from 'kafkajs';
 import { parseDurationMs } from '../../core/units.ts';
 import { changesOf } from '../fileChanges.ts';
-import type { KafkaConfig } from './index.ts';
+import type { KafkaConfig } from './config.ts';
 import { loadKafkajs } from './kafkajs.ts';
 import { createPartitioner } from './partitioner.ts';
 import { filesOf, saslOf, sslOf } from './security.ts';

@@ -1,7 +1,7 @@
 /** Cuts a request into what records hold: by topic and key, and by size. */
 import type { BlockPool, Signal, Stream } from '../../core/block.ts';
 import { type RequestPiece, splitRequest } from '../../otlp/split.ts';
-import type { KafkaConfig } from './index.ts';
+import type { KafkaConfig } from './config.ts';
 import { createKeyReader, keyRule } from './keys.ts';
 import { MOST_KEY_BYTES, RECORD_BYTES } from './size.ts';
 import { sliceRequest } from './slice.ts';

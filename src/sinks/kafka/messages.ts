@@ -1,7 +1,7 @@
 /** What main and the Kafka thread say to each other; bytes stay in the pool's shared memory, only addresses travel. */
 import type { PoolHandle } from '../../core/block.ts';
 import type { WriteResult } from '../../core/component.ts';
-import type { KafkaConfig } from './index.ts';
+import type { KafkaConfig } from './config.ts';
 
 /** What the thread is started with. */
 export interface ThreadSettings {

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import type { SASLOptions } from 'kafkajs';
-import type { KafkaConfig } from './index.ts';
+import type { KafkaConfig } from './config.ts';
 
 type Security = Pick<KafkaConfig, 'tls' | 'sasl'>;
 

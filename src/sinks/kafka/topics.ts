@@ -1,6 +1,6 @@
 /** Topic names: {signal} and resource attributes filled in, these only from a list, so that no value of the data makes a topic. */
 import { type Signal, STREAMS } from '../../core/block.ts';
-import type { KafkaConfig } from './index.ts';
+import type { KafkaConfig } from './config.ts';
 
 /** How topic names call the signals, as the Collector does. */
 const SIGNAL_WORDS: Record<Signal, string> = { traces: 'spans', metrics: 'metrics', logs: 'logs' };

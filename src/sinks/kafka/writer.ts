@@ -4,7 +4,7 @@ import type { Part, Row, SinkContext, Writer } from '../../core/component.ts';
 import { parseDurationMs } from '../../core/units.ts';
 import { sequenceText } from '../parts.ts';
 import type { Answer } from './client.ts';
-import type { KafkaConfig } from './index.ts';
+import type { KafkaConfig } from './config.ts';
 import type { FromThread, ThreadSettings, ToThread, WireRecord } from './messages.ts';
 import { fixedTopic } from './topics.ts';
 

@@ -6,7 +6,7 @@ import { AgentError, messageOf } from '../../core/errors.ts';
 import { formatDuration, parseDurationMs } from '../../core/units.ts';
 import { changesOf } from '../fileChanges.ts';
 import type { Answer } from './answer.ts';
-import type { OtlpConfig } from './index.ts';
+import type { OtlpConfig } from './config.ts';
 
 /** A receiver may say as much; the rest is not read. */
 const MOST_BODY_BYTES = 4 << 20;

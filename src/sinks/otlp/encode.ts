@@ -4,7 +4,7 @@ import { type BlockPool, Field, FRAME_HEADER_BYTES, payloadLength, readU64 } fro
 import type { Encoder, Part } from '../../core/component.ts';
 import { parseBytes } from '../../core/units.ts';
 import { splitRequest, writeRope } from '../../otlp/split.ts';
-import type { OtlpConfig } from './index.ts';
+import type { OtlpConfig } from './config.ts';
 
 export function createEncoder(config: Pick<OtlpConfig, 'max_request_body_size'>): Encoder {
   const most = parseBytes(config.max_request_body_size) ?? 0;

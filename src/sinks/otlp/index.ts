@@ -1,60 +1,7 @@
 /** The otlp sink: export requests over HTTP to another agent, a Collector or a backend. */
-import type { Static } from 'typebox';
 import type { SinkDefinition } from '../../core/component.ts';
-import { Type } from '../../core/type.ts';
+import { Config, type OtlpConfig } from './config.ts';
 import { createEncoder } from './encode.ts';
-
-const file = (description: string) => Type.String({ default: '', description });
-const override = (signal: string) =>
-  Type.String({
-    default: '',
-    pattern: '^(https?://[^\\s]+)?$',
-    description: `Whole URL for ${signal}, where it is not below endpoint.`,
-  });
-
-const Config = Type.Object({
-  endpoint: Type.String({
-    format: 'http_url',
-    description: 'Where to send to; /v1/traces, /v1/metrics and /v1/logs are added to it.',
-  }),
-  traces_endpoint: override('traces'),
-  metrics_endpoint: override('metrics'),
-  logs_endpoint: override('logs'),
-  compression: Type.Union([Type.Literal('none'), Type.Literal('gzip'), Type.Literal('zstd')], {
-    default: 'gzip',
-    description: 'Compression of the bodies; zstd costs less CPU, where the receiver knows it.',
-  }),
-  headers: Type.Record(Type.String({ pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" }), Type.String(), {
-    default: {},
-    description: 'Headers of each request, such as Authorization; write secrets as ${env:NAME}.',
-  }),
-  max_request_body_size: Type.String({
-    default: '4MiB',
-    format: 'bytes',
-    description:
-      'Largest body before compression; requests above it are split. What the receiver refuses with 413 is split further.',
-  }),
-  tls: Type.Object(
-    {
-      ca_file: file('PEM file of the authorities to trust. Empty: those of Node.'),
-      cert_file: file('PEM file of the certificate shown to the receiver.'),
-      key_file: file('PEM file of its key.'),
-      server_name: file('Name the certificate has to have, where it is not the host of endpoint.'),
-      insecure_skip_verify: Type.Boolean({
-        default: false,
-        description: 'Take any certificate: everyone on the way may then read and change what is sent.',
-      }),
-      reload_interval: Type.String({
-        format: 'duration',
-        default: '1m',
-        description: 'How often the files are looked at for changes.',
-      }),
-    },
-    { default: {}, description: 'Encryption, when endpoint is https.' },
-  ),
-});
-
-export type OtlpConfig = Static<typeof Config> & { timeout: string };
 
 export const otlp: SinkDefinition = {
   type: 'otlp',

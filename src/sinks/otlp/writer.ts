@@ -7,8 +7,8 @@ import { messageOf } from '../../core/errors.ts';
 import { parseDurationMs } from '../../core/units.ts';
 import { agentVersion } from '../../core/version.ts';
 import { meaningOf } from './answer.ts';
+import type { OtlpConfig } from './config.ts';
 import { createConnection } from './connection.ts';
-import type { OtlpConfig } from './index.ts';
 
 /** The connection gives up before the deliverer does, and frees its socket. */
 const SHARE_OF_TIMEOUT = 0.9;

@@ -6,7 +6,7 @@
  */
 import { once } from 'node:events';
 import { constants, createGzip, createZstdCompress, type Gzip, type ZstdCompress } from 'node:zlib';
-import type { OutputFile, Range } from './output.ts';
+import type { OutputFile, Range } from './plain.ts';
 
 /** An agent pays for ratio with its neighbours' CPU: the fastest levels. */
 const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };

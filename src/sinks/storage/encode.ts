@@ -4,7 +4,7 @@ import { type BlockPool, copyInto, Field, FRAME_HEADER_BYTES, payloadLength, rea
 import type { Encoder, Part } from '../../core/component.ts';
 import { AgentError, messageOf } from '../../core/errors.ts';
 import { toOtlpJson } from '../../otlp/json.ts';
-import type { StorageConfig } from './index.ts';
+import type { StorageConfig } from './config.ts';
 
 const LENGTH_BYTES = FRAME_HEADER_BYTES - Field.length;
 

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { Batch, Part, Row, SinkContext, WriteResult, Writer } from '../../core/component.ts';
 import { messageOf } from '../../core/errors.ts';
 import { hourPath, list, publish, remove, rowDirectory, safeName } from './files.ts';
-import { type Compression, createOutput, type OutputFile } from './output.ts';
+import { type Compression, createOutput } from './output.ts';
+import type { OutputFile } from './plain.ts';
 import { Retention } from './retention.ts';
 import type { Uploads } from './uploads.ts';
 

@@ -5,7 +5,8 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { SinkDefinition } from '../../../src/core/component.ts';
-import { type KafkaConfig, kafka } from '../../../src/sinks/kafka/index.ts';
+import type { KafkaConfig } from '../../../src/sinks/kafka/config.ts';
+import { kafka } from '../../../src/sinks/kafka/index.ts';
 import { createKafkaWriter } from '../../../src/sinks/kafka/writer.ts';
 import { createHarness, spans, within } from '../harness.ts';
 
