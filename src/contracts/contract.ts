@@ -1,4 +1,4 @@
-/** The contract language as it is written: its schema. plan.ts says what it means. */
+/** The contract language as it is written: its schema. planner.ts says what it means. */
 import type { Static } from 'typebox';
 import { Type } from '../core/type.ts';
 import { exampleSchema } from './example.ts';

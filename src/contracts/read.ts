@@ -1,4 +1,4 @@
-/** Reads contract files: every fault with file, line and column. What a contract means is plan.ts's business. */
+/** Reads contract files: every fault with file, line and column. What a contract means is planner.ts's business. */
 import { globSync, readFileSync } from 'node:fs';
 import { messageOf } from '../core/errors.ts';
 import { compileSchema } from '../core/schema.ts';
