@@ -42,6 +42,8 @@ export interface Output {
 
 /** The pure half of a sink: runs in a worker, synchronous, no I/O, no clock. */
 export interface Encoder {
+  /** Most bytes that are written at once, a single part excepted; no bound when it is left out. */
+  mostBytes?: number;
   /** The part for a frame that leaves as it lies in memory, or null when `encode` has to make it. Runs on main. */
   direct(pool: BlockPool, frame: number): Part | null;
   /** Parts of these frames (addresses of headers; all of one stream and signal, ascending sequence), in order. */

@@ -91,7 +91,7 @@ export class Job {
     const made = await makeParts(pool, encoder, encode, this.#frames, this.#row);
     this.#parts = made;
     this.#lease.add(() => made.release());
-    if (made.parts.length > 0) this.#groups.push(made.parts);
+    this.#groups = groupsOf(made.parts, encoder.mostBytes ?? Infinity);
     for (const { frame, reason } of made.refused) {
       this.#dead.push({ frame, reason, items: pool.words[(frame + Field.items) >>> 2] as number });
     }
@@ -172,4 +172,19 @@ export class Job {
 
 function itemsOf(parts: readonly Part[]): number {
   return parts.reduce((sum, { items }) => sum + items, 0);
+}
+
+/** In order, each of at most so many bytes, a single part excepted. */
+function groupsOf(parts: readonly Part[], mostBytes: number): Part[][] {
+  const groups: Part[][] = [];
+  let bytes = 0;
+  for (const part of parts) {
+    if (groups.length === 0 || bytes + part.length > mostBytes) {
+      groups.push([]);
+      bytes = 0;
+    }
+    groups.at(-1)?.push(part);
+    bytes += part.length;
+  }
+  return groups;
 }

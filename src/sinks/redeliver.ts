@@ -113,6 +113,7 @@ async function send(
 function jobSettings(options: RedeliverOptions, agent: string, letter: BuriedLetter): JobSettings {
   const encoder = options.definition.encoder(options.config);
   const named: Encoder = {
+    ...encoder,
     direct(pool, frame) {
       const part = encoder.direct(pool, frame);
       return part === null ? null : nameOf(letter, part, null);

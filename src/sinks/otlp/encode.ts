@@ -9,6 +9,7 @@ import type { OtlpConfig } from './config.ts';
 export function createEncoder(config: Pick<OtlpConfig, 'max_request_body_size'>): Encoder {
   const most = parseBytes(config.max_request_body_size) ?? 0;
   return {
+    mostBytes: most,
     direct(pool, frame) {
       const length = payloadLength(pool, frame);
       return length > most ? null : partOf(pool, frame, frame + FRAME_HEADER_BYTES, length, 0, itemsOf(pool, frame));

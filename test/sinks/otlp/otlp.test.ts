@@ -231,12 +231,24 @@ test('413 is split until it fits', async (t) => {
   assert.equal(sink.cursor(TRACES).delivered, 100);
 });
 
-test('a request above max_request_body_size is split before it is sent', async (t) => {
-  const sink = await bench(t, { max_request_body_size: '20KiB' });
-  sink.source.append('raw', 'traces', spans(0, 100, 'checkout', 1000), 100);
-  await sink.finish(1);
-  assert.deepEqual(taken(sink), numbers(0, 100));
-});
+for (const [name, requests] of [
+  ['a request above it is split', [[0, 100]]],
+  [
+    'requests below it that are read together are not laid together beyond it',
+    Array.from({ length: 25 }, (_, i) => [i * 4, i * 4 + 4]),
+  ],
+] as [string, [number, number][]][]) {
+  test(`max_request_body_size: ${name}`, async (t) => {
+    const sink = await bench(t, { max_request_body_size: '20KiB' });
+    for (const [from, to] of requests)
+      sink.source.append('raw', 'traces', spans(from, to, 'checkout', 1000), to - from);
+    await sink.finish(requests.length);
+    assert.deepEqual(taken(sink), numbers(0, 100));
+    const sizes = sink.receiver.requests.map(({ body }) => body.length);
+    assert.ok(Math.max(...sizes) <= 20 << 10, `bodies of ${sizes}`);
+    assert.ok(sizes.length < 10, `${sizes.length} requests where six would do`);
+  });
+}
 
 for (const code of [500, 501, 415, 431]) {
   test(`${code} is not repeated: all of it goes to the dead letters`, async (t) => {
