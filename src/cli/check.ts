@@ -1,20 +1,22 @@
 /** `plumbline check`: holds recorded telemetry, or that of a command, against contracts; their examples in any case. */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { ContractPlan } from '../contracts/plan.ts';
+import { newMemory } from '../contracts/memory.ts';
+import type { ContractPlan, SignalPlan } from '../contracts/plan.ts';
 import { readContracts } from '../contracts/read.ts';
 import { judgeRun } from '../contracts/verdict.ts';
 import { suggest } from '../core/nearest.ts';
 import { runCommand } from './check/command.ts';
 import { runExamples } from './check/examples.ts';
 import { readInput } from './check/inputs.ts';
-import { createMeasuring } from './check/measure.ts';
+import { createMeasuring, type Instance } from './check/measure.ts';
 import { type Checked, type Format, formatReport, type SignalVerdict } from './check/report.ts';
 import type { Context } from './context.ts';
 import { EXIT_FAILED, EXIT_NOT_ENOUGH, EXIT_USAGE } from './exit.ts';
 
 const FORMATS: readonly Format[] = ['table', 'json', 'markdown'];
 const RECEIVED_MS = 1000;
+const WORST_FIRST = ['broken', 'not_enough_data', 'kept'] as const;
 
 export async function check(args: string[], context: Context): Promise<number> {
   const separator = args.indexOf('--');
@@ -73,15 +75,28 @@ function judgeInputs(plans: readonly ContractPlan[], inputs: readonly string[]):
   // Infinity does not survive the way to a worker.
   const patient = plans.map((plan) => ({ ...plan, lateAfterMs: Number.MAX_SAFE_INTEGER }));
   const measuring = createMeasuring(patient, true);
-  for (const input of inputs)
-    for (const { signal, bytes } of readInput(input)) measuring.add(signal, bytes, RECEIVED_MS);
+  for (const input of inputs) readInput(input, (signal, bytes) => measuring.add(signal, bytes, RECEIVED_MS));
   const times = measuring.times();
   const seconds = times === null ? 1 : Math.max(1, (times.lastMs - times.firstMs) / 1000);
   return plans.flatMap((contract) =>
-    contract.signals.flatMap((signal) => {
-      const target = measuring.targets.get(signal.key);
-      return target === undefined ? [] : [{ contract, signal, verdict: judgeRun(signal, target.memory, seconds) }];
-    }),
+    contract.signals.map((signal) => ({
+      contract,
+      signal,
+      ...worstOf(signal, measuring.instancesOf(signal), seconds),
+    })),
+  );
+}
+
+/** A signal that is judged per instance is as good as its worst one; where nothing came there is none. */
+function worstOf(signal: SignalPlan, instances: readonly Instance[], seconds: number) {
+  const judged = instances.map(({ name, memory }) => ({ instance: name, verdict: judgeRun(signal, memory, seconds) }));
+  const worst = WORST_FIRST.map((kind) => judged.filter(({ verdict }) => verdict.kind === kind)).find(
+    (some) => some.length > 0,
+  );
+  const [first = { instance: '', verdict: judgeRun(signal, newMemory(signal), seconds) }, ...others] = worst ?? [];
+  return others.reduce(
+    (most, one) => ((one.verdict.value - most.verdict.value) * signal.direction > 0 ? one : most),
+    first,
   );
 }
 

@@ -10,6 +10,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { runCommand } from '../../src/cli/commands.ts';
 import { processContext } from '../../src/cli/context.ts';
 import { toOtlpJson } from '../../src/otlp/json.ts';
+import { requestType } from '../../src/otlp/schema.ts';
 import { logs, service, span } from '../worker/world.ts';
 import { fakeWorld } from './context.ts';
 
@@ -96,6 +97,15 @@ const spans = (count: number, bad: number) =>
     ...Array.from({ length: count }, (_, i) => span(i, { kind: 2, status: { code: i < bad ? 2 : 0 } })),
   );
 
+function requestOf(signal: 'traces' | 'metrics', plain: object): Uint8Array {
+  const type = requestType(signal);
+  return type.encode(type.fromObject(plain)).finish();
+}
+
+const named = (names: Record<string, string>) => ({
+  attributes: Object.entries(names).map(([key, stringValue]) => ({ key, value: { stringValue } })),
+});
+
 function framed(...records: Uint8Array[]): Buffer {
   return Buffer.concat(
     records.flatMap((record) => {
@@ -151,6 +161,52 @@ test('a file that is cut off is said with its record, exit status 2', async (t) 
   const { status, stderr } = await check(join(directory, 'c.yaml'), '--input', join(directory, 'a.binpb'));
   assert.equal(status, 2);
   assert.match(stderr, /a\.binpb.*cut off at byte 0/);
+});
+
+test('a request that is damaged is said with its file and record, exit status 2, not as a broken contract', async (t) => {
+  const damaged = Buffer.from(spans(3, 0));
+  damaged.writeUInt8(0x7f, damaged.indexOf('checkout') - 1);
+  const directory = folder(t, { 'c.yaml': CONTRACT, 'a.binpb': framed(spans(3, 0), damaged) });
+  const { status, stderr } = await check(join(directory, 'c.yaml'), '--input', join(directory, 'a.binpb'));
+  assert.match(stderr, /a\.binpb: record 2 cannot be read/);
+  assert.equal(status, 2);
+});
+
+test('files of a folder are read in the order of their sequences: no point of a series comes before an older one', async (t) => {
+  const depth = (second: number) => {
+    const dataPoints = [{ timeUnixNano: `${1_750_000_000 + second}000000000`, asInt: second === 5 ? 5000 : 1 }];
+    const scopeMetrics = [{ metrics: [{ name: 'queue.depth', gauge: { dataPoints } }] }];
+    return requestOf('metrics', {
+      resourceMetrics: [{ resource: named({ 'service.name': 'checkout' }), scopeMetrics }],
+    });
+  };
+  const names = Array.from({ length: 25 }, (_, i) => [
+    `in/hour=${i < 12 ? 9 : 10}/edge-0123abcd_${i}-${i}.binpb`,
+    framed(depth(i)),
+  ]);
+  const contract =
+    'contract: v1\nservice: checkout\nsignals:\n  - { name: backlog, metric: queue.depth, take: max, breached: above 1000 }\n';
+  const directory = folder(t, { 'c.yaml': contract, ...Object.fromEntries(names) });
+  const { status, first } = await check(join(directory, 'c.yaml'), '--input', join(directory, 'in'));
+  assert.deepEqual([status, first], [1, 'broken: checkout backlog: 5000, limit above 1000']);
+});
+
+test('with `per`, one bad instance among many breaks the contract, and is named', async (t) => {
+  const ofPod = (pod: string, code: number) => {
+    const resource = named({ 'service.name': 'checkout', 'service.instance.id': pod });
+    const made = Array.from({ length: 200 }, (_, i) => span(i, { kind: 2, status: { code } }));
+    return requestOf('traces', { resourceSpans: [{ resource, scopeSpans: [{ spans: made }] }] });
+  };
+  const pods = Array.from({ length: 50 }, (_, i) => ofPod(`pod-${i}`, i === 7 ? 2 : 1));
+  const contract = CONTRACT.replace('service: checkout', 'service: checkout\nper: service.instance.id');
+  const directory = folder(t, { 'c.yaml': contract, 'all.binpb': framed(...pods), 'none.binpb': framed() });
+  const all = await check(join(directory, 'c.yaml'), '--input', join(directory, 'all.binpb'), '--json');
+  assert.equal(all.status, 1);
+  const { reason, signals } = JSON.parse(all.stdout);
+  assert.match(reason, /^broken: checkout errors: pod-7: 100\.0% of 200 items bad/);
+  assert.deepEqual([signals.length, signals[0].instance, signals[0].items], [1, 'pod-7', 200]);
+  const none = await check(join(directory, 'c.yaml'), '--input', join(directory, 'none.binpb'));
+  assert.deepEqual([none.status, none.first.split(':')[0]], [3, 'not enough data']);
 });
 
 test('markdown is a table that a pull request shows, and its first line is the reason', async (t) => {

@@ -60,7 +60,7 @@ function play(signal: object, arrivals: [atMs: number, request: Uint8Array][], a
   const [plan] = contract.signals;
   assert.ok(plan !== undefined);
   const measuring = createMeasuring([contract], false);
-  const memory = measuring.targets.get(plan.key)?.memory;
+  const memory = measuring.instancesOf(plan)[0]?.memory;
   assert.ok(memory !== undefined);
   // The agent has been watching for a while.
   judgeSignal(plan, memory, START_MS / 1000 - 600);
@@ -242,7 +242,7 @@ function measured(signal: object, more: object, request: Uint8Array, kind: 'trac
   const contract = contractOf([{ name: 's', of: kind === 'logs' ? 'logs' : 'spans', min_items: 1, ...signal }], more);
   const measuring = createMeasuring([contract], false);
   measuring.add(kind, request, NOW_MS);
-  const [target] = measuring.targets.values();
+  const [target] = contract.signals.flatMap((one) => measuring.instancesOf(one));
   assert.ok(target !== undefined);
   return { ...readSignal(target.plan, target.memory, NOW_MS / 1000 + 1), target };
 }

@@ -1,7 +1,7 @@
 /** Runs a contract's examples: their telemetry is measured, and judged second by second, by what judges in production. */
 import type { Example } from '../../contracts/example.ts';
 import { judgeSignal } from '../../contracts/judge.ts';
-import type { State } from '../../contracts/judged.ts';
+import { type State, worstState } from '../../contracts/judged.ts';
 import type { ContractFile } from '../../contracts/read.ts';
 import { whyOf } from '../../contracts/words.ts';
 import { parseDurationMs } from '../../core/units.ts';
@@ -31,12 +31,15 @@ function runExample(example: Example, plan: ContractFile['plan']): ExampleResult
   for (let second = START_S; second <= lastSecond; second++) {
     for (let one = arrivals[next]; one !== undefined && one.receivedMs < second * 1000; one = arrivals[++next])
       measuring.add(one.signal, one.bytes, one.receivedMs);
-    for (const { plan: signal, memory } of measuring.targets.values()) judgeSignal(signal, memory, second);
+    for (const signal of plan.signals)
+      for (const { memory } of measuring.instancesOf(signal)) judgeSignal(signal, memory, second);
   }
-  return [...measuring.targets.values()].flatMap(({ plan: signal, memory: { judged } }) => {
+  return plan.signals.flatMap((signal) => {
     const expected = example.expect[signal.name];
-    if (expected === undefined || expected === judged.state) return [];
-    const why = whyOf(signal, judged.value, judged.items);
-    return [{ signal: signal.name, expected, found: judged.state, why }];
+    const all = measuring.instancesOf(signal).map(({ memory }) => memory.judged);
+    const found = worstState(all.map(({ state }) => state));
+    if (expected === undefined || expected === found) return [];
+    const judged = all.find(({ state }) => state === found) ?? { value: 0, items: 0 };
+    return [{ signal: signal.name, expected, found, why: whyOf(signal, judged.value, judged.items) }];
   });
 }

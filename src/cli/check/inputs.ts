@@ -18,13 +18,18 @@ export interface Request {
 const GZIP = 0x1f8b;
 const ZSTD = 0x28b52ffd;
 const BRACE = 0x7b;
+/** The storage sink's names hold sequences without leading zeros. */
+const { compare: byNumbers } = new Intl.Collator('en', { numeric: true });
 /** Of one request in JSON, as protobuf. */
 const MOST_REQUEST_BYTES = 256 << 20;
 /** Of one file, inflated. */
 const MOST_FILE_BYTES = 2 ** 31 - 1;
 
-/** Every request of a file, or of all files below a directory; each is valid until the next. Throws CONFIG_INVALID for what cannot be read, with file and place. */
-export function* readInput(path: string): Generator<Request> {
+/**
+ * Gives every request of a file, or of all files below a directory, oldest first; its bytes are valid until `take` returns. Throws
+ * CONFIG_INVALID for what cannot be read, or `take` throws an AgentError about, with file and place.
+ */
+export function readInput(path: string, take: (signal: Signal, bytes: Uint8Array) => void): void {
   const json = new JsonRequests(MOST_REQUEST_BYTES);
   for (const file of filesOf(path)) {
     let at = 0;
@@ -33,7 +38,7 @@ export function* readInput(path: string): Generator<Request> {
       for (const record of recordsOf(bytes)) {
         at++;
         const request = requestOf(record, json);
-        if (request !== null) yield request;
+        if (request !== null) take(request.signal, request.bytes);
       }
     } catch (error) {
       const where = at === 0 ? file : `${file}: record ${at}`;
@@ -50,7 +55,7 @@ function filesOf(path: string): string[] {
   }
   // What is still being written is no file yet.
   return globSync('**/*.{binpb,jsonl,json,pb}{,.gz,.zst}', { cwd: path })
-    .sort()
+    .sort(byNumbers)
     .map((file) => join(path, file));
 }
 

@@ -2,7 +2,7 @@
 import { Evidence } from '../../contracts/evidence.ts';
 import { newMemory, type Target } from '../../contracts/memory.ts';
 import { mergeMeasurements } from '../../contracts/merge.ts';
-import type { ContractPlan } from '../../contracts/plan.ts';
+import type { ContractPlan, SignalPlan } from '../../contracts/plan.ts';
 import { PointText } from '../../contracts/pointText.ts';
 import { readMeasurements } from '../../contracts/rows.ts';
 import {
@@ -24,8 +24,15 @@ import { ItemWalk } from '../../worker/walk.ts';
 const POOL_UNITS = 128;
 const MAIN = 1;
 
+/** What was measured of a signal, or of one value of `per`. */
+export interface Instance extends Target {
+  /** Of `per`; empty when all are judged as one. */
+  name: string;
+}
+
 export interface Measuring {
-  targets: Map<number, Target>;
+  /** Those that something came of; without `per` the one there is. */
+  instancesOf(signal: SignalPlan): Instance[];
   /** Measures one export request in protobuf. Throws BODY_UNDECODABLE. */
   add(signal: Signal, request: Uint8Array, receivedMs: number): void;
   /** First and last own time of all items, Unix milliseconds; null while there are none. */
@@ -44,13 +51,24 @@ export function createMeasuring(plans: readonly ContractPlan[], fromStart: boole
   const walk = new ItemWalk();
   const view = new DataView(pool.handle.memory);
   const texts = new PointText(pool.bytes);
-  const targets = new Map<number, Target>();
-  for (const plan of plans.flatMap(({ signals }) => signals)) {
+  const signals = new Map<number, { plan: SignalPlan; instances: Map<number, Instance> }>();
+  const find = (key: number, group: number, name: () => string): Instance | null => {
+    const signal = signals.get(key);
+    if (signal === undefined) return null;
+    const { plan, instances } = signal;
     const evidence = new Evidence(Number.MAX_SAFE_INTEGER);
-    targets.set(plan.key, { plan, memory: newMemory(plan, fromStart), evidence });
+    const found = instances.get(group) ?? { plan, name: name(), memory: newMemory(plan, fromStart), evidence };
+    instances.set(group, found);
+    return found;
+  };
+  for (const { per, signals: ofContract } of plans) {
+    for (const plan of ofContract) {
+      signals.set(plan.key, { plan, instances: new Map() });
+      if (per === null) find(plan.key, 0, () => '');
+    }
   }
   return {
-    targets,
+    instancesOf: ({ key }) => [...(signals.get(key)?.instances.values() ?? [])],
     times: clock.times,
     add(signal, request, receivedMs) {
       const block = pool.allocate(frameSpan(request.length));
@@ -70,7 +88,7 @@ export function createMeasuring(plans: readonly ContractPlan[], fromStart: boole
         mergeMeasurements(tables, receivedMs, {
           bytes: pool.bytes,
           texts,
-          find: (key) => targets.get(key) ?? null,
+          find,
           unjudged() {},
         });
       if (measured !== null) pool.discard(measured.block);

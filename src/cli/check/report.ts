@@ -7,6 +7,8 @@ import type { ExampleResult } from './examples.ts';
 export interface SignalVerdict {
   contract: ContractPlan;
   signal: SignalPlan;
+  /** Of `per`: the one that decides; empty when all are judged as one. */
+  instance: string;
   verdict: Verdict;
 }
 
@@ -52,7 +54,11 @@ export function reasonOf({ verdict, signals, examples, command }: Checked): stri
   return `broken: the command ended with ${command}`;
 }
 
-function whyOf({ signal, verdict }: SignalVerdict): string {
+function whyOf(one: SignalVerdict): string {
+  return one.instance === '' ? reasonIn(one) : `${one.instance}: ${reasonIn(one)}`;
+}
+
+function reasonIn({ signal, verdict }: SignalVerdict): string {
   const { value, items, bounds, needed, kind } = verdict;
   const limit = `limit ${signal.budget === null ? signal.thresholds.breached : `above ${formatShare(signal.budget)}`}`;
   if (items === 0) {
@@ -110,6 +116,7 @@ function asJson(checked: Checked): object {
     signals: checked.signals.map((one) => ({
       service: one.contract.service,
       signal: one.signal.name,
+      instance: one.instance === '' ? null : one.instance,
       verdict: one.verdict.kind,
       value: one.verdict.value,
       items: one.verdict.items,
