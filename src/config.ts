@@ -7,6 +7,7 @@ import { AgentError } from './core/errors.ts';
 import { suggest } from './core/nearest.ts';
 import { closed, compileSchema, isRecord, type SchemaCheck, type SchemaFault } from './core/schema.ts';
 import { SETTINGS, type Settings, settingFaults } from './core/settings.ts';
+import { sharedFaults } from './core/sharedFaults.ts';
 import { Type } from './core/type.ts';
 import { type Path, plainScalar, readYaml, type YamlSource, type YamlValue } from './core/yaml.ts';
 
@@ -84,7 +85,7 @@ export function inspectConfig(source: ConfigSource): ConfigReport {
   const processors = readComponents<ProcessorConfig>(inspection, file, 'processors', source.processors);
   checkOrder(inspection, processors, source.processors);
   const sinks = readComponents<SinkConfig>(inspection, file, 'sinks', source.sinks);
-  checkNames(inspection, sinks);
+  checkShared(inspection, sinks);
   // Rules between keys read values that are known to be sound: SHELL has checked that this is Settings.
   if (inspection.faults.length === 0) for (const fault of settingFaults(file as Settings)) add(inspection, fault);
   if (inspection.faults.length > 0) {
@@ -217,17 +218,10 @@ function checkOrder(inspection: Inspection, placed: Placed<ProcessorConfig>[], k
   }
 }
 
-function checkNames(inspection: Inspection, placed: Placed<SinkConfig>[]): void {
-  const taken = new Map<string, number>();
-  for (const { index, config } of placed) {
-    config.name ||= config.type;
-    const earlier = taken.get(config.name);
-    if (earlier === undefined) taken.set(config.name, index);
-    else {
-      const message = `sinks[${index}] has the name "${config.name}" of sinks[${earlier}]: give one of them another \`name\``;
-      add(inspection, { path: ['sinks', index, 'name'], part: 'value', message });
-    }
-  }
+function checkShared(inspection: Inspection, placed: Placed<SinkConfig>[]): void {
+  for (const { config } of placed) config.name ||= config.type;
+  for (const { index, key, message } of sharedFaults(placed))
+    add(inspection, { path: ['sinks', index, key], part: 'value', message });
 }
 
 function complete(

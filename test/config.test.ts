@@ -1,6 +1,7 @@
 /** Holds src/config.ts: every fault is said with its place, defaults are filled in, and no secret is ever printed. */
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
+import { resolve } from 'node:path';
 import { test } from 'node:test';
 import { type Configurable, inspectConfig, loadConfig, schemaOfAgent } from '../src/config.ts';
 import { AgentError } from '../src/core/errors.ts';
@@ -21,6 +22,11 @@ const processors: Configurable[] = [
 ];
 const sinks: Configurable[] = [
   { type: 'console', summary: 'Prints.', config: Type.Object({}) },
+  {
+    type: 'storage',
+    summary: 'Writes files.',
+    config: Type.Object({ directory: Type.String(), dead_letter: Type.String({ default: '' }) }),
+  },
   {
     type: 'kafka',
     summary: 'Writes records.',
@@ -223,6 +229,26 @@ test('sink names are unique', () => {
     only(text),
     'agent.yaml:5:11: sinks[1] has the name "console" of sinks[0]: give one of them another `name`',
   );
+});
+
+test('no two sinks have one directory, nor one inside the other', () => {
+  const two = (one: string, other: string) =>
+    inspect(`sinks:\n  - { type: storage, ${one} }\n  - { type: storage, name: b, ${other} }\n`).faults;
+  for (const other of ['x/a', './x/a', 'x/../x/a/', 'x', 'x/a/b', resolve('x/a')]) {
+    const faults = two('directory: x/a', `directory: ${other}`);
+    assert.equal(faults.length, 1, other);
+    assert.match(
+      faults[0] ?? '',
+      /^agent\.yaml:3:\d+: directory of sinks\[1\] and of sinks\[0\] are one.*another `directory`$/,
+    );
+  }
+  assert.match(
+    two('directory: a, dead_letter: d', 'directory: b, dead_letter: d').join(),
+    /^agent\.yaml:3:\d+: dead_letter of sinks\[1\] and of sinks\[0\] are one/,
+  );
+  assert.deepEqual(two('directory: x/a', 'directory: x/ab'), []);
+  assert.deepEqual(two('directory: x/a', 'directory: x/..a'), []);
+  assert.deepEqual(two('directory: a', 'dead_letter: a, directory: b'), []);
 });
 
 test('processors stand in the order editors, observers, selectors', () => {
