@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createTelemetry } from '../../src/core/telemetry.ts';
+import { requestType } from '../../src/otlp/schema.ts';
 import type { Observer } from '../../src/processors/processor.ts';
 import { GroupTable } from '../../src/processors/summarize/groupTable.ts';
 import { summarize } from '../../src/processors/summarize/index.ts';
@@ -157,6 +158,50 @@ test('groups beyond the bound are counted together as otel.metric.overflow, and 
   const over = points.filter(({ key }) => key.includes('otel.metric.overflow=true'));
   assert.equal(count(over, 'traces.span.metrics.calls'), 7);
   assert.equal((await telemetry.summaryOverflow.get()).values[0]?.value, 7);
+});
+
+test('a span that is named as the overflow is a group of its own name', () => {
+  const { world, observer } = createBench();
+  feed(world, observer, plainly(traces(span(1, { name: 'otel.metric.overflow' }))));
+  const [calls] = pointsOf(flush(observer));
+  assert.match(calls?.key ?? '', /span\.name=otel\.metric\.overflow/);
+});
+
+/** One span each of resources with these attributes. */
+function ofResources(...resources: Record<string, string>[]): Sent {
+  const type = requestType('traces');
+  const resourceSpans = resources.map((names, i) => ({
+    resource: { attributes: Object.entries(names).map(([key, stringValue]) => ({ key, value: { stringValue } })) },
+    scopeSpans: [{ spans: [span(i, { name: 'GET /' })] }],
+  }));
+  return plainly(type.encode(type.fromObject({ resourceSpans })).finish());
+}
+
+test('what a summary tells of a service is what its spans had: versions are told apart, at once and one after the other', () => {
+  const { world, observer } = createBench();
+  const of = (version: string) => ({ 'service.name': 'shop', 'service.version': version });
+  const callsBy = () =>
+    pointsOf(flush(observer))
+      .filter(({ metric }) => metric === 'traces.span.metrics.calls')
+      .map(({ key, point }) => `${/service\.version=(\S+)/.exec(key)?.[1]} ${point.asInt}`)
+      .sort();
+  feed(world, observer, ofResources(of('1.0'), of('2.0'), of('2.0')));
+  assert.deepEqual(callsBy(), ['1.0 1', '2.0 2']);
+  feed(world, observer, ofResources(of('2.0')));
+  assert.deepEqual(callsBy(), ['2.0 1']);
+});
+
+test('resources whose service attributes are the same are one, whatever their order and what else they hold', () => {
+  const { world, observer } = createBench();
+  const one = { 'service.name': 'shop', 'service.version': '1', 'host.name': 'a', servicing: 'x' };
+  const other = { 'host.name': 'b', 'service.version': '1', 'service.name': 'shop' };
+  const swapped = { 'service.name': '1', 'service.version': 'shop' };
+  feed(world, observer, ofResources(one, other, swapped));
+  const calls = pointsOf(flush(observer)).filter(({ metric }) => metric === 'traces.span.metrics.calls');
+  assert.deepEqual(
+    calls.map(({ point }) => point.asInt).sort(),
+    ['1', '2'],
+  );
 });
 
 test('what is saved and restored flushes the same', () => {

@@ -9,6 +9,8 @@ const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSU
 const STATUSES = ['UNSET', 'OK', 'ERROR'].map((status) => `STATUS_CODE_${status}`);
 /** What stands for all groups beyond the bound, as the metrics SDK specification has it. */
 const OVERFLOW_NAME = 'otel.metric.overflow';
+/** A span may have that name; none has this kind. */
+const OVERFLOW_KIND = -1;
 
 /** One line of a summary. */
 export interface Group {
@@ -36,11 +38,11 @@ export class Identity {
 
   /** Of all groups beyond the bound. */
   static overflow(status: number): Identity {
-    return new Identity({}, OVERFLOW_NAME, 0, status);
+    return new Identity({}, OVERFLOW_NAME, OVERFLOW_KIND, status);
   }
 
   get isOverflow(): boolean {
-    return this.name === OVERFLOW_NAME;
+    return this.kind === OVERFLOW_KIND;
   }
 
   /** What its resource is told apart by. */

@@ -43,7 +43,9 @@ export const SCALE = 5;
 const PER_DOUBLING = 2 ** SCALE;
 
 const STEP = ROW_BYTES / 4;
-const IDENTITY = ['service.namespace', 'service.name', 'service.instance.id'].map((key) => Buffer.from(key));
+/** What keys of a resource begin with that a summary tells: `serv` and `ice.`, as they lie in memory. */
+const [SERV, ICE] = new Uint32Array(new Uint8Array(Buffer.from('service.')).buffer) as unknown as [number, number];
+const PREFIX_BYTES = 8;
 const SECOND_SEED = 0x9747_b28c;
 
 /** Where the buckets of a doubling begin, as the upper 31 bits of a mantissa; the last one is the next doubling's first. */
@@ -172,20 +174,20 @@ export function createMeasurer(views: Views): Measurer {
       table.fill(0);
     },
     enterResource(envelope) {
+      const { resource } = envelope;
       let hash = HASH_SEED;
-      for (let i = 0; i < IDENTITY.length; i++) {
-        const found = envelope.resource.find(bytes, IDENTITY[i]!);
-        if (found < 0) continue;
-        readValue(views.reader, envelope.resource.valueAt(found), envelope.resource.valueEnd(found), value);
-        hash = hashBytes(
-          bytes,
-          value.at,
-          value.kind === 'string' ? value.end - value.at : 0,
-          Math.imul(hash + i, 0x0100_0193),
-        );
+      for (let i = 0; i < resource.count; i++) {
+        const keyAt = resource.keyAt(i);
+        const keyLength = resource.keyLength(i);
+        if (keyLength < PREFIX_BYTES || view.getUint32(keyAt, true) !== SERV || view.getUint32(keyAt + 4, true) !== ICE)
+          continue;
+        readValue(views.reader, resource.valueAt(i), resource.valueEnd(i), value);
+        if (value.kind !== 'string') continue;
+        // A sum, so that their order says nothing; signed, because a uint32 in a closure would be boxed.
+        hash =
+          (hash + hashBytes(bytes, value.at, value.end - value.at, hashBytes(bytes, keyAt, keyLength, HASH_SEED))) | 0;
       }
-      // Signed: a uint32 in a closure would be boxed for each resource.
-      resourceHash = hash | 0;
+      resourceHash = hash;
     },
     span(span, envelope) {
       const row = rowOf(envelope, span.nameAt, span.nameLength, span.kind & 0xff, span.status & 0xff);
