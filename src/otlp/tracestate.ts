@@ -109,6 +109,11 @@ export function readThreshold(bytes: Uint8Array, at: number, end: number, into: 
   return readHex(bytes, at, end, 1, into);
 }
 
+/** A randomness on its own, as log records carry it in `sampling.randomness`; false when it is none. */
+export function readStatedRandomness(bytes: Uint8Array, at: number, end: number, into: Bits56): boolean {
+  return readHex(bytes, at, end, 14, into);
+}
+
 /** The randomness of a trace id at `at`: its last seven bytes. */
 export function readRandomness(bytes: Uint8Array, at: number, into: Bits56): void {
   into.high = (bytes[at + 9]! << 20) | (bytes[at + 10]! << 12) | (bytes[at + 11]! << 4) | (bytes[at + 12]! >>> 4);

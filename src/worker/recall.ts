@@ -9,7 +9,7 @@
 import { Field, FRAME_HEADER_BYTES, payloadLength, readU64, SIGNALS } from '../core/block.ts';
 import { readLogRecord } from '../otlp/logs.ts';
 import type { Reader } from '../otlp/protobuf.ts';
-import { recordRandomness } from '../otlp/randomness.ts';
+import { logRandomness } from '../otlp/randomness.ts';
 import { type Chooser, DROP } from '../otlp/reslice.ts';
 import { type Envelope, walkItems } from '../otlp/resource.ts';
 import { messageType } from '../otlp/schema.ts';
@@ -127,7 +127,7 @@ class RecallChooser implements Chooser {
   }
 
   choose(reader: Reader, at: number, end: number, envelope: Envelope): number {
-    const { span, log, pool } = this.#parts.views;
+    const { span, log } = this.#parts.views;
     if (!this.#of.has(envelope)) return DROP;
     if (this.#task.weighs) {
       this.weight += end - at + GROWTH_BYTES;
@@ -138,8 +138,7 @@ class RecallChooser implements Chooser {
     if (this.#isLogs) {
       readLogRecord(reader, at, end, log);
       if (this.#seen?.hasLog(log) === true) return DROP;
-      if (log.traceIdAt < 0) recordRandomness(reader.view, log, this.#random);
-      else readRandomness(pool.bytes, log.traceIdAt, this.#random);
+      logRandomness(reader, log, this.#random);
     } else {
       readSpan(reader, at, end, span);
       if (span.traceIdAt < 0 || span.spanIdAt < 0 || this.#seen?.hasSpan(span) === true) return DROP;

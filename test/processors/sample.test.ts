@@ -378,6 +378,48 @@ test('a log record without a trace carries the randomness it was decided by; a h
   }
 });
 
+test('a log record that was sampled before is held against the randomness it came with, with and without a trace', (t) => {
+  const random = seeded(t, 12);
+  const bytes = (length: number) => Buffer.from(Array.from({ length }, () => random.below(256)));
+  const sampling = createSampling({ wait: '0s', base: '25%' });
+  const original = 4000;
+  const made = Array.from({ length: original }, (_, i) => ({
+    timeUnixNano: i + 1,
+    body: { stringValue: `line ${i}` },
+    ...(i % 2 === 0 ? {} : { traceId: bytes(16), spanId: bytes(8) }),
+    attributes: [
+      { key: 'sampling.threshold', value: { stringValue: '8' } },
+      { key: 'sampling.randomness', value: { stringValue: bytes(7).toString('hex') } },
+    ],
+  }));
+  // What a sampler of 50 % upstream lets through.
+  const records = made.filter(({ attributes }) => String(attributes[1]?.value.stringValue) >= '8');
+  sampling.send(NOW_MS, { signal: 'logs', bytes: logs(...records) });
+  const kept = sampling.decide(Infinity).flatMap((one) => one.kept.logs);
+  for (const item of kept) {
+    const { 'sampling.threshold': threshold, 'sampling.randomness': randomness } = attributesOf(item);
+    assert.equal(threshold, 'c');
+    assert.ok(String(randomness) >= 'c', `kept with ${randomness}`);
+  }
+  const expected = records.filter(({ attributes }) => String(attributes[1]?.value.stringValue) >= 'c').length;
+  assert.equal(kept.length, expected);
+  assert.ok(Math.abs(kept.length * 4 - original) < original * 0.1, `${kept.length} of ${original}`);
+});
+
+test('a randomness that is none is not taken for one', () => {
+  for (const stringValue of ['', 'ffffffffffff', 'fffffffffffffff', 'FFFFFFFFFFFFFF', 'gggggggggggggg']) {
+    const sampling = createSampling({ wait: '0s', base: '50%' });
+    const records = Array.from({ length: 200 }, (_, i) => ({
+      timeUnixNano: i + 1,
+      body: { stringValue: `line ${i}` },
+      attributes: [{ key: 'sampling.randomness', value: { stringValue } }],
+    }));
+    sampling.send(NOW_MS, { signal: 'logs', bytes: logs(...records) });
+    const { length } = sampling.decide(Infinity).flatMap((one) => one.kept.logs);
+    assert.ok(length > 60 && length < 140, `${length} with "${stringValue}"`);
+  }
+});
+
 function randomnessOf(record: Plain): string {
   const type = messageType('LogRecord');
   const bytes = type.encode(type.fromObject(record)).finish();

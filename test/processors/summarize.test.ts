@@ -198,10 +198,7 @@ test('resources whose service attributes are the same are one, whatever their or
   const swapped = { 'service.name': '1', 'service.version': 'shop' };
   feed(world, observer, ofResources(one, other, swapped));
   const calls = pointsOf(flush(observer)).filter(({ metric }) => metric === 'traces.span.metrics.calls');
-  assert.deepEqual(
-    calls.map(({ point }) => point.asInt).sort(),
-    ['1', '2'],
-  );
+  assert.deepEqual(calls.map(({ point }) => point.asInt).sort(), ['1', '2']);
 });
 
 test('what is saved and restored flushes the same', () => {

@@ -6,7 +6,7 @@
  */
 import { ContractMeasure } from '../../contracts/measure.ts';
 import { readLogRecord } from '../../otlp/logs.ts';
-import { recordRandomness } from '../../otlp/randomness.ts';
+import { logRandomness } from '../../otlp/randomness.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import { findTraceId, readSpan } from '../../otlp/traces.ts';
 import { atLeast, type Bits56, OtState, readOtState, readRandomness, thresholdOf } from '../../otlp/tracestate.ts';
@@ -160,12 +160,8 @@ export function createSelector(
         itemClass.enterResource();
       }
       const own = itemClass.ofLog(log, envelope);
-      isOwn = log.traceIdAt < 0;
-      if (isOwn) {
-        recordRandomness(view, log, random);
-        return decide(own, frameSlot) ? own : SAMPLED_OUT;
-      }
-      readRandomness(bytes, log.traceIdAt, random);
+      isOwn = logRandomness(reader, log, random);
+      if (log.traceIdAt < 0) return decide(own, frameSlot) ? own : SAMPLED_OUT;
       lookUp(log.traceIdAt);
       const found = Math.max(own, traceClass);
       return decide(found, slot) ? found : SAMPLED_OUT;
