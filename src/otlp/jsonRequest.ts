@@ -183,6 +183,8 @@ export class JsonRequests {
       text.pos = pos;
       text.fail('base64');
     }
+    // Whatever has it in protobuf, an id of one byte is one of a wrong length, and is dealt with as such.
+    out.writeOneByte(field.tag);
     this.#badId = true;
   }
 

@@ -80,6 +80,12 @@ export class ProtoOutput {
     this.writeByte(tag, 0);
   }
 
+  /** A field of length 1. */
+  writeOneByte(tag: number): void {
+    this.writeByte(tag, 1);
+    this.bytes[this.at++] = 0;
+  }
+
   /** Begins a field whose length nobody knows yet; what is written next is its content. Answers where the length stands. */
   open(tag: number, lengthBytes: number): number {
     this.writeTag(tag);

@@ -142,6 +142,16 @@ test('each request gets its own answer, in any mix of good, broken and partly go
   assert.equal(bench.pool.unitsInUse, 0, 'memory was not given back');
 });
 
+test('in JSON, a log record whose id is no hex is kept and warned of, as one of a wrong length is', async () => {
+  for (const id of ['abc', 'xyz', '00'.repeat(15), '0'.repeat(31)]) {
+    const bench = createBench();
+    const record = { traceId: id, body: { stringValue: 'x' } };
+    const bytes = Buffer.from(JSON.stringify({ resourceLogs: [{ scopeLogs: [{ logRecords: [record, {}] }] }] }));
+    const [answer] = await bench.send({ signal: 'logs', bytes, encoding: Encoding.json });
+    assert.deepEqual(answer, { kind: 'accepted', items: 2, rejected: 0, warned: 1 }, id);
+  }
+});
+
 test('a broken request before one that was inflated takes nothing from its answer', {}, async () => {
   const bench = createBench();
   const [refused, accepted] = await bench.send(
