@@ -1,5 +1,6 @@
 /** Runs every processor of the registry through the same: empty block, one item, full block, and twice the same answer. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { Field } from '../../src/core/block.ts';
 import { processors } from '../../src/processors/registry.ts';
@@ -83,7 +84,8 @@ test('redact masks, hashes and removes by key or prefix; the first rule that mat
   assert.deepEqual(lists[0], lists[1], 'equal values stay equal');
   const [hashed, ...rest] = lists[0] ?? [];
   assert.equal(hashed?.key, 'user.id');
-  assert.match(String(hashed?.value.stringValue), /^[0-9a-f]{16}$/);
+  // printf ann | sha256sum
+  assert.equal(hashed?.value.stringValue, createHash('sha256').update('ann').digest('hex').slice(0, 16));
   assert.deepEqual(rest, [
     { key: 'token', value: { stringValue: '****' } },
     { key: 'tokens', value: { stringValue: 'v' } },

@@ -3,8 +3,9 @@
 import { createHash } from 'node:crypto';
 import type { Static } from 'typebox';
 import { Type } from '../../core/type.ts';
+import { emptyValue, readValue } from '../../otlp/attributes.ts';
 import type { AttributeEdit } from '../../otlp/edit.ts';
-import { sameBytes } from '../../otlp/protobuf.ts';
+import { Reader, sameBytes } from '../../otlp/protobuf.ts';
 import type { Editor, ProcessorDefinition } from '../processor.ts';
 
 const config = Type.Object(
@@ -14,7 +15,8 @@ const config = Type.Object(
         {
           match: Type.String({ minLength: 1, description: 'Attribute key; a * at the end stands for any rest' }),
           action: Type.Union([Type.Literal('mask'), Type.Literal('hash'), Type.Literal('remove')], {
-            description: 'mask: "****"; hash: the first 16 hex digits of its SHA-256; remove: the attribute goes',
+            description:
+              'mask: "****"; hash: the first 16 hex digits of the SHA-256 of its text; remove: the attribute goes',
           }),
         },
         { additionalProperties: false },
@@ -75,9 +77,12 @@ function matches(rule: Rule, bytes: Buffer, edit: AttributeEdit): boolean {
   return sameBytes(bytes, edit.keyAt, key, 0, key.length);
 }
 
-/** Of the value's encoded bytes, so that equal values stay equal whatever their type. */
-function hashValue(bytes: Buffer, edit: AttributeEdit): Buffer {
+/** Of a text's bytes, so that anyone can make it from the text; of the encoded AnyValue where the value is none. */
+function hashValue(bytes: Buffer, { valueAt, valueEnd }: AttributeEdit): Buffer {
+  const value = emptyValue();
+  readValue(new Reader(bytes), valueAt, valueEnd, value);
+  const [from, to] = value.kind === 'string' ? [value.at, value.end] : [valueAt, valueEnd];
   // A copy: node:crypto takes no views over shared memory.
-  const content = Buffer.from(Uint8Array.prototype.slice.call(bytes, edit.valueAt, edit.valueEnd));
+  const content = Buffer.from(Uint8Array.prototype.slice.call(bytes, from, to));
   return stringValue(createHash('sha256').update(content).digest('hex').slice(0, 16));
 }
