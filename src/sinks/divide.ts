@@ -46,7 +46,7 @@ export function createOutput(pool: BlockPool, onBlock: (release: () => void) => 
         end = block + pool.capacity(block);
       }
       const at = next;
-      next = (at + bytes + 7) & ~7;
+      next = Math.ceil((at + bytes) / 8) * 8;
       return at;
     },
   };

@@ -1,5 +1,6 @@
 /** Builds the worker pool, and the intake that feeds it. */
 import { createHash } from 'node:crypto';
+import { PAGE_BYTES } from '../core/block.ts';
 import { messageOf } from '../core/errors.ts';
 import { workerCount } from '../core/resources.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
@@ -64,6 +65,8 @@ export function createIntake(
         throw error;
       }
     },
+    // The journal writes whole pages, behind a segment's header.
+    mostRegionBytes: (Math.floor(bytesOf(ground.config.journal.segment_size) / PAGE_BYTES) - 1) * PAGE_BYTES,
     merge: (measured, receivedMs, first, next) => observers.merge(measured, receivedMs, first, next),
     onMergeFault(message) {
       telemetry.measureFaults.inc();

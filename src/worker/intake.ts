@@ -16,17 +16,15 @@ import {
   isVoid,
   nextFrame,
   payloadLength,
-  readU64,
   UNIT_BYTES,
-  Uncommitted,
   writeU64,
 } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
-import { clearUncommitted, framesOf } from './observed.ts';
+import { acceptedOf, clearUncommitted, framesOf, lossOf, NOT_WRITTEN, refusalOf, spanOf } from './observed.ts';
 import { addFrame, type Body, closeBlock, type OpenBlock, type Outcome, openBlock } from './openBlock.ts';
 import type { WorkerPool } from './pool.ts';
 import type { Shortlists } from './shortlists.ts';
-import type { ObserveResult, Refusal } from './tasks.ts';
+import type { ObserveResult } from './tasks.ts';
 
 /** A task: as much as the read cache and sinks take in one piece, and as makes its price small beside what it does. */
 const BLOCK_BYTES = 2 * UNIT_BYTES;
@@ -37,8 +35,9 @@ export interface IntakeOptions {
   workers: WorkerPool;
   /** Whether editors are configured: then every frame may have to be rewritten. */
   editing(): boolean;
-  /** Resolves when the region's frames are safe; their headers then have sequences. */
+  /** Resolves when the region's frames are safe; their headers then have sequences. No region is larger than `mostRegionBytes`, a frame alone excepted. */
   append(region: { first: number; end: number }): Promise<void>;
+  mostRegionBytes: number;
   /** Called once per committed task, in the order of the journal; `first` and `next` are the sequences its frames span. */
   merge(measured: ObserveResult['measured'], receivedMs: number, first: number, next: number): void;
   /** A request that kills workers, or makes them throw: for the log and the quarantine. `body` is a view: copy to keep. */
@@ -144,8 +143,12 @@ export class Intake {
   }
 
   #open(bytes: number, alone: boolean): OpenBlock | null {
-    const block = this.#options.blocks.allocate(Math.max(BLOCK_BYTES, bytes));
-    return block < 0 ? null : openBlock(this.#options.blocks, block, alone);
+    const { blocks, mostRegionBytes } = this.#options;
+    const block = blocks.allocate(alone ? bytes : Math.max(BLOCK_BYTES, bytes));
+    if (block < 0) return null;
+    const open = openBlock(blocks, block, alone);
+    open.limit = Math.min(open.limit, block + Math.max(mostRegionBytes, bytes));
+    return open;
   }
 
   #nextJob(): ReturnType<Parameters<WorkerPool['setObserveSource']>[0]> {
@@ -211,41 +214,43 @@ export class Intake {
     const frames = framesOf(blocks, open.frames, result);
     const stay = frames.some((at) => at >= open.block && at < open.limit && !isVoid(blocks, at));
     const regions = stay ? [{ block: open.block, first: open.block, end: open.end }, ...result.moved] : result.moved;
-    const outcomes = frames.map((at, index): Outcome => {
-      const refusal = refusalOf(result.refused, index);
-      if (refusal !== null) return refusal;
-      const word = (offset: number) => blocks.words[(at + offset) >>> 2] as number;
-      return {
-        kind: 'accepted',
-        items: word(Field.items),
-        rejected: word(Field.rejected),
-        warned: word(Uncommitted.warned),
-      };
-    });
+    const taken = frames.map((at, index) => refusalOf(result.refused, index) ?? acceptedOf(blocks, at));
     clearUncommitted(blocks, regions);
     this.#committing++;
-    try {
-      await Promise.all(regions.map((region) => this.#options.append(region)));
-    } finally {
-      this.#committing--;
-      this.#kickSoon();
-    }
-    let first = Infinity;
-    let next = 0;
-    frames.forEach((at, index) => {
-      if (refusalOf(result.refused, index) !== null) return;
-      first = Math.min(first, readU64(blocks, at + Field.sequence));
-      next = Math.max(next, readU64(blocks, at + Field.sequence) + 1);
-    });
-    this.#merge(result, open.receivedMs, first, next);
-    if (open.lent !== undefined) this.#options.shortlists?.keep(open.lent, result.shortlists, frames);
+    // All of them are waited for: none of their memory may be given back before. They may lie in several groups, of which some fail.
+    const appends = await Promise.allSettled(regions.map((region) => this.#options.append(region)));
+    this.#committing--;
+    this.#kickSoon();
+    const outcomes = taken.map((outcome, index) =>
+      outcome.kind === 'refused' ? outcome : (lossOf(frames[index] as number, regions, appends) ?? outcome),
+    );
+    const written = frames.map((at, index) => (outcomes[index]?.kind === 'accepted' ? at : NOT_WRITTEN));
+    const isWhole = appends.every(({ status }) => status === 'fulfilled');
+    if (isWhole) this.#merge(result.measured, open.receivedMs, written);
+    else await this.#measureAgain(open.receivedMs, written);
+    if (open.lent !== undefined) this.#options.shortlists?.keep(open.lent, result.shortlists, written);
     return outcomes;
   }
 
-  /** The frames are committed: whatever goes wrong with their measurements must not change the answer. */
-  #merge(result: ObserveResult, receivedMs: number, first: number, next: number): void {
+  /** What was measured is of frames that were not written, too: those will come again. */
+  async #measureAgain(receivedMs: number, written: readonly number[]): Promise<void> {
+    const { blocks, workers, onMergeFault } = this.#options;
+    const frames = written.filter((at) => at !== NOT_WRITTEN);
+    if (frames.length === 0) return;
     try {
-      this.#options.merge(result.measured, receivedMs, first, next);
+      const { measured } = await workers.run({ kind: 'observe', frames, receivedMs, measureOnly: true });
+      this.#merge(measured, receivedMs, written);
+      if (measured !== null) blocks.release(measured.block);
+    } catch (error) {
+      onMergeFault(messageOf(error));
+    }
+  }
+
+  /** The frames are committed: whatever goes wrong with their measurements must not change the answer. */
+  #merge(measured: ObserveResult['measured'], receivedMs: number, written: readonly number[]): void {
+    const { first, next } = spanOf(this.#options.blocks, written);
+    try {
+      this.#options.merge(measured, receivedMs, first, next);
     } catch (error) {
       this.#options.onMergeFault(messageOf(error));
     }
@@ -292,9 +297,4 @@ export class Intake {
     this.#release(open, { moved: [], refused: [], measured: null, failed: null });
     workers.kick();
   }
-}
-
-function refusalOf(refused: readonly Refusal[], index: number): Outcome | null {
-  const found = refused.find((one) => one.index === index);
-  return found === undefined ? null : { kind: 'refused', code: found.code, message: found.message };
 }

@@ -71,7 +71,7 @@ function writeMeasured(parts: Parts): ObserveResult['measured'] {
   const out = new DataView(parts.views.pool.handle.memory);
   const sections = parts.measurers.map(({ processor, measurer }) => {
     const section = { processor, at, end: measurer.write(out, at) };
-    at = (section.end + 7) & ~7;
+    at = Math.ceil(section.end / 8) * 8;
     return section;
   });
   return { block: parts.measureOutput.take().blocks[0]!, sections };

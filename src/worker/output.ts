@@ -19,7 +19,7 @@ export class TaskOutput implements Output {
   allocate(bytes: number): number {
     if (this.#next + bytes > this.#end) this.#open(bytes);
     const at = this.#next;
-    this.#next = (at + bytes + 7) & ~7;
+    this.#next = Math.ceil((at + bytes) / 8) * 8;
     return at;
   }
 
@@ -34,7 +34,7 @@ export class TaskOutput implements Output {
 
   /** The frame at `at`, the last one allocated, turned out to need only `bytes`. */
   shrinkFrame(at: number, bytes: number): void {
-    this.#next = (at + bytes + 7) & ~7;
+    this.#next = Math.ceil((at + bytes) / 8) * 8;
     const region = this.#regions.at(-1) as Region;
     region.end = this.#next;
     if (region.end === region.first) this.#regions.pop();

@@ -4,6 +4,7 @@
  */
 import { type BlockPool, Field, frameSpan, payloadLength, readU64, UNIT_BYTES, writeU64 } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
+import { NOT_WRITTEN } from './observed.ts';
 import { NO_SHORTLIST } from './shortlist.ts';
 import type { ObserveResult, Room } from './tasks.ts';
 
@@ -61,10 +62,12 @@ export class Shortlists {
     else this.#release(lent.block);
   }
 
-  /** The frames are committed: what was written of them is kept. By index into the task's frames. Comes before `settle`. */
+  /** What was written of committed frames is kept. By index into the task's frames, NOT_WRITTEN for others. Comes before `settle`. */
   keep({ block }: Lent, written: ObserveResult['shortlists'], frames: readonly number[]): void {
     written?.frames.forEach((at, index) => {
-      if (at !== NO_SHORTLIST) this.#add(block, at, readU64(this.#pool, (frames[index] as number) + Field.sequence));
+      const frame = frames[index] as number;
+      if (at !== NO_SHORTLIST && frame !== NOT_WRITTEN)
+        this.#add(block, at, readU64(this.#pool, frame + Field.sequence));
     });
   }
 

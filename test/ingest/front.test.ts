@@ -247,6 +247,7 @@ async function startWithIntake(t: TestContext, changes: Parameters<typeof startS
     blocks: pool,
     workers,
     editing: () => false,
+    mostRegionBytes: Infinity,
     async append({ first, end }) {
       for (let at = first; at < end; at = nextFrame(pool, at)) {
         writeU64(pool, at + Field.sequence, sequence++);

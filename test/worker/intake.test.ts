@@ -44,6 +44,7 @@ function createBench(options: WorldOptions = {}, faults: Faults = {}) {
     blocks: pool,
     workers,
     editing: () => (options.processors ?? []).length > 0,
+    mostRegionBytes: Infinity,
     async append({ first, end }) {
       faults.append?.();
       await faults.writing;
