@@ -1,5 +1,15 @@
 /** Frames after observe: where each request's has gone, what it is answered, and headers free of what only main and the worker told each other. */
-import { type BlockPool, Field, isVoid, nextFrame, readU64, Uncommitted, writeU64 } from '../core/block.ts';
+import {
+  type BlockPool,
+  Field,
+  FRAME_HEADER_BYTES,
+  isVoid,
+  nextFrame,
+  payloadLength,
+  readU64,
+  Uncommitted,
+  writeU64,
+} from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import type { Outcome } from './openBlock.ts';
 import type { ObserveResult, Refusal, Region } from './tasks.ts';
@@ -19,12 +29,17 @@ export function framesOf(blocks: BlockPool, frames: readonly number[], result: O
   });
 }
 
-/** The words main and the worker used between them are part of the record once it is written. */
+/**
+ * The words main and the worker used between them are part of the record once it is written, and so is what a void frame holds: a body as it
+ * was before it was redacted. Not before the task has ended, since the frames of one that died run again.
+ */
 export function clearUncommitted(blocks: BlockPool, regions: readonly Region[]): void {
   for (const { first, end } of regions) {
     for (let at = first; at < end; at = nextFrame(blocks, at)) {
       writeU64(blocks, at + Field.covers, 0);
       writeU64(blocks, at + Field.filtered, 0);
+      const from = at + FRAME_HEADER_BYTES;
+      if (isVoid(blocks, at)) blocks.bytes.fill(0, from, from + payloadLength(blocks, at));
     }
   }
 }

@@ -1,23 +1,30 @@
 /** Holds intake over a real journal: a task's regions that meet different ends, regions that fit a segment, memory of what is isolated. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 import { Encoding, FRAME_HEADER_BYTES, payloadLength, UNIT_BYTES } from '../../src/core/block.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import { diskFiles } from '../../src/journal/files.ts';
 import type { Journal } from '../../src/journal/journal.ts';
+import { toOtlpJson } from '../../src/otlp/json.ts';
 import { Intake } from '../../src/worker/intake.ts';
 import { observe } from '../../src/worker/observe.ts';
 import type { Outcome } from '../../src/worker/openBlock.ts';
 import { TaskOutput } from '../../src/worker/output.ts';
 import type { ObserveSource, WorkerPool } from '../../src/worker/pool.ts';
 import type { ObserveResult, ObserveTask } from '../../src/worker/tasks.ts';
-import { BlockPool, FOLLOWER, filesWith, openJournal, temporaryDirectory } from '../journal/frames.ts';
+import { BlockPool, FOLLOWER, filesWith, openJournal, segmentPath, temporaryDirectory } from '../journal/frames.ts';
 import { createWorld, gzipped, NOW_MS, plainly, type Sent, span, traces } from './world.ts';
 
 /** An intake in front of `append`, with a worker that does what waits when `work` is called. */
-function createBench(append: (region: { first: number; end: number }) => Promise<void>, mostRegionBytes = Infinity) {
-  const world = createWorld({ maxBodyBytes: 4 << 20, units: 160, processors: [{ type: 'summarize' }] });
+function createBench(
+  append: (region: { first: number; end: number }) => Promise<void>,
+  mostRegionBytes = Infinity,
+  editors: object[] = [],
+) {
+  const world = createWorld({ maxBodyBytes: 4 << 20, units: 160, processors: [...editors, { type: 'summarize' }] });
   const { pool, parts, walk } = world;
   let source: ObserveSource = () => null;
   let killsNext = false;
@@ -39,7 +46,7 @@ function createBench(append: (region: { first: number; end: number }) => Promise
   const intake = new Intake({
     blocks: pool,
     workers,
-    editing: () => false,
+    editing: () => editors.length > 0,
     append,
     mostRegionBytes,
     merge(given) {
@@ -183,6 +190,38 @@ test('a region that finds no room is refused alone: what the same task wrote is 
   const items = [...said.values()].reduce((sum, one) => sum + (one.kind === 'accepted' ? one.items : 0), 0);
   assert.equal(bench.measured(), items);
   assert.equal(bench.pool.unitsInUse, 0);
+});
+
+test('what redact takes out is in no byte of the journal, however the body came and whatever stands beside it', async () => {
+  let journal: Journal | undefined;
+  const bench = createBench(async (region) => journal?.append(region), Infinity, [
+    { type: 'redact', attributes: [{ match: 'secret', action: 'mask' }] },
+  ]);
+  journal = await openJournal(temporaryDirectory(), bench.pool, { segmentBytes: 2 << 20, maxBytes: 8 << 20 });
+  const attributes = [{ key: 'secret', value: { stringValue: 'hunter2' } }];
+  const open = traces(span(1));
+  const closed = traces(span(2, { attributes }));
+  const json = { signal: 'traces', bytes: Buffer.from(toOtlpJson('traces', closed)), encoding: Encoding.json } as const;
+  // Cut after they were edited, and refused with what was edited before.
+  const partly = traces(span(3, { attributes }), { name: 'no ids', attributes });
+  const broken = Buffer.concat([closed, Buffer.from('0aff', 'hex')]);
+  const sent = [
+    plainly(open),
+    plainly(closed),
+    json,
+    gzipped(closed),
+    plainly(partly),
+    gzipped(partly),
+    plainly(broken),
+  ];
+  const answers = await bench.answersTo([...sent, gzipped(broken), plainly(open)]);
+  assert.equal(answers.filter(({ kind }) => kind === 'accepted').length, 7);
+  await bench.intake.drained();
+  await journal.close();
+  const segment = readFileSync(segmentPath(journal.directory.replace(/\/[^/]+$/, ''), 1));
+  assert.ok(segment.includes('span 1') && segment.includes('****'), 'this is not where the frames are');
+  assert.ok(!segment.includes('hunter2'));
+  assert.ok(!segment.includes(gzipSync(closed).subarray(10, 40)), 'the body as it came is there');
 });
 
 test('no region is larger than a segment takes, so that nothing is refused for its company', async () => {
