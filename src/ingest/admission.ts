@@ -166,7 +166,7 @@ export class Admission {
 
   /** The client with the least in flight first; when its turn does not fit, nobody passes it. */
   #admitWaiters(): void {
-    while (this.#waiting > 0) {
+    for (;;) {
       let name = '';
       let next: Client | null = null;
       for (const [key, client] of this.#clients) {

@@ -142,3 +142,13 @@ test('the first hundred refusals of a second are said at once, those beyond late
   now += 3000;
   assert.equal(admission.pauseMs(), 0);
 });
+
+test('a request of no announced size waits like any other, and is let in when there is room', async () => {
+  const admission = new Admission({ limitBytes: 1000, waitingBytes: 1000, pressure: () => null, now: () => 0 });
+  assert.ok(admission.reserve('a', 0) && admission.grow('a', 0, 1000));
+  assert.equal(admission.reserve('a', 0), false);
+  const waiting = admission.wait('a', 0, new Promise(() => {}));
+  admission.release('a', 1000);
+  assert.equal(await waiting, true);
+  assert.ok(admission.reserve('a', 10), 'it still stands before the others');
+});
