@@ -215,6 +215,9 @@ interface Parts {
   ingest: IngestServer;
 }
 
+/** Of the grace that clients may take to be done; the rest is for what is here already. */
+const INGEST_SHARE_OF_GRACE = 0.5;
+
 /** Not ready but serving; then nothing more comes in; then all that is here goes as far as it can before the grace ends. */
 async function stop(ground: Ground, parts: Parts): Promise<void> {
   const { now, trouble, config } = ground;
@@ -225,7 +228,7 @@ async function stop(ground: Ground, parts: Parts): Promise<void> {
   trouble.set('stopping', 'the agent is shutting down');
   ingest.startDraining();
   await new Promise((resolve) => setTimeout(resolve, millisecondsOf(serve_on)));
-  await ingest.close();
+  await ingest.close(Math.max(0, deadlineMs - now()) * INGEST_SHARE_OF_GRACE);
   await intake.drained();
   await store.memory.close();
   await selection?.drain(store.intake.head, deadlineMs);

@@ -9,37 +9,12 @@ import type { Socket } from 'node:net';
 import type { Signal } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Body } from './accept.ts';
-import { ArrivingBody, type BodyMemory } from './bodies.ts';
+import { ArrivingBody } from './bodies.ts';
 import { answerBroken } from './broken.ts';
-import {
-  countAnswer,
-  type Exchange,
-  type Handle,
-  type HandleOptions,
-  type HandleState,
-  isJson,
-  type RequestHeaders,
-} from './handle.ts';
-import type { Head, ReadHead } from './head.ts';
-import { LINGER_MS, MOST_DROPPED_BYTES, type Refusal, refusalBody, type WriteReply } from './replies.ts';
-
-/** What all connections of a front have in common. */
-export interface Shared {
-  options: HandleOptions;
-  state: HandleState;
-  timeouts: { headersMs: number; requestMs: number; keepAliveMs: number };
-  handle: Handle;
-  readHead: ReadHead;
-  reply: WriteReply;
-  /** Every read goes here but those of a body's rest. Its content lasts until the next read of any connection. */
-  buffer: Buffer;
-  bodies: BodyMemory;
-  connections: Set<Connection>;
-  /** Gives the connection to node:http. */
-  handOver(socket: Socket): void;
-  /** This Node does not read into memory of ours. */
-  onUnfit(): void;
-}
+import { countAnswer, type Exchange, isJson, type RequestHeaders } from './handle.ts';
+import type { Head } from './head.ts';
+import { LINGER_MS, MOST_DROPPED_BYTES, type Refusal, refusalBody } from './replies.ts';
+import type { Shared } from './shared.ts';
 
 /** Bytes, and where they lie; false: no more until `resume`. */
 export type OnRead = (length: number, buffer: Uint8Array) => boolean;
@@ -100,6 +75,11 @@ export class Connection implements Exchange {
 
   closeIdle(): void {
     if (this.#phase === 'fresh' || this.#phase === 'idle') this.#socket.destroy();
+  }
+
+  /** Whatever is under way. */
+  destroy(): void {
+    this.#socket.destroy();
   }
 
   whenGone(callback: () => void): void {
@@ -221,7 +201,8 @@ export class Connection implements Exchange {
   #finish(): void {
     this.#body.free();
     this.#whenGone.length = 0;
-    if (this.#closes) {
+    // Of a request that was refused unread the answer may have gone before there was a close to tell of.
+    if (this.#closes || this.#shared.state.draining) {
       this.#leave();
       this.#socket.destroySoon();
     } else if (this.#socket.writableNeedDrain) {
@@ -260,8 +241,10 @@ export class Connection implements Exchange {
 
   #break(code: string): void {
     const isAnswered = this.#phase !== 'waiting' && this.#phase !== 'body';
+    const isRefused = this.#phase === 'dropping';
     this.#leave();
     if (!this.#socket.writable) this.#socket.destroy();
+    else if (isRefused) this.#socket.destroySoon();
     else answerBroken(this.#socket, code, isAnswered || isJson(this.headers), this.#shared.options.telemetry);
   }
 

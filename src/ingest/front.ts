@@ -6,10 +6,11 @@ import type { Server } from 'node:http';
 import { Socket } from 'node:net';
 import type { Lend } from '../core/lentBlock.ts';
 import { BodyMemory } from './bodies.ts';
-import { Connection, type OnRead, type Shared } from './connection.ts';
+import { Connection, type OnRead } from './connection.ts';
 import type { Handle, HandleOptions, HandleState } from './handle.ts';
 import { createReadHead } from './head.ts';
 import { createWriteReply } from './replies.ts';
+import type { Shared } from './shared.ts';
 
 export interface FrontOptions extends HandleOptions {
   /** A block for a large body, or null. */
@@ -22,8 +23,10 @@ export interface FrontOptions extends HandleOptions {
 export interface Front {
   /** Connections that are read here. */
   readonly size: number;
-  /** Closes those that nothing is under way on; the others close after their answer when `state` says so. */
+  /** Closes those that nothing is under way on; the others close after their answer when `state` says so, or when they are too slow. */
   close(): void;
+  /** Ends those that are left. */
+  destroy(): void;
 }
 
 /** One read of a connection between requests, and so all of a small one. */
@@ -39,7 +42,7 @@ interface Inside {
 export function startFront(server: Server, handle: Handle, options: FrontOptions, state: HandleState): Front {
   const { timeouts, onUnfit } = options;
   const serve = server.listeners('connection');
-  const connections = new Set<Connection>();
+  const connections: Shared['connections'] = new Set();
   let isFit = true;
   const shared: Shared = {
     options,
@@ -74,8 +77,11 @@ export function startFront(server: Server, handle: Handle, options: FrontOptions
       return connections.size;
     },
     close() {
-      clearInterval(checking);
       for (const connection of connections) connection.closeIdle();
+    },
+    destroy() {
+      clearInterval(checking);
+      for (const connection of connections) connection.destroy();
     },
   };
 }

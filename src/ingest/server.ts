@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as TlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import { AgentError, messageOf } from '../core/errors.ts';
 import type { Lend } from '../core/lentBlock.ts';
 import { Admission } from './admission.ts';
@@ -49,8 +50,8 @@ export interface IngestServer {
   reload(): void;
   /** From now on every reply closes its connection. */
   startDraining(): void;
-  /** Stops listening and waits for the replies under way. */
-  close(): Promise<void>;
+  /** Stops listening and waits for the replies under way, so long; then it cuts what is left. */
+  close(withinMs: number): Promise<void>;
 }
 
 export const TIMEOUTS = {
@@ -63,6 +64,7 @@ export const TIMEOUTS = {
   checkMs: 1000,
 };
 const TOKENS_CHECK_MS = 10_000;
+const SWEEP_MS = 50;
 /** More are closed as they come: each costs memory that no budget sees. */
 const MOST_CONNECTIONS = 4096;
 
@@ -104,13 +106,21 @@ export async function startIngest(options: IngestOptions): Promise<IngestServer>
     startDraining() {
       state.draining = true;
     },
-    async close() {
+    async close(withinMs) {
       state.draining = true;
       for (const watch of watches) watch.stop();
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeIdleConnections();
       front?.close();
-      await closed;
+      // Those that were answered since, in words that did not say it yet.
+      const sweeping = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
+      const late = new AbortController();
+      await Promise.race([closed, setTimeout(withinMs, undefined, { signal: late.signal }).catch(() => undefined)]);
+      late.abort();
+      clearInterval(sweeping);
+      // Whoever is not done by now would keep everybody waiting who has delivered, and comes again.
+      server.closeAllConnections();
+      front?.destroy();
     },
   };
 }

@@ -38,7 +38,7 @@ export async function serveIngest(ground: Ground, store: Store, intake: Intake):
     telemetry,
     now,
   });
-  ground.undo.push(() => ingest.close());
+  ground.undo.push(() => ingest.close(0));
   return ingest;
 }
 

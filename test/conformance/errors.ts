@@ -351,7 +351,7 @@ export const ERRORS: Row[] = [
         );
         assert.equal(server.admission.used, 0);
       } finally {
-        await server.close();
+        await server.close(5000);
       }
     },
   },

@@ -16,7 +16,7 @@ const targets = { wire: TARGETS.wire(), json: TARGETS.json() };
 
 test('what was once found stays mended', async (t) => {
   const http = await startHttpTarget();
-  t.after(() => http.server.close());
+  t.after(() => http.server.close(5000));
   for (const file of readdirSync(CORPUS).filter((name) => name.endsWith('.bin'))) {
     const [name, signal] = file.split('-') as ['wire' | 'json' | 'http', Signal];
     const input = { signal, bytes: readFileSync(join(CORPUS, file)) };
@@ -63,7 +63,7 @@ test('json: any JSON value is taken or refused, where the request stands and ins
 test('http: mutated requests are answered or cut off, and the next one is served', async (t) => {
   const random = seeded(t, 9);
   const http = await startHttpTarget();
-  t.after(() => http.server.close());
+  t.after(() => http.server.close(5000));
   const seeds = httpSeeds(random, 40);
   for (let round = 0; round < 12; round++) {
     const inputs = Array.from({ length: 50 }, () => {

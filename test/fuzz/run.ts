@@ -131,7 +131,7 @@ async function fuzzHttp(random: Random, seeds: Input[], { untilMs, inputs }: Lim
   const longest = watchTurns();
   await Promise.all(Array.from({ length: SOCKETS }, () => work(inputs / SOCKETS)));
   report.longestMs = longest();
-  await server.close();
+  await server.close(5000);
   report.grownBytes = held() - heldBytes;
   return report;
 }

@@ -50,7 +50,7 @@ async function start(t: TestContext, changes: Partial<IngestOptions> = {}) {
     now: () => 0,
     ...changes,
   });
-  t.after(() => server.close());
+  t.after(() => server.close(5000));
   return { ...server, bodies };
 }
 

@@ -43,7 +43,7 @@ export async function startSide(
     now: () => 0,
     ...changes,
   });
-  t.after(() => server.close());
+  t.after(() => server.close(5000));
   return Object.assign(server, { bodies });
 }
 

@@ -56,7 +56,7 @@ test('requests by node:http over a socket are taken, on the fast path and withou
     assert.equal(side.fastConnections(), 0);
     assert.deepEqual(side.bodies, ['traces 0 one', `traces 0 ${large}`, 'traces 0 two']);
     agent.destroy();
-    await side.close();
+    await side.close(5000);
     assert.equal(existsSync(path), false);
   }
 });
