@@ -48,11 +48,13 @@ export function linesOf(message: protobuf.Message): string {
 function lineOf(record: LogRecord, resourceService: string): string {
   const words = wordsOf(record.attributes ?? []);
   const columns = [timeOf(record), words.get('contract.service') ?? plain(resourceService)];
-  const state = words.get('contract.state');
+  // An event about a signal has its states beside the contract's.
+  const of = words.has('signal.state') ? 'signal' : 'contract';
+  const state = words.get(`${of}.state`);
   if (words.has('signal.name')) columns.push(words.get('signal.name') as string);
   if (state !== undefined) {
-    const before = words.get('contract.previous_state');
-    columns.push(before === undefined ? state : `${before} -> ${state}`);
+    const before = words.get(`${of}.previous_state`) ?? state;
+    columns.push(before === state ? state : `${before} -> ${state}`);
   } else columns.push(plain(record.eventName || record.severityText || '').replace(PREFIX, ''));
   columns.push(...measureOf(words), ...restOf(words));
   const operations = words.get('signal.operations');

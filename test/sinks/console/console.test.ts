@@ -62,6 +62,19 @@ test('a change of state reads as a sentence', async () => {
   ]);
 });
 
+test('beside a signal stand the states of that signal, not those of its contract', async () => {
+  const signal = { 'signal.state': 'breached', 'signal.previous_state': 'unknown' };
+  const frozen = { 'signal.state': 'healthy', 'signal.previous_state': 'healthy', 'contract.frozen': 1 };
+  const found = await lines(
+    event('plumbline.contract.state_changed', { ...CHANGED, 'contract.previous_state': 'degraded', ...signal }),
+    event('plumbline.contract.no_data', { ...CHANGED, 'contract.previous_state': 'breached', ...frozen }),
+  );
+  assert.deepEqual(found, [
+    '12:03:20  checkout  errors  unknown -> breached  7.1% (above 5%) over 1m, 812 items',
+    '12:03:20  checkout  errors  healthy  7.1% (above 5%) over 1m, 812 items  contract.frozen=1',
+  ]);
+});
+
 test('other events say their name and what they know', async () => {
   const found = await lines(event('plumbline.anomaly.detected', { 'anomaly.score': 6.25, 'signal.name': 'latency' }));
   assert.deepEqual(found, ['12:03:20  checkout  latency  anomaly.detected  anomaly.score=6.25']);
