@@ -113,8 +113,9 @@ function addContracts(server: FastifyInstance, contracts: () => ContractView[]):
 
 function addTraces(server: FastifyInstance, trace: StatusSources['trace']): void {
   server.get<{ Params: { id: string } }>('/traces/:id', async (request, reply) => {
-    // It shows telemetry: whoever is on this host may see it.
-    if (!isLoopback(request.socket.remoteAddress ?? ''))
+    // It shows telemetry: whoever is on this host may see it, but no page of a name that was made to point here.
+    const asked = request.hostname.replace(/^\[|\]$/g, '');
+    if (!isLoopback(request.socket.remoteAddress ?? '') || !isLoopback(asked))
       return reply.code(403).send({ error: 'traces are shown on loopback alone: ask from the host the agent runs on' });
     const id = request.params.id.toLowerCase();
     if (!/^[0-9a-f]{32}$/.test(id))

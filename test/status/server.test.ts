@@ -1,5 +1,6 @@
 /** Holds src/status/server.ts over real HTTP: what each path answers, and that nothing outlives a stop. */
 import assert from 'node:assert/strict';
+import { get } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { AgentError } from '../../src/core/errors.ts';
@@ -81,6 +82,23 @@ test('traces are shown to this host alone: 403 to an address of the network, wha
     assert.deepEqual([here.status, await here.json()], [200, { id }]);
     assert.deepEqual(asked.splice(0), [id]);
   }
+});
+
+test('traces are not shown to a page whose name was made to point here', async (context) => {
+  const url = new URL(await start(context, { trace: async (id: string) => ({ id }) }));
+  const askAs = (host: string) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const { hostname, port } = url;
+      const headers = { host };
+      get({ hostname, port, path: `/traces/${'ab'.repeat(16)}`, headers, agent: false }, (reply) => {
+        reply.resume();
+        resolve(reply.statusCode);
+      }).on('error', reject);
+    });
+  for (const host of ['attacker.example', `attacker.example:${url.port}`, '127.0.0.1.nip.io', '10.0.0.1'])
+    assert.equal(await askAs(host), 403, host);
+  for (const host of ['localhost', `localhost:${url.port}`, `127.0.0.1:${url.port}`, '[::1]', `[::1]:${url.port}`])
+    assert.equal(await askAs(host), 200, host);
 });
 
 test('contracts are listed, and found by service, whatever its name', async (context) => {
