@@ -80,8 +80,9 @@ export function loadConfig(source: ConfigSource): { config: AgentConfig; notes: 
 export function inspectConfig(source: ConfigSource): ConfigReport {
   const yaml = readYaml(source);
   const inspection: Inspection = { yaml, faults: [...yaml.faults], notes: [] };
-  const file = yaml.readable ? (withoutNulls(yaml.value) ?? {}) : {};
-  if (yaml.readable) check(inspection, SHELL, file, []);
+  const given = withoutNulls(yaml.value) ?? {};
+  if (yaml.readable) check(inspection, SHELL, given, []);
+  const file = yaml.readable && isRecord(given) ? given : {};
   const processors = readComponents<ProcessorConfig>(inspection, file, 'processors', source.processors);
   checkOrder(inspection, processors, source.processors);
   const sinks = readComponents<SinkConfig>(inspection, file, 'sinks', source.sinks);

@@ -223,6 +223,11 @@ test('brokers may be one comma-separated text', () => {
   }
 });
 
+test('a file that is no map is a fault with its place', () => {
+  for (const text of ['hello', '5', '- a', '"x"', 'true'])
+    assert.match(only(text), /^agent\.yaml:1:1: the file must be a map/, text);
+});
+
 test('sink names are unique', () => {
   const text = 'sinks:\n  - type: console\n  - type: kafka\n    brokers: [a:1]\n    name: console\n';
   assert.equal(

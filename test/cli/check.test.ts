@@ -78,6 +78,14 @@ test('a command that fails is no proof, whatever it sent', async (t) => {
   assert.deepEqual([status, first], [1, 'broken: the command ended with 7']);
 });
 
+test('a command that sends nothing proves nothing, and one that fails has failed', async (t) => {
+  const contract = join(folder(t, { 'c.yaml': CONTRACT }), 'c.yaml');
+  const silent = await check(contract, '--', process.execPath, '-e', '0');
+  assert.deepEqual([silent.status, silent.first.split(':')[0]], [3, 'not enough data'], silent.stderr);
+  const failed = await check(contract, '--', process.execPath, '-e', 'process.exit(7)');
+  assert.deepEqual([failed.status, failed.first], [1, 'broken: the command ended with 7'], failed.stderr);
+});
+
 test('a bad contract is exit status 2 with file, line and column; so is bad usage', async (t) => {
   const directory = folder(t, { 'c.yaml': CONTRACT.replace('breached', 'breeched'), 'ok.yaml': CONTRACT });
   const bad = await check(join(directory, 'c.yaml'), '--input', directory);

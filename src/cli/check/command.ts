@@ -1,6 +1,6 @@
 /** Runs somebody's command with an agent to send to, and hands back where its telemetry lies. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -28,7 +28,10 @@ export async function runCommand(command: readonly string[], context: Context): 
     } finally {
       await agent.stop();
     }
-    return { directory: join(folder, 'storage'), status, remove };
+    const directory = join(folder, 'storage');
+    // A command that sent nothing leaves none.
+    mkdirSync(directory, { recursive: true });
+    return { directory, status, remove };
   } catch (error) {
     remove();
     throw error;
