@@ -94,7 +94,8 @@ export class Journal implements FrameSource {
     this.#cache = cache;
     const { nextSequence: head, tally } = found;
     this.#state = { epoch: found.epoch, head, nextSequence: head, tally, sealed: tally.slice(), lost: found.lost };
-    this.#store = new SegmentStore({ ...options, files, directory, direct }, found);
+    const onGone = (number: number) => this.#open.forget(number);
+    this.#store = new SegmentStore({ ...options, files, directory, direct, onGone }, found);
     this.#holds = new Holds((keepFrom) => this.#store.recycle(keepFrom));
     this.#quarantine = new Quarantine(files, directory, log, options.onDamage);
     const onDamage = (segment: Segment, bad: number[]) => this.#quarantine.take(segment, bad);

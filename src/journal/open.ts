@@ -40,6 +40,13 @@ export class OpenSegments {
     }
   }
 
+  /** The segment is gone: its file is closed when nobody uses it any more, so that the disk gets its room back. */
+  forget(number: number): void {
+    const file = this.#open.get(number);
+    this.#open.delete(number);
+    if (file?.users === 0) this.#close(file);
+  }
+
   /** Closes what nobody uses. */
   close(): void {
     this.#trim(0);

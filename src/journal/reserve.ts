@@ -41,7 +41,7 @@ export class Reserve {
       this.#isThere = true;
     } catch {
       // Somebody else took the room: without a reserve everything works that works on a full disk, and it is tried again.
-      await this.#remove();
+      await this.#remove().catch(() => undefined);
     }
     return this.#isThere;
   }

@@ -16,6 +16,8 @@ export interface SegmentOptions {
   /** Fill new files through O_DIRECT. */
   direct: boolean;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** A segment is read no more: its file gets another name, or goes. */
+  onGone?: ((number: number) => void) | undefined;
   /** Asked when a segment cannot be made for want of room: true when something was given up and may be recycled now. */
   makeRoom?: (() => Promise<boolean>) | undefined;
 }
@@ -47,10 +49,19 @@ export class SegmentStore {
 
   constructor(options: SegmentOptions, found: FoundSegments) {
     this.#options = options;
-    this.#leastNumber = found.leastNumber;
+    this.#leastNumber = Math.max(found.leastNumber, ...found.spares.map(({ number }) => number));
     this.list = found.segments;
-    this.#spares = found.spares;
+    this.#spares = found.spares.filter(({ capacity }) => capacity === options.segmentBytes);
     this.#zeros = alignedMemory(FILL_BYTES);
+    const unfit = found.spares.filter(({ capacity }) => capacity !== options.segmentBytes);
+    if (unfit.length > 0) this.#background(() => this.#discard(unfit));
+  }
+
+  /** Spares made for another `segment_size`: a region may not fit them. */
+  async #discard(spares: readonly Spare[]): Promise<void> {
+    const { files, directory } = this.#options;
+    for (const { number } of spares) await files.unlink(segmentFile(directory, number));
+    await syncDirectory(files, directory);
   }
 
   /** Bytes on disk: segments, spares, and what is being made. */
@@ -207,6 +218,7 @@ export class SegmentStore {
       // Taken out first, so that no read begins while the file changes its name.
       this.list.shift();
       oldest.gone = true;
+      this.#options.onGone?.(oldest.number);
       removed += 1;
       const fits =
         !oldest.failed && oldest.capacity === segmentBytes && this.bytes + (kept.length + 1) * segmentBytes <= maxBytes;

@@ -240,8 +240,10 @@ export class GroupWriter {
     );
     this.#options.store.seal(segment);
     this.#segment = undefined;
+    // With `written`, what was acknowledged before is owed a sync.
+    const isOwed = this.#dirty;
     this.#dirty = false;
-    void this.#closeFile();
+    void this.#closeFile(isOwed ? segment : null);
   }
 
   #planSync(): void {
@@ -271,10 +273,13 @@ export class GroupWriter {
     }
   }
 
-  async #closeFile(): Promise<void> {
+  async #closeFile(owed: Segment | null = null): Promise<void> {
+    const { files, onFailure } = this.#options;
     const fd = this.#fd;
     this.#fd = -1;
-    if (fd >= 0) await this.#options.files.close(fd).catch(() => undefined);
+    if (fd < 0) return;
+    if (owed !== null) await files.fdatasync(fd).catch((error: unknown) => onFailure(failure(error, owed.file)));
+    await files.close(fd).catch(() => undefined);
   }
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BlockPool } from '../../src/core/block.ts';
 import { diskFiles } from '../../src/journal/files.ts';
 import type { Journal } from '../../src/journal/journal.ts';
@@ -199,3 +200,55 @@ test('of a backlog that goes at once eight segments stay as spares', async () =>
   assert.ok(done.unlinked > 30, `${done.unlinked} removed`);
   assert.equal(journal.bytes - journal.segments * (32 << 10), 8 * (32 << 10));
 });
+
+test('spares of another segment_size are given up: no region is larger than the file it goes to', async () => {
+  const pool = BlockPool.create(32 << 20);
+  const directory = temporaryDirectory();
+  const before = await openJournal(directory, pool, {});
+  const hold = before.hold('x', 0);
+  for (let id = 0; id < 12; id++) await append(before, pool, [{ id, bytes: 200_000 }]);
+  hold.advance(before.head);
+  await until(() => before.segments === 1);
+  await before.close();
+  const journal = await openJournal(directory, pool, { segmentBytes: 4 << 20, maxBytes: 16 << 20 });
+  journal.hold('x', 0);
+  for (let id = 100; id < 103; id++) await append(journal, pool, [{ id, bytes: 3 << 20 }]);
+  await journal.close();
+  const sizes = segmentNames(directory).map((name) => fs.statSync(path.join(directory, 'intake', name)).size);
+  assert.equal(
+    sizes.reduce((sum, size) => sum + size, 0),
+    journal.bytes,
+  );
+});
+
+test('segments that are gone are not held open, so that the disk gets their room back', async () => {
+  const pool = BlockPool.create(16 << 20);
+  const directory = temporaryDirectory();
+  const journal = await openJournal(directory, pool, { cacheBytes: 0 });
+  const hold = journal.hold('x', 0);
+  for (let id = 0; id < 200; id++) await append(journal, pool, [{ id, bytes: 60_000 }]);
+  await readRow(journal, pool);
+  hold.advance(journal.head);
+  const held = () =>
+    fs.readdirSync('/proc/self/fd').filter((fd) => {
+      const link = `/proc/self/fd/${fd}`;
+      return readLink(link).startsWith(directory) && readLink(link).endsWith('(deleted)');
+    });
+  await until(() => journal.segments < 4 && held().length === 0);
+  await journal.close();
+});
+
+function readLink(link: string): string {
+  try {
+    return fs.readlinkSync(link);
+  } catch {
+    return '';
+  }
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let round = 0; !holds(); round++) {
+    assert.ok(round < 500, 'not within five seconds');
+    await sleep(10);
+  }
+}

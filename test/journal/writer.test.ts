@@ -142,3 +142,36 @@ test('after a failed late sync the next group goes to another file', async () =>
   assert.deepEqual((await readRow(journal, pool)).ids, [1, 2]);
   await journal.close();
 });
+
+test('durability `written`: what was acknowledged is synced, too, when the next write fails', async () => {
+  const pool = BlockPool.create(16 << 20);
+  let fails = false;
+  const calls: string[] = [];
+  const files = filesWith({
+    async writev(fd, views, position) {
+      if (fails) return diskError('EIO');
+      calls.push(`write ${fd}`);
+      return diskFiles.writev(fd, views, position);
+    },
+    async fdatasync(fd) {
+      calls.push(`sync ${fd}`);
+      return diskFiles.fdatasync(fd);
+    },
+    async close(fd) {
+      calls.push(`close ${fd}`);
+      return diskFiles.close(fd);
+    },
+  });
+  const journal = await openJournal(temporaryDirectory(), pool, { files, durability: 'written' });
+  await append(journal, pool, [{ id: 1, bytes: 100 }]);
+  const fd = calls.findLast((call) => call.startsWith('write'))?.slice(6);
+  calls.length = 0;
+  await append(journal, pool, [{ id: 2, bytes: 100 }]);
+  fails = true;
+  await assert.rejects(append(journal, pool, [{ id: 3, bytes: 100 }]));
+  fails = false;
+  await append(journal, pool, [{ id: 4, bytes: 100 }]);
+  await journal.close();
+  const ofSegment = calls.filter((call) => call.endsWith(` ${fd}`)).slice(0, 3);
+  assert.deepEqual(ofSegment, [`write ${fd}`, `sync ${fd}`, `close ${fd}`]);
+});
