@@ -26,7 +26,7 @@ export async function serveIngest(ground: Ground, store: Store, intake: Intake):
     maxBodyBytes: bytesOf(http.max_request_body_size),
     inFlightBytes: share(admission.in_flight, IN_FLIGHT_SHARE),
     waitingBytes: share(admission.waiting, WAITING_SHARE),
-    pressure: createPressure(cgroupLimitBytes(), process.memoryUsage.rss, now),
+    pressure: createPressure(cgroupLimitBytes(), process.memoryUsage.rss, () => performance.now()),
     ...accessOf(ground),
     submit: submitTo(ground, store, intake),
     lend: (bytes) => LentBlock.of(ground.pool, bytes),

@@ -8,6 +8,8 @@ import { collectGarbage } from './garbage.ts';
 type Inflate = (body: Uint8Array, options: { maxOutputLength: number; chunkSize: number; info: true }) => unknown;
 
 const LEAST_CHUNK_BYTES = 16_384;
+/** zlib takes no smaller ones. */
+const ZLIB_LEAST_CHUNK_BYTES = 64;
 /** For what says of itself that it is too large: so much more than the bound may come out before it is found to be. */
 const BOMB_CHUNK_BYTES = 262_144;
 /** A frame takes at least this much, so that a flood of empty ones ends. */
@@ -69,7 +71,11 @@ function run(
 ): { buffer: Buffer; consumed: number } {
   try {
     // With `info` zlib answers { buffer, engine }, which its types do not know.
-    const { buffer, engine } = codec(body, { maxOutputLength: maxBytes, chunkSize, info: true }) as {
+    const { buffer, engine } = codec(body, {
+      maxOutputLength: maxBytes,
+      chunkSize: Math.max(ZLIB_LEAST_CHUNK_BYTES, chunkSize),
+      info: true,
+    }) as {
       buffer: Buffer;
       engine: { bytesWritten: number };
     };

@@ -1,5 +1,6 @@
 /** Holds src/worker/inflate.ts: every coding, members and frames, the bound to the byte, and what is cut, long or no such thing. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { Encoding } from '../../src/core/block.ts';
@@ -59,5 +60,14 @@ test('a size that lies changes nothing', () => {
     packed.writeUInt32LE(size, packed.length - 4);
     // zlib checks it, too.
     assert.throws(() => inflate(packed, Encoding.gzip, 100_000), fails('BODY_UNDECODABLE'));
+  }
+});
+
+test('zstd frames that come to exactly the bound are taken, one byte more is too large, however the frames divide it', () => {
+  const bound = 10_000;
+  const frames = (...sizes: number[]) => Buffer.concat(sizes.map((size) => zstdCompressSync(randomBytes(size))));
+  for (const rest of [1, 10, 63, 64, 5000]) {
+    assert.equal(inflate(frames(bound - rest, rest), Encoding.zstd, bound).length, bound, `the last ${rest}`);
+    assert.throws(() => inflate(frames(bound - rest, rest + 1), Encoding.zstd, bound), { code: 'BODY_TOO_LARGE' });
   }
 });
