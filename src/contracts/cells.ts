@@ -234,6 +234,13 @@ export class Cells {
     row[to + 6] = unit;
   }
 
+  /** Minimum and maximum of a point with entries; Infinity and -Infinity where it does not say them. */
+  ends(point: number, min: number, max: number): void {
+    const to = point * WIDTHS.points + 14;
+    this.#points.numbers[to] = min;
+    this.#points.numbers[to + 1] = max;
+  }
+
   /** A part of a point's spread. */
   entry(point: number, low: number, high: number, count: number): void {
     const at = this.#entries.push();

@@ -3,14 +3,12 @@ import type { Evidence } from './evidence.ts';
 import { type Judged, newJudged } from './judged.ts';
 import type { SignalPlan } from './plan.ts';
 import { type MeasuredPoint, Point, type SavedSeries, SeriesTable, type Step } from './series.ts';
-import { Intervals } from './spread.ts';
+import { countAbove } from './spread.ts';
 import { BURN_PAIRS } from './threshold.ts';
 import { type Amounts, FINE_WINDOW_MS, noAmounts, type SavedWindow, Window } from './window.ts';
 
 export interface SignalMemory {
   window: Window;
-  /** Of values and distributions: what the numbers in spreads stand for. */
-  intervals: Intervals;
   /** Of metrics alone. */
   series: SeriesTable | null;
   /** Since when it has been watched without a gap, Unix milliseconds; 0 until the first second is judged. */
@@ -28,7 +26,6 @@ export function newMemory(plan: SignalPlan, fromStart = false): SignalMemory {
   const { fineMs, coarseMs } = windowsOf(plan);
   return {
     window: new Window(fineMs, coarseMs, plan.measured === 'take'),
-    intervals: new Intervals(),
     series: plan.of === 'metrics' ? new SeriesTable(needsSteps(plan) ? plan.windowMs : 0) : null,
     watchedMs: 0,
     fromStart,
@@ -74,6 +71,10 @@ export function addPoint(
   const sinceMs = memory.fromStart ? 0 : memory.watchedMs || Infinity;
   const step = memory.series?.step(point, receivedMs, sinceMs) ?? null;
   if (step === null) return null;
+  if (plan.slowerThanMs !== null && step.spread !== null) {
+    step.b = countAbove(step.spread, plan.slowerThanMs);
+    step.spread = null;
+  }
   // A counter that did not rise says that nothing came; whoever says how something stands has come.
   if (step.a > 0 || (point.flags & Point.value) !== 0) memory.lastItemMs = Math.max(memory.lastItemMs, receivedMs);
   if (!needsSteps(plan)) memory.window.add(receivedMs, { ...noAmounts(), items: step.a, sum: step.b });
@@ -82,7 +83,6 @@ export function addPoint(
 
 export interface SavedMemory {
   window: SavedWindow;
-  intervals: number[];
   series: SavedSeries[] | null;
   watchedMs: number;
   lastItemMs: number;
@@ -91,10 +91,9 @@ export interface SavedMemory {
 }
 
 export function saveMemory(memory: SignalMemory): SavedMemory {
-  const { window, intervals, series, watchedMs, lastItemMs, seen, judged } = memory;
+  const { window, series, watchedMs, lastItemMs, seen, judged } = memory;
   return {
     window: window.save(),
-    intervals: intervals.save(),
     series: series?.save() ?? null,
     watchedMs,
     lastItemMs,
@@ -106,7 +105,6 @@ export function saveMemory(memory: SignalMemory): SavedMemory {
 /** The memory of a signal whose definition is the saved one's; its window may be another. */
 export function restoreMemory(plan: SignalPlan, saved: SavedMemory): SignalMemory {
   const memory = newMemory(plan);
-  memory.intervals = Intervals.restore(saved.intervals);
   memory.window.restore(saved.window);
   memory.series?.restore(saved.series ?? []);
   memory.watchedMs = saved.watchedMs;

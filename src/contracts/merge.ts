@@ -3,7 +3,7 @@ import { explainPoint } from './explain.ts';
 import { addItems, addPoint, type Target } from './memory.ts';
 import type { PointText } from './pointText.ts';
 import { boundsOf, type Measurements, MOST_TRACES, WIDTHS } from './rows.ts';
-import type { Spread } from './spread.ts';
+import { newSpread } from './spread.ts';
 
 export interface MergeOptions {
   /** The target of a signal's key and an instance; null for what nobody asks about any more. `name` reads the instance's name. */
@@ -18,12 +18,12 @@ export interface MergeOptions {
 
 export function mergeMeasurements(tables: Measurements, receivedMs: number, options: MergeOptions): void {
   const targets = cellsOf(tables, options);
-  const spreads = spreadsOf(tables.buckets, 2, targets.length, (row, cell) => {
-    const [low, high] = boundsOf(tables.buckets[row + 1] as number);
-    return targets[cell]?.memory.intervals.idOf(low, high) ?? -1;
-  });
+  const buckets = byOwner(tables.buckets, targets.length, (row) => [
+    ...boundsOf(tables.buckets[row + 1] as number),
+    tables.buckets[row + 2] as number,
+  ]);
   targets.forEach((target, cell) => {
-    if (target !== null) mergeCell(tables, cell, target, receivedMs, spreads[cell] ?? null, options);
+    if (target !== null) mergeCell(tables, cell, target, receivedMs, buckets[cell], options);
   });
   mergePoints(tables, targets, receivedMs, options.texts);
   mergeOperations(tables, targets, receivedMs, options.bytes);
@@ -43,7 +43,7 @@ function mergeCell(
   cell: number,
   target: Target,
   receivedMs: number,
-  spread: Spread | null,
+  buckets: readonly number[] | undefined,
   { bytes, unjudged }: MergeOptions,
 ): void {
   const at = cell * WIDTHS.numbers;
@@ -56,7 +56,7 @@ function mergeCell(
       min: number(2),
       max: number(3),
       last: number(4),
-      spread,
+      spread: buckets === undefined ? null : newSpread(buckets),
     });
   target.memory.seen += number(5);
   if (number(6) > 0) unjudged(target, 'late', number(6));
@@ -76,15 +76,12 @@ function mergePoints(
   receivedMs: number,
   texts: PointText,
 ): void {
-  const cellOf = (point: number) => points[point * WIDTHS.points] as number;
-  const spreads = spreadsOf(entries, 3, points.length / WIDTHS.points, (row, point) => {
-    const intervals = targets[cellOf(point)]?.memory.intervals;
-    return intervals?.idOf(entries[row + 1] as number, entries[row + 2] as number) ?? -1;
-  });
+  const rows = byOwner(entries, points.length / WIDTHS.points, (row) => entries.subarray(row + 1, row + 4));
   for (let point = 0; point < points.length / WIDTHS.points; point++) {
-    const target = targets[cellOf(point)];
-    if (!target) continue;
     const number = (i: number) => points[point * WIDTHS.points + i] as number;
+    const target = targets[number(0)];
+    if (!target) continue;
+    const buckets = rows[point];
     const measured = {
       flags: number(1),
       series: number(2),
@@ -92,7 +89,7 @@ function mergePoints(
       timeMs: number(4),
       a: number(5),
       b: number(6),
-      spread: spreads[point] ?? null,
+      spread: buckets === undefined ? null : newSpread(buckets, number(14), number(15)),
     };
     const step = addPoint(target.plan, target.memory, receivedMs, measured);
     const source = {
@@ -107,26 +104,20 @@ function mergePoints(
   }
 }
 
-/**
- * Rows of four, of which the first is the owner and `countAt` the count, as one spread for each owner; `identify` gives the interval's
- * number, -1 for none.
- */
-function spreadsOf(
-  rows: Float64Array,
-  countAt: number,
+/** Rows of which the first number is the owner, as one list for each owner of what `read` reads of them: low, high, count. */
+function byOwner(
+  table: Float64Array,
   owners: number,
-  identify: (row: number, owner: number) => number,
-): (Spread | undefined)[] {
-  const spreads = new Array<Spread | undefined>(rows.length === 0 ? 0 : owners);
-  for (let row = 0; row < rows.length; row += WIDTHS.entries) {
-    const owner = rows[row] as number;
-    const id = identify(row, owner);
-    if (id < 0) continue;
-    const spread = spreads[owner] ?? new Map<number, number>();
-    spread.set(id, (spread.get(id) ?? 0) + (rows[row + countAt] as number));
-    spreads[owner] = spread;
+  read: (row: number) => Iterable<number>,
+): (number[] | undefined)[] {
+  const lists = new Array<number[] | undefined>(table.length === 0 ? 0 : owners);
+  for (let row = 0; row < table.length; row += WIDTHS.entries) {
+    const owner = table[row] as number;
+    let list = lists[owner];
+    if (list === undefined) lists[owner] = list = [];
+    list.push(...read(row));
   }
-  return spreads;
+  return lists;
 }
 
 function mergeOperations(

@@ -1,7 +1,6 @@
 // HOT: once per data point. Bench: bench/micro/contracts/measure.bench.ts
 /** Reads, in a worker, what contracts measure of data points; which of it is new since the point before is main's to say (series.ts). */
 import { emptyValue, readValue } from '../otlp/attributes.ts';
-import { readBounds, readBucketCounts, readBuckets } from '../otlp/buckets.ts';
 import { MetricKind, type MetricView, Temporality } from '../otlp/metrics.ts';
 import type { PointView } from '../otlp/points.ts';
 import { HASH_SEED, hashBytes, Reader, sameBytes } from '../otlp/protobuf.ts';
@@ -12,6 +11,7 @@ import { createPointItem } from './items.ts';
 import type { Item, Sight } from './lookup.ts';
 import { type Condition, compileConditions, matchesAll } from './match.ts';
 import type { SignalPlan } from './plan.ts';
+import { PointBuckets } from './pointBuckets.ts';
 import { Point } from './series.ts';
 
 /** A signal over metrics, compiled. */
@@ -25,8 +25,6 @@ interface Signal {
   inMs: boolean;
 }
 
-/** Buckets of one histogram that are looked at; no SDK makes as many. */
-const MOST_BUCKETS = 1024;
 const INSTANCE = Buffer.from('service.instance.id');
 const SECOND_SEED = 0x9747_b28c;
 /** UCUM's names, as semantic conventions use them, and what people write. */
@@ -50,8 +48,7 @@ export class PointMeasure {
   readonly #reader: Reader;
   readonly #point: PointView;
   readonly #item: Item;
-  readonly #counts = new Float64Array(MOST_BUCKETS);
-  readonly #bounds = new Float64Array(MOST_BUCKETS);
+  readonly #buckets: PointBuckets;
   /** Signals of the resource, then of the metric, with their cells and the contract's patience with late points. */
   #ofResource: { signal: Signal; cell: number; lateAfterMs: number }[] = [];
   #ofMetric: { signal: Signal; cell: number; lateAfterMs: number }[] = [];
@@ -73,6 +70,7 @@ export class PointMeasure {
     this.#aside = new Reader(reader.bytes);
     this.#point = point;
     this.#item = createPointItem(point);
+    this.#buckets = new PointBuckets(reader, point, cells);
     for (const contract of contracts) {
       const signals = contract.plan.signals.flatMap((plan, index) =>
         plan.of === 'metrics' ? [compileSignal(plan, index, sight)] : [],
@@ -161,12 +159,14 @@ export class PointMeasure {
     const items = isGauge ? 1 : isNumber ? point.value : point.count;
     let bad = 0;
     if (signal.plan.slowerThanMs === null) bad = this.#isBad(signal, envelope) ? items : 0;
-    else if (!isNumber) bad = this.#countAbove(signal.plan.slowerThanMs / this.#unitMs);
     else if (isGauge) bad = point.value * this.#unitMs > signal.plan.slowerThanMs ? 1 : 0;
     // Each point of a gauge is an item of its own: nothing is subtracted.
     const flags = isGauge ? Point.gauge : this.#flags;
     const unit = signal.plan.slowerThanMs === null ? 1 : this.#unitMs;
-    this.#note(envelope, unit, this.#cells.point(cell, flags, series, startMs, timeMs, items, bad));
+    const row = this.#cells.point(cell, flags, series, startMs, timeMs, items, bad);
+    this.#note(envelope, unit, row);
+    // How many are slow is read from what the buckets rose by (memory.ts).
+    if (!isNumber && signal.plan.slowerThanMs !== null) this.#buckets.write(row, unit);
   }
 
   /** Notes where the point of a row lies: main reads it again when somebody has to be told what it is about. */
@@ -199,62 +199,13 @@ export class PointMeasure {
     const row = this.#cells.point(cell, this.#flags, series, startMs, timeMs, a, point.sum * unit);
     this.#note(envelope, unit, row);
     if (isNumber || signal.plan.measured !== 'take') return;
-    if (signal.plan.take === 'mean' || signal.plan.take === 'sum') return;
-    this.#eachBucket((low, high, count) => this.#cells.entry(row, low * unit, high * unit, count));
+    if (signal.plan.take !== 'mean' && signal.plan.take !== 'sum') this.#buckets.write(row, unit);
   }
 
   #isBad(signal: Signal, envelope: Envelope): boolean {
     for (let i = 0; i < signal.bad.length; i++)
       if (matchesAll(signal.bad[i]!, this.#item, envelope, this.#reader)) return true;
     return false;
-  }
-
-  /** Items above a limit, as if they lay evenly in the bucket that holds it. */
-  #countAbove(limit: number): number {
-    let above = 0;
-    this.#eachBucket((low, high, count) => {
-      if (low >= limit) above += count;
-      else if (high > limit) above += (count * (high - limit)) / (high - low);
-    });
-    return above;
-  }
-
-  /** Buckets that hold something. The outermost have the minimum and maximum as bounds, where the point says them. */
-  #eachBucket(visit: (low: number, high: number, count: number) => void): void {
-    const point = this.#point;
-    if (point.positive.counts.count + point.negative.counts.count + point.zeroCount > 0) this.#eachExponential(visit);
-    else this.#eachExplicit(visit);
-  }
-
-  #eachExplicit(visit: (low: number, high: number, count: number) => void): void {
-    const point = this.#point;
-    const counts = this.#counts;
-    const bounds = this.#bounds;
-    const count = readBucketCounts(this.#reader, point, counts);
-    const bounded = readBounds(this.#reader, point, bounds);
-    if (count === 0 && point.count > 0) visit(point.hasMin ? point.min : 0, point.hasMax ? point.max : 0, point.count);
-    for (let i = 0; i < count; i++) {
-      if (counts[i] === 0) continue;
-      const first = bounded > 0 ? bounds[0]! : 0;
-      const low = i > 0 ? bounds[i - 1]! : point.hasMin ? point.min : Math.min(0, first);
-      const high = i < bounded ? bounds[i]! : point.hasMax ? Math.max(point.max, low) : low * 2;
-      visit(Math.min(low, high), Math.max(low, high), counts[i]!);
-    }
-  }
-
-  #eachExponential(visit: (low: number, high: number, count: number) => void): void {
-    const point = this.#point;
-    const counts = this.#counts;
-    const base = 2 ** (2 ** -point.scale);
-    if (point.zeroCount > 0) visit(-point.zeroThreshold, point.zeroThreshold, point.zeroCount);
-    const positive = readBuckets(this.#reader, point, 'positive', counts);
-    for (let i = 0; i < positive; i++)
-      if (counts[i] !== 0)
-        visit(base ** (point.positive.offset + i), base ** (point.positive.offset + i + 1), counts[i]!);
-    const negative = readBuckets(this.#reader, point, 'negative', counts);
-    for (let i = 0; i < negative; i++)
-      if (counts[i] !== 0)
-        visit(-(base ** (point.negative.offset + i + 1)), -(base ** (point.negative.offset + i)), counts[i]!);
   }
 
   /** 53 bits of the metric's name, the resource and the point's attributes, in whatever order they come. */

@@ -92,10 +92,10 @@ function readRate(plan: SignalPlan, memory: SignalMemory, second: number): Readi
 function readTake(plan: SignalPlan, memory: SignalMemory, second: number): Reading {
   const total = memory.window.sum(second, plan.windowMs);
   const { items } = total;
-  return { value: items > 0 ? takenOf(plan, memory, total) : 0, items, enough: items >= plan.minItems };
+  return { value: items > 0 ? takenOf(plan, total) : 0, items, enough: items >= plan.minItems };
 }
 
-function takenOf(plan: SignalPlan, memory: SignalMemory, { items, sum, min, max, last, spread }: Amounts): number {
+function takenOf(plan: SignalPlan, { items, sum, min, max, last, spread }: Amounts): number {
   switch (plan.take) {
     case 'last':
       return last;
@@ -108,7 +108,7 @@ function takenOf(plan: SignalPlan, memory: SignalMemory, { items, sum, min, max,
     case 'sum':
       return sum;
     default:
-      return spread === null ? Number.NaN : quantileOf(spread, memory.intervals, plan.quantile ?? 0.5);
+      return spread === null ? Number.NaN : quantileOf(spread, plan.quantile ?? 0.5);
   }
 }
 
@@ -151,7 +151,7 @@ export function worstSeries(plan: SignalPlan, memory: SignalMemory, second: numb
   const limit = plan.degraded ?? plan.breached;
   const all = seenSeries(plan, memory, second).map(({ series, steps }) => ({
     name: series.name ?? '',
-    value: seriesValue(plan, memory, series, steps),
+    value: seriesValue(plan, series, steps),
   }));
   const over = all.filter(({ value }) => (value - limit) * plan.direction > 0);
   return (over.length > 0 ? over : all.filter(({ value }) => !Number.isNaN(value)))
@@ -159,10 +159,10 @@ export function worstSeries(plan: SignalPlan, memory: SignalMemory, second: numb
     .slice(0, most);
 }
 
-function seriesValue(plan: SignalPlan, memory: SignalMemory, series: Series, steps: readonly Step[]): number {
+function seriesValue(plan: SignalPlan, series: Series, steps: readonly Step[]): number {
   if (plan.measured === 'rate') return rateOf(plan, steps);
   const isDistribution = (series.flags & Point.distribution) !== 0;
-  return isDistribution ? takenOfHistograms(plan, memory, steps) : takenOverTime(plan, steps);
+  return isDistribution ? takenOfHistograms(plan, steps) : takenOverTime(plan, steps);
 }
 
 /** A series' increase over the time that its points cover, a second. */
@@ -195,14 +195,13 @@ function readMetricTake(plan: SignalPlan, memory: SignalMemory, second: number):
   const value = seen.some(({ series }) => (series.flags & Point.distribution) !== 0)
     ? takenOfHistograms(
         plan,
-        memory,
         seen.flatMap(({ steps }) => steps),
       )
     : takenAcross(plan, seen);
   return { value, items, enough: items >= plan.minItems && !Number.isNaN(value) };
 }
 
-function takenOfHistograms(plan: SignalPlan, memory: SignalMemory, steps: readonly Step[]): number {
+function takenOfHistograms(plan: SignalPlan, steps: readonly Step[]): number {
   const count = steps.reduce((sum, { a }) => sum + a, 0);
   const sum = steps.reduce((total, { b }) => total + b, 0);
   if (plan.take === 'sum') return sum;
@@ -211,7 +210,7 @@ function takenOfHistograms(plan: SignalPlan, memory: SignalMemory, steps: readon
   const spread = plan.take === 'last' ? latest.spread : spreadOfSteps(steps);
   if (spread === null) return Number.NaN;
   const quantile = { min: 0, max: 1, last: 0.5 }[plan.take as 'min' | 'max' | 'last'] ?? plan.quantile ?? 0.5;
-  return quantileOf(spread, memory.intervals, quantile);
+  return quantileOf(spread, quantile);
 }
 
 function takenAcross(plan: SignalPlan, seen: readonly Seen[]): number {

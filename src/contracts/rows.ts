@@ -14,17 +14,18 @@ export const MOST_TRACES = 5;
  *   traces      how many, then addresses of the newest trace ids
  *   points      cell, flags, series, start and time in Unix milliseconds, a, b          (series.ts says what they mean);
  *               then where it lies: field number of its kind, from, to, first exemplar, address and length of the
- *               resource's instance; and what its numbers are multiplied by to be in the signal's unit
+ *               resource's instance; what its numbers are multiplied by to be in the signal's unit; and, when it has
+ *               entries, its minimum and maximum
  *   operations  hash, address and length of the name, address and length of the service's version
  *   tallies     cell, operation, items, bad items
  *   buckets     cell, logarithmic bucket, items, -
- *   entries     point, low, high, count: a part of a histogram
+ *   entries     point, low, high, count: a bucket of a histogram
  */
 export const WIDTHS = {
   identity: 4,
   numbers: 8,
   traces: 1 + MOST_TRACES,
-  points: 14,
+  points: 16,
   operations: 5,
   tallies: 4,
   buckets: 4,

@@ -2,7 +2,7 @@
  * The series of a metric, on main: cumulative points become what they rose by, resets and duplicates are seen, and a series that has
  * gone quiet is stale after three of its export intervals. https://opentelemetry.io/docs/specs/otel/metrics/data-model/#resets-and-gaps
  */
-import { addSpread, type Spread } from './spread.ts';
+import { addSpread, newSpread, restoreSpread, riseOf, type SavedSpread, type Spread, saveSpread } from './spread.ts';
 
 /**
  * Bits of a point's flags. `cumulative`: it counts from `startMs` on, and only what it rose by matters. `value`: it says how something
@@ -51,12 +51,11 @@ export interface Series {
   steps: Step[];
 }
 
-type Pairs = [number, number][] | null;
 export type SavedSeries = Omit<Series, 'spread' | 'steps' | 'receivedMs'> & {
   key: number;
   receivedMs: number | null;
-  spread: Pairs;
-  steps: (Omit<Step, 'spread'> & { spread: Pairs })[];
+  spread: SavedSpread;
+  steps: (Omit<Step, 'spread'> & { spread: SavedSpread })[];
 };
 
 const MOST_SERIES = 2000;
@@ -124,14 +123,14 @@ export class SeriesTable {
       const isNew = startMs > 0 && startMs < timeMs && startMs >= sinceMs;
       return isNew ? whole(startMs) : null;
     }
-    const restarted = startMs > before.timeMs || point.a < before.a || point.b < before.b;
+    const restarted = startMs > before.timeMs || point.a < before.a;
     if (restarted) return whole(startMs > before.timeMs && startMs < timeMs ? startMs : before.timeMs);
     return {
       receivedMs,
       coveredMs: Math.max(1, timeMs - before.timeMs),
       a: point.a - before.a,
       b: point.b - before.b,
-      spread: point.spread === null ? null : risen(before.spread, point.spread),
+      spread: point.spread === null || before.spread === null ? point.spread : riseOf(before.spread, point.spread),
     };
   }
 
@@ -152,20 +151,19 @@ export class SeriesTable {
       key,
       // JSON has no infinity: null is a series that has ended.
       receivedMs: Number.isFinite(receivedMs) ? receivedMs : null,
-      spread: spread === null ? null : [...spread],
-      steps: steps.map(({ spread: inner, ...step }) => ({ ...step, spread: inner === null ? null : [...inner] })),
+      spread: saveSpread(spread),
+      steps: steps.map((step) => ({ ...step, spread: saveSpread(step.spread) })),
     }));
   }
 
   restore(saved: readonly SavedSeries[]): void {
-    const spreadOf = (pairs: Pairs): Spread | null => (pairs === null ? null : new Map(pairs));
     for (const { key, spread, steps, receivedMs, ...series } of saved)
       this.all.set(key, {
         ...series,
         name: series.name ?? null,
         receivedMs: receivedMs ?? Number.NEGATIVE_INFINITY,
-        spread: spreadOf(spread),
-        steps: steps.map((step) => ({ ...step, spread: spreadOf(step.spread) })),
+        spread: restoreSpread(spread),
+        steps: steps.map((step) => ({ ...step, spread: restoreSpread(step.spread) })),
       });
   }
 }
@@ -193,16 +191,8 @@ function follow(series: Series, point: MeasuredPoint, receivedMs: number): void 
   series.receivedMs = receivedMs;
   series.a = point.a;
   series.b = point.b;
-  series.spread = point.spread;
-}
-
-function risen(before: Spread | null, now: Spread): Spread {
-  const rise: Spread = new Map();
-  for (const [id, count] of now) {
-    const more = count - (before?.get(id) ?? 0);
-    if (more > 0) rise.set(id, more);
-  }
-  return rise;
+  // Of a cumulative series alone: what the next point is held against.
+  series.spread = (point.flags & Point.cumulative) === 0 ? null : point.spread;
 }
 
 /** The steps within the window, else the last one while the series is not stale. */
@@ -218,7 +208,7 @@ export function spreadOfSteps(steps: readonly Step[]): Spread | null {
   let total: Spread | null = null;
   for (const { spread } of steps) {
     if (spread === null) continue;
-    total ??= new Map();
+    total ??= newSpread();
     addSpread(total, spread);
   }
   return total;

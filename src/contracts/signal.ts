@@ -18,6 +18,8 @@ const DEFAULT_MIN_ITEMS = 50;
 /** What decides that an item is bad or what is measured: a signal has exactly one. */
 const KINDS = ['bad', 'slower_than', 'rate', 'take', 'silent_for'] as const;
 const LONGEST_WINDOW_MS = 7 * 86_400_000;
+/** Raised when what is kept of metrics and of percentiles changes: what was saved in another form is dropped with its key. */
+const FORM = 1;
 
 /** Conditions that could never hold: values that are none of an enum's names, intrinsic keys of another kind of item. */
 export function conditionFaults(map: ConditionMap, of: SignalPlan['of'], path: (string | number)[]): ContractFault[] {
@@ -253,9 +255,8 @@ function keyOf(source: ContractSource, signal: Omit<SignalPlan, 'key'>): number 
   // A duration threshold makes workers read the metric's unit.
   const inMs = of === 'metrics' && signal.unit === 'ms';
   const joined = of === 'spans' ? (source.where ?? null) : null;
-  return hashText(
-    JSON.stringify([whose, name, of, metrics, joined, where, bad, slowerThanMs, measured, take, value, across, inMs]),
-  );
+  const what = [whose, name, of, metrics, joined, where, bad, slowerThanMs, measured, take, value, across, inMs];
+  return hashText(JSON.stringify(of === 'metrics' || signal.quantile !== null ? [...what, FORM] : what));
 }
 
 /** Of p95: 0.95. */

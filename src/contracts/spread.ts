@@ -1,60 +1,171 @@
 /**
  * How values are spread: counts of intervals (low, high], whatever made them: the logarithmic buckets in which workers count spans, or
- * a histogram's own. Spreads add up; a percentile is read from their sum, as if values lay evenly within each interval.
+ * a histogram's own. Spreads add up and are subtracted by their intervals; only what is read from them takes values to lie evenly within.
  */
 
-/** Counts by the number that Intervals gave to an interval. */
-export type Spread = Map<number, number>;
-
-export function addSpread(into: Spread, more: Spread): void {
-  for (const [id, count] of more) into.set(id, (into.get(id) ?? 0) + count);
+export interface Spread {
+  /**
+   * Low, high and count of each interval, by low. A histogram's outermost are open (-Infinity, Infinity): their identity is the bound that
+   * the metric has, not an extreme, which moves.
+   */
+  rows: number[];
+  /** Least and greatest value as far as points have said it (else Infinity and -Infinity): where open intervals end. */
+  min: number;
+  max: number;
 }
 
-/** More different intervals than any histogram has; beyond, an interval is widened to one that is known. */
-const MOST_INTERVALS = 8192;
+const ROW = 3;
+/** More intervals than any histogram has; beyond, neighbours are joined. */
+export const MOST_INTERVALS = 4096;
 
-/** Numbers for the intervals of one signal. */
-export class Intervals {
-  readonly low: number[] = [];
-  readonly high: number[] = [];
-  readonly #ids = new Map<number, Map<number, number>>();
+/** A spread of rows in any order. */
+export function newSpread(rows: readonly number[] = [], min = Infinity, max = -Infinity): Spread {
+  return { rows: bounded(sorted(rows)), min, max };
+}
 
-  /** The number of (low, high]; -1 when there are too many already. */
-  idOf(low: number, high: number): number {
-    let byHigh = this.#ids.get(low);
-    if (byHigh === undefined) {
-      byHigh = new Map();
-      this.#ids.set(low, byHigh);
+export function addSpread(into: Spread, more: Spread): void {
+  into.min = Math.min(into.min, more.min);
+  into.max = Math.max(into.max, more.max);
+  addRows(into, more.rows);
+}
+
+/** Nearly always there are the same intervals on both sides: then nothing is allocated. */
+function addRows(into: Spread, more: readonly number[]): void {
+  const { rows } = into;
+  const missing: number[] = [];
+  let at = 0;
+  for (let i = 0; i < more.length; i += ROW) {
+    const low = more[i] as number;
+    const high = more[i + 1] as number;
+    const count = more[i + 2] as number;
+    while (at < rows.length && compare(rows[at] as number, rows[at + 1] as number, low, high) < 0) at += ROW;
+    if (rows[at] === low && rows[at + 1] === high) rows[at + 2] = (rows[at + 2] as number) + count;
+    else missing.push(low, high, count);
+  }
+  if (missing.length > 0) into.rows = bounded(merged(rows, missing));
+}
+
+function compare(low: number, high: number, otherLow: number, otherHigh: number): number {
+  if (low !== otherLow) return low < otherLow ? -1 : 1;
+  return high === otherHigh ? 0 : high < otherHigh ? -1 : 1;
+}
+
+/** Two lists in order, of different intervals, as one. */
+function merged(rows: readonly number[], others: readonly number[]): number[] {
+  const made: number[] = [];
+  let at = 0;
+  for (let i = 0; i < others.length; i += ROW) {
+    const low = others[i] as number;
+    const high = others[i + 1] as number;
+    while (at < rows.length && compare(rows[at] as number, rows[at + 1] as number, low, high) < 0)
+      made.push(rows[at++] as number, rows[at++] as number, rows[at++] as number);
+    made.push(low, high, others[i + 2] as number);
+  }
+  for (; at < rows.length; at++) made.push(rows[at] as number);
+  return made;
+}
+
+/** Rows by their bounds, one for each interval; most come like that. */
+function sorted(rows: readonly number[]): number[] {
+  let isSorted = true;
+  for (let i = ROW; i < rows.length && isSorted; i += ROW)
+    isSorted = compare(rows[i - ROW] as number, rows[i - 2] as number, rows[i] as number, rows[i + 1] as number) < 0;
+  if (isSorted) return [...rows];
+  const order = Array.from({ length: rows.length / ROW }, (_, i) => i * ROW);
+  order.sort((a, b) => compare(rows[a] as number, rows[a + 1] as number, rows[b] as number, rows[b + 1] as number));
+  const made: number[] = [];
+  for (const from of order) {
+    const [low, high, count] = rows.slice(from, from + ROW) as [number, number, number];
+    const last = made.length - ROW;
+    if (made[last] === low && made[last + 1] === high) made[last + 2] = (made[last + 2] as number) + count;
+    else made.push(low, high, count);
+  }
+  return made;
+}
+
+function bounded(rows: number[], most = MOST_INTERVALS): number[] {
+  let made = rows;
+  while (made.length > most * ROW) {
+    const joined: number[] = [];
+    for (let i = 0; i < made.length; i += 2 * ROW) {
+      const pair = made.slice(i, i + 2 * ROW) as [number, number, number, number?, number?, number?];
+      const [low, high, count, , otherHigh = high, otherCount = 0] = pair;
+      joined.push(low, Math.max(high, otherHigh), count + otherCount);
     }
-    const known = byHigh.get(high);
-    if (known !== undefined) return known;
-    if (this.low.length === MOST_INTERVALS) return -1;
-    byHigh.set(high, this.low.length);
-    this.high.push(high);
-    return this.low.push(low) - 1;
+    made = sorted(joined);
   }
+  return made;
+}
 
-  save(): number[] {
-    return this.low.flatMap((low, id) => [low, this.high[id] as number]);
-  }
+/** Joins neighbours until there are at most so many intervals. */
+export function coarsen(spread: Spread, most: number): void {
+  spread.rows = bounded(spread.rows, most);
+}
 
-  static restore(saved: readonly number[]): Intervals {
-    const intervals = new Intervals();
-    for (let i = 0; i < saved.length; i += 2) intervals.idOf(saved[i] as number, saved[i + 1] as number);
-    return intervals;
+/**
+ * What came between two points that count from the same beginning. Where their intervals differ (an exponential histogram has lowered its
+ * scale) those that overlap are one, from which all of them are subtracted: the coarser scale's.
+ */
+export function riseOf(before: Spread, now: Spread): Spread {
+  const rise = { ...now, rows: [...now.rows] };
+  addRows(
+    rise,
+    before.rows.map((number, i) => (i % ROW === 2 ? -number : number)),
+  );
+  const rows: number[] = [];
+  for (let i = 0; i < rise.rows.length; i += ROW) {
+    const [low, high, count] = rise.rows.slice(i, i + ROW) as [number, number, number];
+    const last = rows.length - ROW;
+    if (last >= 0 && (low < (rows[last + 1] as number) || low === rows[last])) {
+      rows[last + 1] = Math.max(rows[last + 1] as number, high);
+      rows[last + 2] = (rows[last + 2] as number) + count;
+    } else rows.push(low, high, count);
   }
+  rise.rows = rows.filter((_, i) => (rows[i - (i % ROW) + 2] as number) > 0);
+  return rise;
+}
+
+/** Where the interval at `i` begins, to interpolate: an open one at the minimum, else at zero. */
+function lowEnd({ rows, min }: Spread, i: number): number {
+  const low = rows[i] as number;
+  if (low !== -Infinity) return low;
+  return Math.min(min === Infinity ? 0 : min, rows[i + 1] as number);
+}
+
+/** An open one ends at the maximum, else at twice its bound. */
+function highEnd({ rows, max }: Spread, i: number): number {
+  const low = rows[i] as number;
+  const high = rows[i + 1] as number;
+  if (high !== Infinity) return high;
+  return max === -Infinity ? Math.min(Math.max(0, low * 2), Number.MAX_VALUE) : Math.max(max, low);
+}
+
+/** How many lie above a limit. */
+export function countAbove(spread: Spread, limit: number): number {
+  const { rows } = spread;
+  let above = 0;
+  for (let i = 0; i < rows.length; i += ROW) {
+    const low = lowEnd(spread, i);
+    const high = highEnd(spread, i);
+    const count = rows[i + 2] as number;
+    if (low >= limit && high > limit) above += count;
+    else if (high > limit) above += (count * (high - limit)) / (high - low);
+  }
+  return above;
 }
 
 /**
  * The value below which the share `quantile` of all lies; NaN of an empty spread. Intervals may overlap: the sweep adds up the densities
  * that are open between two edges.
  */
-export function quantileOf(spread: Spread, intervals: Intervals, quantile: number): number {
+export function quantileOf(spread: Spread, quantile: number): number {
+  const { rows } = spread;
   let total = 0;
   const edges: { at: number; density: number; mass: number }[] = [];
-  for (const [id, count] of spread) {
-    const low = intervals.low[id] as number;
-    const high = intervals.high[id] as number;
+  for (let i = 0; i < rows.length; i += ROW) {
+    const low = lowEnd(spread, i);
+    const high = highEnd(spread, i);
+    const count = rows[i + 2] as number;
     total += count;
     if (high <= low) edges.push({ at: high, density: 0, mass: count });
     else {
@@ -77,4 +188,16 @@ export function quantileOf(spread: Spread, intervals: Intervals, quantile: numbe
     density += edge.density;
   }
   return at;
+}
+
+/** As the checkpoint holds it: min, max, then the rows; empty for none. */
+export type SavedSpread = Float64Array | number[];
+
+export function saveSpread(spread: Spread | null): SavedSpread {
+  return spread === null ? [] : Float64Array.of(spread.min, spread.max, ...spread.rows);
+}
+
+export function restoreSpread(saved: SavedSpread): Spread | null {
+  const [min = Infinity, max = -Infinity, ...rows] = saved;
+  return saved.length === 0 ? null : { rows, min, max };
 }

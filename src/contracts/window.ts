@@ -2,7 +2,7 @@
  * What was measured of a signal in the past, in slots of a second and, for windows over ten minutes, of a minute. Windows end at a whole
  * second; those over ten minutes begin at a whole minute.
  */
-import { addSpread, type Spread } from './spread.ts';
+import { addSpread, newSpread, restoreSpread, type SavedSpread, type Spread, saveSpread } from './spread.ts';
 
 const SECOND_MS = 1000;
 const MINUTE_S = 60;
@@ -61,7 +61,7 @@ class Ring {
     max[i] = fresh ? amounts.max : Math.max(max[i] as number, amounts.max);
     last[i] = amounts.last;
     if (amounts.spread !== null) {
-      const spread = this.spreads[i] ?? new Map<number, number>();
+      const spread = this.spreads[i] ?? newSpread();
       addSpread(spread, amounts.spread);
       this.spreads[i] = spread;
     }
@@ -81,7 +81,7 @@ class Ring {
       into.last = this.extremes.last[i] as number;
       const spread = this.spreads[i];
       if (spread) {
-        into.spread ??= new Map();
+        into.spread ??= newSpread();
         addSpread(into.spread, spread);
       }
     }
@@ -95,13 +95,13 @@ class Ring {
       const slot = [this.slots[i] as number, this.items[i] as number, this.sum[i] as number] as const;
       if (this.extremes === null) return [...slot];
       const { min, max, last } = this.extremes;
-      const spread = this.spreads[i];
-      return [...slot, min[i] as number, max[i] as number, last[i] as number, spread ? [...spread].flat() : []];
+      const spread = saveSpread(this.spreads[i] ?? null);
+      return [...slot, min[i] as number, max[i] as number, last[i] as number, spread];
     });
   }
 }
 
-type SavedSlot = (number | number[])[];
+type SavedSlot = (number | SavedSpread)[];
 
 function amountsOf(saved: SavedSlot): Amounts {
   // As `save` has written it.
@@ -112,11 +112,9 @@ function amountsOf(saved: SavedSlot): Amounts {
     number,
     number,
     number,
-    number[],
+    SavedSpread,
   ];
-  const spread: Spread = new Map();
-  for (let i = 0; i < flat.length; i += 2) spread.set(flat[i] as number, flat[i + 1] as number);
-  return { items, sum, min, max, last, spread: spread.size > 0 ? spread : null };
+  return { items, sum, min, max, last, spread: restoreSpread(flat) };
 }
 
 export interface SavedWindow {

@@ -2,75 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createMeasuring } from '../../src/cli/check/measure.ts';
-import { judgeSignal } from '../../src/contracts/judge.ts';
 import { readSignal } from '../../src/contracts/reading.ts';
 import { requestType } from '../../src/otlp/schema.ts';
-import type { Plain } from '../otlp/generate.ts';
 import { logs, NOW_MS, service, span } from '../worker/world.ts';
 import { contractOf } from './plans.ts';
-
-const START_MS = Math.floor(NOW_MS / 60_000) * 60_000;
-const ns = (ms: number) => String(BigInt(Math.round(ms)) * 1_000_000n);
-const attribute = (key: string, stringValue: string) => ({ key, value: { stringValue } });
-
-/** A request with one metric whose points were made at `ms` after the start. */
-function metric(name: string, data: Plain, unit = ''): Uint8Array {
-  const type = requestType('metrics');
-  const resource = { attributes: [attribute('service.name', 'shop')] };
-  const metrics = [{ name, unit, ...data }];
-  return type.encode(type.fromObject({ resourceMetrics: [{ resource, scopeMetrics: [{ metrics }] }] })).finish();
-}
-
-const CUMULATIVE = { aggregationTemporality: 2, isMonotonic: true };
-const DELTA = { aggregationTemporality: 1, isMonotonic: true };
-
-interface Given {
-  value?: number;
-  startMs?: number;
-  series?: string;
-  flags?: number;
-  more?: Plain;
-}
-
-function point(atMs: number, { value = 0, startMs = 0, series = 'a', flags = 0, more = {} }: Given): Plain {
-  return {
-    timeUnixNano: ns(START_MS + atMs),
-    ...(startMs === 0 ? {} : { startTimeUnixNano: ns(startMs) }),
-    asDouble: value,
-    flags,
-    attributes: [attribute('series', series)],
-    ...more,
-  };
-}
-
-const sum = (atMs: number, given: Given, kind: Plain = CUMULATIVE) =>
-  metric('m', { sum: { dataPoints: [point(atMs, given)], ...kind } });
-const gauge = (atMs: number, given: Given) => metric('m', { gauge: { dataPoints: [point(atMs, given)] } });
-
-function histogram(atMs: number, counts: number[], bounds: number[], kind: Plain = CUMULATIVE, more: Plain = {}) {
-  const count = counts.reduce((total, one) => total + one, 0);
-  const { asDouble: _, ...rest } = point(atMs, {});
-  const dataPoints = [{ ...rest, count, sum: count, bucketCounts: counts, explicitBounds: bounds, ...more }];
-  return metric('m', { histogram: { dataPoints, ...kind } }, 's');
-}
-
-/** Plays requests that arrive at their times, in order; the value and items at `atMs`, and whether that is enough. */
-function play(signal: object, arrivals: [atMs: number, request: Uint8Array][], atMs: number) {
-  const contract = contractOf([{ name: 's', metric: 'm', ...signal }]);
-  const [plan] = contract.signals;
-  assert.ok(plan !== undefined);
-  const measuring = createMeasuring([contract], false);
-  const memory = measuring.instancesOf(plan)[0]?.memory;
-  assert.ok(memory !== undefined);
-  // The agent has been watching for a while.
-  judgeSignal(plan, memory, START_MS / 1000 - 600);
-  for (const [at, request] of arrivals) measuring.add('metrics', request, START_MS + at);
-  const { value, items, enough } = readSignal(plan, memory, (START_MS + atMs) / 1000);
-  return { value, items, enough };
-}
+import { attribute, DELTA, gauge, histogram, metric, play, point, START_MS, sum, value } from './playing.ts';
 
 const RATE = { rate: true, breached: 'above 100/s' };
-const value = (result: { value: number }) => Number(result.value.toPrecision(12));
 
 test('a counter gives the same rate as cumulative and as delta, whatever the export interval is', () => {
   const cumulative: [number, Uint8Array][] = [0, 10, 20, 30, 40, 50].map((s) => [
@@ -242,7 +180,7 @@ function measured(signal: object, more: object, request: Uint8Array, kind: 'trac
   const contract = contractOf([{ name: 's', of: kind === 'logs' ? 'logs' : 'spans', min_items: 1, ...signal }], more);
   const measuring = createMeasuring([contract], false);
   measuring.add(kind, request, NOW_MS);
-  const [target] = contract.signals.flatMap((one) => measuring.instancesOf(one));
+  const [target] = measuring.targets.values();
   assert.ok(target !== undefined);
   return { ...readSignal(target.plan, target.memory, NOW_MS / 1000 + 1), target };
 }

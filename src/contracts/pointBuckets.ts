@@ -1,0 +1,69 @@
+// HOT: once per histogram point whose buckets a signal reads. Bench: bench/micro/contracts/measure.bench.ts
+/** Hands over the buckets of a histogram's point that hold something; how values lie within them is main's to say (spread.ts). */
+import { readBounds, readBucketCounts, readBuckets } from '../otlp/buckets.ts';
+import type { PointView } from '../otlp/points.ts';
+import type { Reader } from '../otlp/protobuf.ts';
+import type { Cells } from './cells.ts';
+
+/** Buckets of one histogram that are looked at; no SDK makes as many. */
+const MOST_BUCKETS = 1024;
+
+export class PointBuckets {
+  readonly #reader: Reader;
+  readonly #point: PointView;
+  readonly #cells: Cells;
+  readonly #counts = new Float64Array(MOST_BUCKETS);
+  readonly #bounds = new Float64Array(MOST_BUCKETS);
+
+  constructor(reader: Reader, point: PointView, cells: Cells) {
+    this.#reader = reader;
+    this.#point = point;
+    this.#cells = cells;
+  }
+
+  /** Entries of the row, by their bounds, in the signal's unit. */
+  write(row: number, unit: number): void {
+    const { hasMin, min, hasMax, max } = this.#point;
+    this.#cells.ends(row, hasMin ? min * unit : Infinity, hasMax ? max * unit : -Infinity);
+    this.#writeNegative(row, unit);
+    const { zeroCount, zeroThreshold } = this.#point;
+    if (zeroCount > 0) this.#cells.entry(row, -zeroThreshold * unit, zeroThreshold * unit, zeroCount);
+    this.#writePositive(row, unit);
+    this.#writeExplicit(row, unit);
+  }
+
+  #writeNegative(row: number, unit: number): void {
+    const counts = this.#counts;
+    const { offset } = this.#point.negative;
+    for (let i = readBuckets(this.#reader, this.#point, 'negative', counts) - 1; i >= 0; i--)
+      if (counts[i] !== 0)
+        this.#cells.entry(row, -this.#boundOf(offset + i + 1) * unit, -this.#boundOf(offset + i) * unit, counts[i]!);
+  }
+
+  #writePositive(row: number, unit: number): void {
+    const counts = this.#counts;
+    const { offset } = this.#point.positive;
+    const count = readBuckets(this.#reader, this.#point, 'positive', counts);
+    for (let i = 0; i < count; i++)
+      if (counts[i] !== 0)
+        this.#cells.entry(row, this.#boundOf(offset + i) * unit, this.#boundOf(offset + i + 1) * unit, counts[i]!);
+  }
+
+  /** Lower bound of an exponential bucket. One product, which is exact: bounds that two scales share are the same double in both. */
+  #boundOf(index: number): number {
+    return 2 ** (index * 2 ** -this.#point.scale);
+  }
+
+  /** The outermost buckets are open: minimum and maximum move, and would make other buckets of them. */
+  #writeExplicit(row: number, unit: number): void {
+    const counts = this.#counts;
+    const bounds = this.#bounds;
+    const count = readBucketCounts(this.#reader, this.#point, counts);
+    const bounded = readBounds(this.#reader, this.#point, bounds);
+    for (let i = 0; i < count; i++) {
+      if (counts[i] === 0) continue;
+      const low = i > 0 ? bounds[i - 1]! * unit : -Infinity;
+      this.#cells.entry(row, low, i < bounded ? bounds[i]! * unit : Infinity, counts[i]!);
+    }
+  }
+}

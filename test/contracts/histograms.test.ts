@@ -1,0 +1,122 @@
+/** Holds what is read from histograms: buckets are told apart by the metric's own bounds, rises are of counts, and only then is interpolated. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { addSpread, MOST_INTERVALS, newSpread, quantileOf } from '../../src/contracts/spread.ts';
+import { seeded } from '../otlp/generate.ts';
+import { signalOf } from './plans.ts';
+import { type Arrival, DELTA, exponential, histogram, play, playing, value } from './playing.ts';
+
+const P95 = { take: 'p95', breached: 'above 1s', window: '10s' };
+const P99 = { take: 'p99', breached: 'above 5s' };
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+test('a percentile sees as clearly after a day of points whose minimum and maximum move as after the first', (t) => {
+  const random = seeded(t, 31);
+  const played = playing(P99);
+  let atMs = 0;
+  for (let i = 1; i <= 9000; i++) {
+    atMs += 10_000;
+    const more = { min: 0.001 + random.next() * 0.001, max: 20 + random.next() * 10 };
+    played.add(atMs - 1, histogram(atMs - 1, [900, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100], SECONDS, DELTA, more));
+    if (i === 1) assert.ok(played.read(atMs).value > 20_000);
+  }
+  assert.ok(played.read(atMs).value > 20_000, `${played.read(atMs).value}`);
+});
+
+test('of a cumulative histogram only what it rose by counts, whatever its minimum and maximum do', () => {
+  const slow: Arrival[] = [10, 20, 30, 40].map((s, i) => [
+    s * 1000,
+    // Half of the past took over 10 s; since then all are fast but one.
+    histogram(s * 1000, [0, 5000 + 1000 * i, 5000 + (i === 3 ? 1 : 0)], [0.005, 10], undefined, {
+      min: i === 3 ? 0.006 : 0.01,
+      max: i === 3 ? 12.5 : 12,
+    }),
+  ]);
+  assert.ok(play(P95, slow, 41_000).value < 10_000, `${play(P95, slow, 41_000).value}`);
+  const over = (slower_than: string) => value(play({ slower_than, breached: 'above 5%', window: '10s' }, slow, 41_000));
+  assert.equal(over('10s'), Number((1 / 1001).toPrecision(12)));
+  assert.ok(over('12200ms') < 1 / 1001);
+});
+
+test('a limit within the lowest bucket is no reset when the minimum falls: what is slow is read from the rise', () => {
+  const arrivals: Arrival[] = [10, 20].map((s, i) => [
+    s * 1000,
+    histogram(s * 1000, [100_000 + 10 * i, 0, 1000 + 1000 * i], [0.005, 1], undefined, {
+      min: i === 0 ? 0.002 : 0.001,
+      max: 3,
+    }),
+  ]);
+  const { value: share, items } = play({ slower_than: '4ms', breached: 'above 90%' }, arrivals, 21_000);
+  assert.equal(items, 1010);
+  // A quarter of the ten between 1 and 5 ms, and the thousand.
+  assert.equal(Number(share.toPrecision(12)), Number(((10 / 4 + 1000) / 1010).toPrecision(12)));
+  assert.ok(play({ ...P95, take: 'p50' }, arrivals, 21_000).value > 1000);
+});
+
+test('an exponential histogram that lowers its scale rises by what came, at the coarser scale', () => {
+  for (const to of [5, 4, 3, 0, -2]) {
+    const arrivals: Arrival[] = [10, 20].map((s, i) => [
+      s * 1000,
+      exponential(s * 1000, i === 0 ? 5 : to, [
+        [-3, 200],
+        [0, 300],
+        [0.02, 5000 + 1000 * i],
+        [0.9, 4000],
+        [5, 5000],
+      ]),
+    ]);
+    const at = play(P95, arrivals, 21_000).value;
+    // Nothing but 20 ms came: the answer lies within its bucket.
+    const index = Math.ceil(Math.log2(0.02) * 2 ** to) - 1;
+    const [low, high] = [index, index + 1].map((i) => 1000 * 2 ** (i / 2 ** to)) as [number, number];
+    assert.ok(at > low && at <= high, `scale ${to}: ${at} within ${low} and ${high}`);
+    const slow = play({ slower_than: '4s', breached: 'above 5%', window: '10s' }, arrivals, 21_000);
+    assert.deepEqual(slow, { value: 0, items: 1000, enough: true });
+  }
+});
+
+test('a fall of the count is a reset: all of the new beginning counts', () => {
+  const arrivals: Arrival[] = [
+    [10_000, histogram(10_000, [1000, 1000], [1])],
+    [20_000, histogram(20_000, [5, 15], [1], undefined, { max: 2 })],
+  ];
+  const slow = { slower_than: '1s', breached: 'above 5%', window: '10s' };
+  assert.deepEqual(play(slow, arrivals, 21_000), { value: 0.75, items: 20, enough: false });
+  assert.deepEqual(play({ ...slow, min_items: 20 }, arrivals, 21_000).enough, true);
+});
+
+test('a restart between two points changes nothing', () => {
+  const [first, second] = [0, 1].map((i) =>
+    histogram(10_000 * (i + 1), [0, 5000 + 1000 * i, 5000], [0.005, 10], undefined, { max: 12 + i }),
+  ) as [Uint8Array, Uint8Array];
+  for (const signal of [P95, { slower_than: '10s', breached: 'above 5%', window: '10s' }]) {
+    const [through, without] = [playing(signal), playing(signal)];
+    for (const played of [through, without]) {
+      played.add(10_000, first);
+      if (played === through) played.restart();
+      played.add(20_000, second);
+    }
+    through.restart();
+    assert.deepEqual(through.read(21_000), without.read(21_000));
+    assert.ok(through.read(21_000).value < 10_000);
+  }
+});
+
+test('what was saved in another form has another key: it is dropped, as of a signal that measures something else', () => {
+  const FORMER = [7_275_744_481_017_006, 6_991_170_109_586_413];
+  const taken = { take: 'p95', breached: 'above 1s' };
+  const keys = [signalOf({ of: undefined, metric: 'm', ...taken }), signalOf({ value: 'duration', ...taken })];
+  for (const { key } of keys) assert.ok(!FORMER.includes(key));
+  // Windows of shares over spans are what they were.
+  assert.equal(signalOf({ bad: { status: 'error' }, breached: 'above 1%' }).key, 1_774_479_092_613_101);
+});
+
+test('a spread of more intervals than are told apart joins neighbours and loses nobody', () => {
+  const total = newSpread();
+  for (let i = 0; i < 3 * MOST_INTERVALS; i++) addSpread(total, newSpread([i, i + 0.5, 2]));
+  assert.ok(total.rows.length <= 3 * MOST_INTERVALS);
+  const count = total.rows.reduce((all, number, i) => (i % 3 === 2 ? all + number : all), 0);
+  assert.equal(count, 6 * MOST_INTERVALS);
+  const median = quantileOf(total, 0.5);
+  assert.ok(Math.abs(median / (1.5 * MOST_INTERVALS) - 1) < 0.01, `${median}`);
+});
