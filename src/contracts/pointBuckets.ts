@@ -4,6 +4,7 @@ import { readBounds, readBucketCounts, readBuckets } from '../otlp/buckets.ts';
 import type { PointView } from '../otlp/points.ts';
 import type { Reader } from '../otlp/protobuf.ts';
 import type { Cells } from './cells.ts';
+import type { Take } from './contract.ts';
 
 /** Buckets of one histogram that are looked at; no SDK makes as many. */
 const MOST_BUCKETS = 1024;
@@ -19,6 +20,18 @@ export class PointBuckets {
     this.#reader = reader;
     this.#point = point;
     this.#cells = cells;
+  }
+
+  /**
+   * Whether the point says how its values are spread, as far as `take` wants to know. Without buckets, or with the one that holds
+   * everything, minimum and maximum are known, of a delta; a summary's quantiles can be neither added nor subtracted.
+   */
+  tell(take: Take | null, isCumulative: boolean): boolean {
+    const { count, zeroCount, bucketCounts, positive, negative, hasMin, hasMax } = this.#point;
+    if (count === 0) return true;
+    const most = Math.max(bucketCounts.count, positive.counts.count, negative.counts.count);
+    if (most > 1 || zeroCount > 0 || positive.counts.count + negative.counts.count > 0) return most <= MOST_BUCKETS;
+    return !isCumulative && ((take === 'max' && hasMax) || (take === 'min' && hasMin));
   }
 
   /** Entries of the row, by their bounds, in the signal's unit. */
@@ -60,10 +73,16 @@ export class PointBuckets {
     const bounds = this.#bounds;
     const count = readBucketCounts(this.#reader, this.#point, counts);
     const bounded = readBounds(this.#reader, this.#point, bounds);
+    if (count === 0 && this.#isBare()) this.#cells.entry(row, -Infinity, Infinity, this.#point.count);
     for (let i = 0; i < count; i++) {
       if (counts[i] === 0) continue;
       const low = i > 0 ? bounds[i - 1]! * unit : -Infinity;
       this.#cells.entry(row, low, i < bounded ? bounds[i]! * unit : Infinity, counts[i]!);
     }
+  }
+
+  #isBare(): boolean {
+    const { count, zeroCount, positive, negative } = this.#point;
+    return count > 0 && zeroCount + positive.counts.count + negative.counts.count === 0;
   }
 }

@@ -23,6 +23,8 @@ interface Signal {
   bad: Condition[][];
   /** Limits or values are durations: the metric's unit has to be one of time. */
   inMs: boolean;
+  /** What it looks at of a histogram or a summary. */
+  reads: 'count' | 'sum' | 'buckets';
 }
 
 const INSTANCE = Buffer.from('service.instance.id');
@@ -131,17 +133,24 @@ export class PointMeasure {
       this.#note(envelope, 1, this.#cells.point(cell, this.#flags | Point.noValue, series, startMs, timeMs, 0, 0));
       return;
     }
-    const isOdd =
-      (signal.inMs && Number.isNaN(this.#unitMs)) ||
-      (isNumber && (!point.hasValue || !Number.isFinite(point.value))) ||
-      (!isNumber && !Number.isFinite(point.sum));
-    if (isOdd) {
+    if (this.#isOdd(signal, isNumber)) {
       this.#cells.odd(cell);
       return;
     }
     if (signal.plan.measured === 'share' || signal.plan.measured === 'burn')
       this.#share(signal, cell, isNumber, series, startMs, timeMs, envelope);
     else this.#take(signal, cell, isNumber, series, startMs, timeMs, envelope);
+  }
+
+  /** The point does not say what the signal measures. */
+  #isOdd({ plan, inMs, reads }: Signal, isNumber: boolean): boolean {
+    const point = this.#point;
+    if (inMs && Number.isNaN(this.#unitMs)) return true;
+    // What a counter adds up to is no duration of anything.
+    if (isNumber && plan.slowerThanMs !== null && (this.#flags & Point.value) === 0) return true;
+    if (isNumber) return !point.hasValue || !Number.isFinite(point.value);
+    if (!Number.isFinite(point.sum) || (reads === 'sum' && !point.hasSum && point.count > 0)) return true;
+    return reads === 'buckets' && !this.#buckets.tell(plan.take, (this.#flags & Point.cumulative) !== 0);
   }
 
   /** Sums weigh by their value, histograms by their count, points of gauges are one each. */
@@ -166,7 +175,7 @@ export class PointMeasure {
     const row = this.#cells.point(cell, flags, series, startMs, timeMs, items, bad);
     this.#note(envelope, unit, row);
     // How many are slow is read from what the buckets rose by (memory.ts).
-    if (!isNumber && signal.plan.slowerThanMs !== null) this.#buckets.write(row, unit);
+    if (!isNumber && signal.reads === 'buckets') this.#buckets.write(row, unit);
   }
 
   /** Notes where the point of a row lies: main reads it again when somebody has to be told what it is about. */
@@ -198,8 +207,7 @@ export class PointMeasure {
     const a = isNumber ? point.value * unit : point.count;
     const row = this.#cells.point(cell, this.#flags, series, startMs, timeMs, a, point.sum * unit);
     this.#note(envelope, unit, row);
-    if (isNumber || signal.plan.measured !== 'take') return;
-    if (signal.plan.take !== 'mean' && signal.plan.take !== 'sum') this.#buckets.write(row, unit);
+    if (!isNumber && signal.reads === 'buckets') this.#buckets.write(row, unit);
   }
 
   #isBad(signal: Signal, envelope: Envelope): boolean {
@@ -243,5 +251,12 @@ function compileSignal(plan: SignalPlan, index: number, sight: Sight): Signal {
     where: plan.where === null ? [] : compileConditions(plan.where, sight),
     bad: plan.bad.map((map) => compileConditions(map, sight)),
     inMs: plan.slowerThanMs !== null || plan.unit === 'ms',
+    reads: partOf(plan),
   };
+}
+
+function partOf({ measured, slowerThanMs, take, value }: SignalPlan): Signal['reads'] {
+  if (slowerThanMs !== null) return 'buckets';
+  if (measured === 'take') return take === 'mean' || take === 'sum' ? 'sum' : 'buckets';
+  return value === 'sum' ? 'sum' : 'count';
 }

@@ -4,7 +4,18 @@ import { test } from 'node:test';
 import { addSpread, MOST_INTERVALS, newSpread, quantileOf } from '../../src/contracts/spread.ts';
 import { seeded } from '../otlp/generate.ts';
 import { signalOf } from './plans.ts';
-import { type Arrival, DELTA, exponential, histogram, play, playing, value } from './playing.ts';
+import {
+  type Arrival,
+  DELTA,
+  exponential,
+  histogram,
+  metric,
+  play,
+  playing,
+  point,
+  START_MS,
+  value,
+} from './playing.ts';
 
 const P95 = { take: 'p95', breached: 'above 1s', window: '10s' };
 const P99 = { take: 'p99', breached: 'above 5s' };
@@ -119,4 +130,56 @@ test('a spread of more intervals than are told apart joins neighbours and loses 
   assert.equal(count, 6 * MOST_INTERVALS);
   const median = quantileOf(total, 0.5);
   assert.ok(Math.abs(median / (1.5 * MOST_INTERVALS) - 1) < 0.01, `${median}`);
+});
+
+/** One request at 10 s, judged a second later: what it comes to, and how many points were not judged. */
+function alone(signal: object, request: Uint8Array) {
+  const played = playing({ min_items: 1, ...signal });
+  played.add(10_000, request);
+  return { ...played.read(11_000), unmeasured: played.unmeasured };
+}
+
+const SLOW = { slower_than: '1s', breached: 'above 5%' };
+const UNMEASURED = { value: 0, items: 0, enough: false, unmeasured: 1 };
+
+test('a histogram that does not say how its values are spread is not judged, and not healthy', () => {
+  const bare = histogram(10_000, [], [], DELTA, { count: 1000, sum: 5000, min: 1, max: 9 });
+  const single = histogram(10_000, [1000], [], DELTA, { sum: 5000, min: 1, max: 9 });
+  for (const request of [bare, single]) {
+    for (const signal of [SLOW, P95, { ...P95, take: 'last' }]) assert.deepEqual(alone(signal, request), UNMEASURED);
+    const taken = (take: string) => alone({ ...P95, take }, request);
+    assert.deepEqual(
+      ['mean', 'sum', 'min', 'max'].map((take) => taken(take).value),
+      [5000, 5_000_000, 1000, 9000],
+    );
+    assert.equal(alone({ rate: true, breached: 'above 1/s' }, request).unmeasured, 0);
+  }
+  const none = histogram(10_000, [0, 0], [1], DELTA);
+  assert.deepEqual(alone(SLOW, none), { value: 0, items: 0, enough: false, unmeasured: 0 });
+});
+
+test('neither a mean nor a sum is taken of a histogram without one', () => {
+  const request = histogram(10_000, [0, 1000], [1], DELTA, { sum: undefined });
+  for (const take of ['mean', 'sum']) assert.deepEqual(alone({ take, breached: 'above 1s' }, request), UNMEASURED);
+  const rate = { rate: true, value: 'sum', breached: 'above 1/s' };
+  assert.deepEqual(alone(rate, request), UNMEASURED);
+  assert.deepEqual(alone(SLOW, request), { value: 1, items: 1000, enough: true, unmeasured: 0 });
+});
+
+test('a summary has a count and a sum; its quantiles are not judged', () => {
+  const quantileValues = [{ quantile: 0.99, value: 9 }];
+  const { asDouble: _, ...rest } = point(10_000, { startMs: START_MS });
+  const summary = metric('m', { summary: { dataPoints: [{ ...rest, count: 1000, sum: 5000, quantileValues }] } }, 's');
+  for (const signal of [SLOW, P95]) assert.deepEqual(alone(signal, summary), UNMEASURED);
+  assert.deepEqual(alone({ take: 'mean', breached: 'above 1s' }, summary), {
+    value: 5000,
+    items: 1,
+    enough: true,
+    unmeasured: 0,
+  });
+});
+
+test('a counter has no durations that could be slow', () => {
+  const counter = metric('m', { sum: { dataPoints: [point(10_000, { value: 9 })], ...DELTA } }, 's');
+  assert.deepEqual(alone(SLOW, counter), UNMEASURED);
 });
