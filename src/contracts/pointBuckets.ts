@@ -1,6 +1,7 @@
 // HOT: once per histogram point whose buckets a signal reads. Bench: bench/micro/contracts/measure.bench.ts
 /** Hands over the buckets of a histogram's point that hold something; how values lie within them is main's to say (spread.ts). */
 import { readBounds, readBucketCounts, readBuckets } from '../otlp/buckets.ts';
+import type { BucketsView } from '../otlp/lists.ts';
 import type { PointView } from '../otlp/points.ts';
 import type { Reader } from '../otlp/protobuf.ts';
 import type { Cells } from './cells.ts';
@@ -29,9 +30,16 @@ export class PointBuckets {
   tell(take: Take | null, isCumulative: boolean): boolean {
     const { count, zeroCount, bucketCounts, positive, negative, hasMin, hasMax } = this.#point;
     if (count === 0) return true;
+    if (!this.#ends(positive, hasMax) || !this.#ends(negative, hasMin)) return false;
     const most = Math.max(bucketCounts.count, positive.counts.count, negative.counts.count);
     if (most > 1 || zeroCount > 0 || positive.counts.count + negative.counts.count > 0) return most <= MOST_BUCKETS;
     return !isCumulative && ((take === 'max' && hasMax) || (take === 'min' && hasMin));
+  }
+
+  /** Scales that coarse have buckets that go beyond all doubles. */
+  #ends({ offset, counts }: BucketsView, isTold: boolean): boolean {
+    if (counts.count === 0) return true;
+    return isTold ? this.#boundOf(0) === 1 : this.#boundOf(offset + counts.count) < Infinity;
   }
 
   /** Entries of the row, by their bounds, in the signal's unit. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { addSpread, MOST_INTERVALS, newSpread, quantileOf } from '../../src/contracts/spread.ts';
-import { seeded } from '../otlp/generate.ts';
+import { type Plain, seeded } from '../otlp/generate.ts';
 import { signalOf } from './plans.ts';
 import {
   type Arrival,
@@ -182,4 +182,16 @@ test('a summary has a count and a sum; its quantiles are not judged', () => {
 test('a counter has no durations that could be slow', () => {
   const counter = metric('m', { sum: { dataPoints: [point(10_000, { value: 9 })], ...DELTA } }, 's');
   assert.deepEqual(alone(SLOW, counter), UNMEASURED);
+});
+
+test('an exponential histogram whose buckets have no end in doubles is measured to its maximum, else not at all', () => {
+  const scaled = (scale: number, more: Plain) => exponential(10_000, scale, [[10, 100]], DELTA, more);
+  for (const scale of [-10, -11, -1100]) assert.deepEqual(alone(SLOW, scaled(scale, {})), UNMEASURED);
+  assert.deepEqual(alone(P95, scaled(-10, {})), UNMEASURED);
+  assert.equal(alone({ ...P95, take: 'max' }, scaled(-10, { max: 10 })).value, 10_000);
+  assert.equal(alone(SLOW, scaled(-10, { max: 10 })).value, 1);
+  const negative = { positive: undefined, negative: { offset: 0, bucketCounts: [100] } };
+  assert.deepEqual(alone(SLOW, scaled(-10, negative)), UNMEASURED);
+  assert.deepEqual(alone(SLOW, scaled(-10, { ...negative, min: -10 })).value, 0);
+  assert.deepEqual(alone(SLOW, scaled(-1100, { max: 10 })), UNMEASURED);
 });
