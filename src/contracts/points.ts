@@ -3,7 +3,7 @@
 import { emptyValue, readValue } from '../otlp/attributes.ts';
 import { MetricKind, type MetricView, Temporality } from '../otlp/metrics.ts';
 import type { PointView } from '../otlp/points.ts';
-import { HASH_SEED, hashBytes, Reader, sameBytes } from '../otlp/protobuf.ts';
+import { Reader, sameBytes } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
 import type { Cells } from './cells.ts';
 import type { Contract } from './compile.ts';
@@ -13,6 +13,7 @@ import { type Condition, compileConditions, matchesAll } from './match.ts';
 import type { SignalPlan } from './plan.ts';
 import { PointBuckets } from './pointBuckets.ts';
 import { Point } from './series.ts';
+import { SeriesKey } from './seriesKey.ts';
 
 /** A signal over metrics, compiled. */
 interface Signal {
@@ -28,7 +29,6 @@ interface Signal {
 }
 
 const INSTANCE = Buffer.from('service.instance.id');
-const SECOND_SEED = 0x9747_b28c;
 /** UCUM's names, as semantic conventions use them, and what people write. */
 const UNITS_MS: readonly (readonly [name: Buffer, ms: number])[] = Object.entries({
   s: 1000,
@@ -51,12 +51,12 @@ export class PointMeasure {
   readonly #point: PointView;
   readonly #item: Item;
   readonly #buckets: PointBuckets;
+  readonly #key: SeriesKey;
   /** Signals of the resource, then of the metric, with their cells and the contract's patience with late points. */
   #ofResource: { signal: Signal; cell: number; lateAfterMs: number }[] = [];
   #ofMetric: { signal: Signal; cell: number; lateAfterMs: number }[] = [];
   /** Milliseconds of the metric's unit; NaN when it is none of time. */
   #unitMs = Number.NaN;
-  #resourceHash = -1;
   #flags = 0;
   #kind = 0;
   /** The resource's instance; -1: not yet read. */
@@ -72,6 +72,7 @@ export class PointMeasure {
     this.#aside = new Reader(reader.bytes);
     this.#point = point;
     this.#item = createPointItem(point);
+    this.#key = new SeriesKey(reader.bytes);
     this.#buckets = new PointBuckets(reader, point, cells);
     for (const contract of contracts) {
       const signals = contract.plan.signals.flatMap((plan, index) =>
@@ -85,7 +86,7 @@ export class PointMeasure {
     if (this.#signals.size === 0) return;
     this.#ofResource = [];
     this.#ofMetric = [];
-    this.#resourceHash = -1;
+    this.#key.begin();
     this.#instanceAt = -1;
     for (let c = 0; c < count; c++) {
       const { lateAfterMs } = active[c]!.plan;
@@ -127,7 +128,7 @@ export class PointMeasure {
   #measure(signal: Signal, cell: number, metric: MetricView, envelope: Envelope, timeMs: number): void {
     const point = this.#point;
     const isNumber = metric.kind === MetricKind.gauge || metric.kind === MetricKind.sum;
-    const series = this.#seriesOf(metric, envelope);
+    const series = this.#key.of(metric, point, envelope);
     const startMs = (point.startHigh * 0x1_0000_0000 + point.startLow) / 1e6;
     if (point.noRecordedValue) {
       this.#note(envelope, 1, this.#cells.point(cell, this.#flags | Point.noValue, series, startMs, timeMs, 0, 0));
@@ -214,23 +215,6 @@ export class PointMeasure {
     for (let i = 0; i < signal.bad.length; i++)
       if (matchesAll(signal.bad[i]!, this.#item, envelope, this.#reader)) return true;
     return false;
-  }
-
-  /** 53 bits of the metric's name, the resource and the point's attributes, in whatever order they come. */
-  #seriesOf({ nameAt, nameLength }: MetricView, envelope: Envelope): number {
-    const { bytes } = this.#reader;
-    if (this.#resourceHash < 0)
-      this.#resourceHash = hashBytes(bytes, envelope.resourceAt, envelope.resourceEnd - envelope.resourceAt, HASH_SEED);
-    let low = hashBytes(bytes, nameAt, nameLength, this.#resourceHash);
-    let high = hashBytes(bytes, nameAt, nameLength, SECOND_SEED ^ this.#resourceHash);
-    const { attributes } = this.#point;
-    for (let i = 0; i < attributes.count; i++) {
-      const at = attributes.keyAt(i);
-      const end = attributes.valueAt(i) < 0 ? at + attributes.keyLength(i) : attributes.valueEnd(i);
-      low = (low + hashBytes(bytes, at, end - at, HASH_SEED)) >>> 0;
-      high = (high + hashBytes(bytes, at, end - at, SECOND_SEED)) >>> 0;
-    }
-    return (high >>> 11) * 0x1_0000_0000 + low;
   }
 }
 

@@ -4,9 +4,22 @@ import { test } from 'node:test';
 import { createMeasuring } from '../../src/cli/check/measure.ts';
 import { readSignal } from '../../src/contracts/reading.ts';
 import { requestType } from '../../src/otlp/schema.ts';
+import type { Plain } from '../otlp/generate.ts';
 import { logs, NOW_MS, service, span } from '../worker/world.ts';
 import { contractOf } from './plans.ts';
-import { attribute, DELTA, gauge, histogram, metric, play, point, START_MS, sum, value } from './playing.ts';
+import {
+  type Arrival,
+  attribute,
+  DELTA,
+  gauge,
+  histogram,
+  metric,
+  play,
+  point,
+  START_MS,
+  sum,
+  value,
+} from './playing.ts';
 
 const RATE = { rate: true, breached: 'above 100/s' };
 
@@ -71,6 +84,33 @@ test('series add up, and one without points for three export intervals is stale'
   for (let s = 30; s <= 100; s += 10) arrivals.push([s * 1000, sum(s * 1000, { value: s, series: 'a' })]);
   assert.equal(value(play(RATE, arrivals.slice(0, 6), 21_000)), 2);
   assert.equal(value(play(RATE, arrivals, 101_000)), 1);
+});
+
+test('scopes tell series of one metric apart, by name, version and attributes; within a request and over several', () => {
+  const LAST = { take: 'last', breached: 'above 1000', across: 'sum' };
+  const data = (value: number) => ({ gauge: { dataPoints: [point(1000, { value })] } });
+  const scopes: Plain[] = [
+    {},
+    { name: 'a' },
+    { name: 'b' },
+    { name: 'b', version: '2' },
+    { name: 'b', attributes: [attribute('k', 'v')] },
+  ];
+  const apart: Arrival[] = scopes.map((scope, i) => [1000, metric('m', data(10 ** i), '', scope)]);
+  assert.equal(play(LAST, apart, 2000).value, 11_111);
+  assert.equal(play(LAST, [...apart, ...apart], 2000).value, 11_111);
+  const type = requestType('metrics');
+  const metrics = (value: number) => [{ name: 'other' }, { name: 'm', ...data(value) }];
+  const scopeMetrics = scopes.map((scope, i) => ({ scope, metrics: metrics(10 ** i), schemaUrl: 'x' }));
+  // Twice a resource: the second one's scopes are not the first one's.
+  const resource = (more: Plain[]) => ({ attributes: [attribute('service.name', 'shop'), ...more] });
+  const resourceMetrics = [
+    { resource: resource([]), scopeMetrics: [{}, ...scopeMetrics] },
+    { resource: resource([attribute('r', '2')]), scopeMetrics },
+  ];
+  const request = type.encode(type.fromObject({ resourceMetrics })).finish();
+  assert.equal(play(LAST, [[1000, request]], 2000).value, 22_222);
+  assert.equal(play(LAST, [...apart, [1001, request]], 2000).value, 22_222);
 });
 
 test('take works on each series over time, then across: the maximum of gauges, the sum of sums, or as it says', () => {

@@ -1,0 +1,77 @@
+// HOT: once per data point that somebody measures. Bench: bench/micro/contracts/measure.bench.ts
+/** Tells series apart: 53 bits of the resource, the scope, the metric's name and the point's attributes, in whatever order these come. */
+import type { MetricView } from '../otlp/metrics.ts';
+import type { PointView } from '../otlp/points.ts';
+import { HASH_SEED, hashBytes, Reader, readEnd, readTag, skipField } from '../otlp/protobuf.ts';
+import type { Envelope } from '../otlp/resource.ts';
+
+const SECOND_SEED = 0x9747_b28c;
+
+export class SeriesKey {
+  readonly #bytes: Uint8Array;
+  readonly #reader: Reader;
+  /** Of the resource, then of its scope; -1: not yet read. */
+  #resourceHash = -1;
+  #scopeHash = 0;
+  /** The ScopeMetrics message that `#scopeHash` is of. */
+  #scopeFrom = -1;
+  #scopeEnd = -1;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#reader = new Reader(bytes);
+  }
+
+  /** Another resource is entered. */
+  begin(): void {
+    this.#resourceHash = -1;
+  }
+
+  of(metric: MetricView, { attributes }: PointView, envelope: Envelope): number {
+    const bytes = this.#bytes;
+    const { nameAt, nameLength } = metric;
+    if (this.#resourceHash < 0) this.#enterResource(envelope);
+    if (metric.at < this.#scopeFrom || metric.at >= this.#scopeEnd) this.#enterScope(metric.at);
+    let low = hashBytes(bytes, nameAt, nameLength, this.#scopeHash);
+    let high = hashBytes(bytes, nameAt, nameLength, SECOND_SEED ^ this.#scopeHash);
+    for (let i = 0; i < attributes.count; i++) {
+      const at = attributes.keyAt(i);
+      const end = attributes.valueAt(i) < 0 ? at + attributes.keyLength(i) : attributes.valueEnd(i);
+      low = (low + hashBytes(bytes, at, end - at, HASH_SEED)) >>> 0;
+      high = (high + hashBytes(bytes, at, end - at, SECOND_SEED)) >>> 0;
+    }
+    return (high >>> 11) * 0x1_0000_0000 + low;
+  }
+
+  #enterResource({ resourceAt, resourceEnd }: Envelope): void {
+    this.#resourceHash = hashBytes(this.#bytes, resourceAt, resourceEnd - resourceAt, HASH_SEED);
+    this.#scopeHash = this.#resourceHash;
+    this.#scopeFrom = resourceEnd;
+    this.#scopeEnd = resourceEnd;
+  }
+
+  /**
+   * Finds the scope of the metric that lies at `at`, from the one before on: the envelope has the attributes of scopes alone. A scope behind
+   * its metrics, or before the resource, as no SDK writes them, is none.
+   *
+   *   ResourceMetrics { ...; repeated ScopeMetrics = 2 }      ScopeMetrics { InstrumentationScope scope = 1; repeated Metric = 2 }
+   */
+  #enterScope(at: number): void {
+    const reader = this.#reader;
+    const { length } = this.#bytes;
+    this.#scopeHash = this.#resourceHash;
+    reader.pos = this.#scopeEnd;
+    while (this.#scopeEnd <= at) {
+      const tag = readTag(reader, length);
+      if (tag === 18) {
+        this.#scopeEnd = readEnd(reader, length);
+        this.#scopeFrom = reader.pos;
+        reader.pos = this.#scopeEnd;
+      } else skipField(reader, tag, length);
+    }
+    reader.pos = this.#scopeFrom;
+    if (at < this.#scopeFrom || readTag(reader, this.#scopeEnd) !== 10) return;
+    const end = readEnd(reader, this.#scopeEnd);
+    this.#scopeHash = hashBytes(this.#bytes, reader.pos, end - reader.pos, this.#resourceHash);
+  }
+}
