@@ -2,7 +2,8 @@
 import type { Target } from './memory.ts';
 import type { PointSource, PointText } from './pointText.ts';
 import { MOST_TRACES } from './rows.ts';
-import { type MeasuredPoint, Point, type Step } from './series.ts';
+import { type MeasuredPoint, Point } from './series.ts';
+import type { Step } from './steps.ts';
 
 /** A point, and what it added to its series. */
 export interface Explained {

@@ -2,8 +2,9 @@
 import type { Evidence } from './evidence.ts';
 import { type Judged, newJudged } from './judged.ts';
 import type { SignalPlan } from './plan.ts';
-import { type MeasuredPoint, Point, type SavedSeries, SeriesTable, type Step } from './series.ts';
+import { type MeasuredPoint, Point, type SavedSeries, SeriesTable } from './series.ts';
 import { countAbove } from './spread.ts';
+import { foldOf, type Keeping, type Step } from './steps.ts';
 import { BURN_PAIRS } from './threshold.ts';
 import { type Amounts, FINE_WINDOW_MS, noAmounts, type SavedWindow, Window } from './window.ts';
 
@@ -21,12 +22,15 @@ export interface SignalMemory {
   judged: Judged;
 }
 
-/** `fromStart`: cumulative series count from their own beginning, whenever that was; else only from when they are watched. */
+/**
+ * `fromStart`: of a run that is judged as a whole: cumulative series count from their own beginning, whenever that was, else only from when
+ * they are watched; and no step is folded, so that what is judged once is exact.
+ */
 export function newMemory(plan: SignalPlan, fromStart = false): SignalMemory {
   const { fineMs, coarseMs } = windowsOf(plan);
   return {
     window: new Window(fineMs, coarseMs, plan.measured === 'take'),
-    series: plan.of === 'metrics' ? new SeriesTable(needsSteps(plan) ? plan.windowMs : 0) : null,
+    series: plan.of === 'metrics' ? new SeriesTable(keepingOf(plan, fromStart)) : null,
     watchedMs: 0,
     fromStart,
     lastItemMs: 0,
@@ -41,6 +45,11 @@ function windowsOf(plan: SignalPlan): { fineMs: number; coarseMs: number } {
   return plan.windowMs > FINE_WINDOW_MS
     ? { fineMs: 0, coarseMs: plan.windowMs }
     : { fineMs: plan.windowMs, coarseMs: 0 };
+}
+
+function keepingOf(plan: SignalPlan, fromStart: boolean): Keeping {
+  const keepMs = needsSteps(plan) ? plan.windowMs : 0;
+  return { keepMs, foldMs: fromStart ? 0 : foldOf(keepMs), values: plan.quantile !== null };
 }
 
 /** Rates, and what is taken of numbers, look at each series over time; all else adds up over series. */

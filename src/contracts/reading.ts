@@ -2,8 +2,9 @@
 import type { SignalMemory } from './memory.ts';
 import { needsSteps } from './memory.ts';
 import type { SignalPlan } from './plan.ts';
-import { Point, type Series, type SeriesTable, type Step, spreadOfSteps, stepsWithin } from './series.ts';
+import { Point, type Series, type SeriesTable, stepsWithin } from './series.ts';
 import { quantileOf } from './spread.ts';
+import { pointsOf, type Step, spreadOfSteps, spreadOfValues } from './steps.ts';
 import { BURN_PAIRS } from './threshold.ts';
 import { type Amounts, FINE_WINDOW_MS } from './window.ts';
 
@@ -182,7 +183,7 @@ function readMetricRate(plan: SignalPlan, memory: SignalMemory, second: number):
   let items = 0;
   for (const { steps } of seenSeries(plan, memory, second)) {
     value += rateOf(plan, steps);
-    items += steps.length;
+    items += pointsOf(steps);
   }
   return { value, items, enough: items >= plan.minItems };
 }
@@ -190,7 +191,7 @@ function readMetricRate(plan: SignalPlan, memory: SignalMemory, second: number):
 /** Numbers: each series over time, then across series. Histograms merge first. */
 function readMetricTake(plan: SignalPlan, memory: SignalMemory, second: number): Reading {
   const seen = seenSeries(plan, memory, second);
-  const items = seen.reduce((sum, { steps }) => sum + steps.length, 0);
+  const items = seen.reduce((sum, { steps }) => sum + pointsOf(steps), 0);
   if (items === 0) return { value: 0, items, enough: false };
   const value = seen.some(({ series }) => (series.flags & Point.distribution) !== 0)
     ? takenOfHistograms(
@@ -227,19 +228,17 @@ function takenOverTime(plan: SignalPlan, steps: readonly Step[]): number {
   const sum = () => steps.reduce((total, { a }) => total + a, 0);
   switch (plan.take) {
     case 'min':
-      return steps.reduce((best, { a }) => Math.min(best, a), Infinity);
+      return steps.reduce((best, { min }) => Math.min(best, min), Infinity);
     case 'max':
-      return steps.reduce((best, { a }) => Math.max(best, a), -Infinity);
+      return steps.reduce((best, { max }) => Math.max(best, max), -Infinity);
     case 'sum':
       return sum();
     case 'mean':
-      return sum() / steps.length;
+      return sum() / pointsOf(steps);
     case 'last':
-      return (steps.at(-1) as Step).a;
-    default: {
-      const sorted = steps.map(({ a }) => a).sort((a, b) => a - b);
+      return (steps.at(-1) as Step).last;
+    default:
       // The nearest rank: a value that was there.
-      return sorted[Math.max(0, Math.ceil((plan.quantile ?? 0.5) * sorted.length) - 1)] as number;
-    }
+      return quantileOf(spreadOfValues(steps), plan.quantile ?? 0.5);
   }
 }

@@ -2,7 +2,8 @@
  * The series of a metric, on main: cumulative points become what they rose by, resets and duplicates are seen, and a series that has
  * gone quiet is stale after three of its export intervals. https://opentelemetry.io/docs/specs/otel/metrics/data-model/#resets-and-gaps
  */
-import { addSpread, newSpread, restoreSpread, riseOf, type SavedSpread, type Spread, saveSpread } from './spread.ts';
+import { restoreSpread, riseOf, type SavedSpread, type Spread, saveSpread } from './spread.ts';
+import { type Keeping, pushStep, type Step, stepsBetween } from './steps.ts';
 
 /**
  * Bits of a point's flags. `cumulative`: it counts from `startMs` on, and only what it rose by matters. `value`: it says how something
@@ -21,15 +22,6 @@ export interface MeasuredPoint {
   /** Items, a count or a value. */
   a: number;
   /** Bad items, or the sum of a histogram. */
-  b: number;
-  spread: Spread | null;
-}
-
-/** What came between two points of a series. */
-export interface Step {
-  receivedMs: number;
-  coveredMs: number;
-  a: number;
   b: number;
   spread: Spread | null;
 }
@@ -59,7 +51,6 @@ export type SavedSeries = Omit<Series, 'spread' | 'steps' | 'receivedMs'> & {
 };
 
 const MOST_SERIES = 2000;
-const MOST_STEPS = 1000;
 /** Until two points have come, and never less. */
 const USUAL_INTERVAL_MS = 60_000;
 const STALE_INTERVALS = 3;
@@ -69,11 +60,10 @@ export class SeriesTable {
   readonly all = new Map<number, Series>();
   /** Points of series beyond the bound. */
   overflow = 0;
-  /** Steps older than this are needed no more, but the last. */
-  readonly #keepMs: number;
+  readonly #keeping: Keeping;
 
-  constructor(keepMs: number) {
-    this.#keepMs = keepMs;
+  constructor(keeping: Keeping) {
+    this.#keeping = keeping;
   }
 
   /**
@@ -96,26 +86,13 @@ export class SeriesTable {
     const series = before ?? newSeries();
     follow(series, point, receivedMs);
     if (before === undefined) this.all.set(point.series, series);
-    if (step === null) return null;
-    series.steps.push(step);
-    while (series.steps.length > 1 && (series.steps.length > MOST_STEPS || this.#isOld(series.steps[0], receivedMs)))
-      series.steps.shift();
+    if (step !== null) pushStep(series.steps, step, (point.flags & Point.distribution) === 0, this.#keeping);
     return step;
-  }
-
-  #isOld(step: Step | undefined, nowMs: number): boolean {
-    return step !== undefined && step.receivedMs < nowMs - this.#keepMs;
   }
 
   #stepOf(before: Series | undefined, point: MeasuredPoint, receivedMs: number, sinceMs: number): Step | null {
     const { flags, startMs, timeMs } = point;
-    const whole = (fromMs: number): Step => ({
-      receivedMs,
-      coveredMs: Math.max(1, timeMs - fromMs),
-      a: point.a,
-      b: point.b,
-      spread: point.spread,
-    });
+    const whole = (fromMs: number) => newStep(receivedMs, timeMs - fromMs, point.a, point.b, point.spread);
     const sinceBefore = before === undefined ? timeMs - USUAL_INTERVAL_MS : before.timeMs;
     // Gauges, and what is no counter, have a value at a time; deltas say themselves what they add.
     if ((flags & Point.cumulative) === 0) return whole(startMs > 0 && startMs < timeMs ? startMs : sinceBefore);
@@ -125,13 +102,8 @@ export class SeriesTable {
     }
     const restarted = startMs > before.timeMs || point.a < before.a;
     if (restarted) return whole(startMs > before.timeMs && startMs < timeMs ? startMs : before.timeMs);
-    return {
-      receivedMs,
-      coveredMs: Math.max(1, timeMs - before.timeMs),
-      a: point.a - before.a,
-      b: point.b - before.b,
-      spread: point.spread === null || before.spread === null ? point.spread : riseOf(before.spread, point.spread),
-    };
+    const spread = point.spread === null || before.spread === null ? point.spread : riseOf(before.spread, point.spread);
+    return newStep(receivedMs, timeMs - before.timeMs, point.a - before.a, point.b - before.b, spread);
   }
 
   isStale(series: Series, nowMs: number): boolean {
@@ -141,7 +113,7 @@ export class SeriesTable {
   /** Makes room: series that have been silent for an hour. True when there is some. */
   #forget(nowMs: number): boolean {
     for (const [key, series] of this.all)
-      if (series.receivedMs < nowMs - Math.max(REMEMBERED_MS, this.#keepMs)) this.all.delete(key);
+      if (series.receivedMs < nowMs - Math.max(REMEMBERED_MS, this.#keeping.keepMs)) this.all.delete(key);
     return this.all.size < MOST_SERIES;
   }
 
@@ -166,6 +138,10 @@ export class SeriesTable {
         steps: steps.map((step) => ({ ...step, spread: restoreSpread(step.spread) })),
       });
   }
+}
+
+function newStep(receivedMs: number, coveredMs: number, a: number, b: number, spread: Spread | null): Step {
+  return { receivedMs, coveredMs: Math.max(1, coveredMs), a, b, spread, points: 1, min: a, max: a, last: a };
 }
 
 function newSeries(): Series {
@@ -197,19 +173,8 @@ function follow(series: Series, point: MeasuredPoint, receivedMs: number): void 
 
 /** The steps within the window, else the last one while the series is not stale. */
 export function stepsWithin(table: SeriesTable, series: Series, fromMs: number, toMs: number): Step[] {
-  const within = series.steps.filter(({ receivedMs }) => receivedMs >= fromMs && receivedMs < toMs);
+  const within = stepsBetween(series.steps, fromMs, toMs);
   if (within.length > 0) return within;
   const last = series.steps.at(-1);
   return last === undefined || last.receivedMs >= toMs || table.isStale(series, toMs) ? [] : [last];
-}
-
-/** Sum of the spreads of steps; null when none has one. */
-export function spreadOfSteps(steps: readonly Step[]): Spread | null {
-  let total: Spread | null = null;
-  for (const { spread } of steps) {
-    if (spread === null) continue;
-    total ??= newSpread();
-    addSpread(total, spread);
-  }
-  return total;
 }

@@ -83,9 +83,10 @@ function sorted(rows: readonly number[]): number[] {
   return made;
 }
 
-function bounded(rows: number[], most = MOST_INTERVALS): number[] {
+/** Joins neighbours two by two when there are too many: rarely, and then for long. */
+function bounded(rows: number[]): number[] {
   let made = rows;
-  while (made.length > most * ROW) {
+  while (made.length > MOST_INTERVALS * ROW) {
     const joined: number[] = [];
     for (let i = 0; i < made.length; i += 2 * ROW) {
       const pair = made.slice(i, i + 2 * ROW) as [number, number, number, number?, number?, number?];
@@ -97,9 +98,22 @@ function bounded(rows: number[], most = MOST_INTERVALS): number[] {
   return made;
 }
 
-/** Joins neighbours until there are at most so many intervals. */
-export function coarsen(spread: Spread, most: number): void {
-  spread.rows = bounded(spread.rows, most);
+/** Joins the neighbours that lie closest until there are at most so many: what is far from all others stays as it is. For short lists. */
+export function coarsen({ rows }: Spread, most: number): void {
+  const widthAt = (i: number) => Math.max(rows[i + 1] as number, rows[i + 4] as number) - (rows[i] as number);
+  while (rows.length > most * ROW) {
+    let narrowest = 0;
+    for (let i = ROW; i < rows.length - ROW; i += ROW) if (widthAt(i) < widthAt(narrowest)) narrowest = i;
+    const [low, high, count, , otherHigh, otherCount] = rows.slice(narrowest, narrowest + 2 * ROW) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    rows.splice(narrowest, 2 * ROW, low, Math.max(high, otherHigh), count + otherCount);
+  }
 }
 
 /**
