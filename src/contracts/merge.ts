@@ -26,6 +26,10 @@ export function mergeMeasurements(tables: Measurements, receivedMs: number, opti
     if (target !== null) mergeCell(tables, cell, target, receivedMs, buckets[cell], options);
   });
   mergePoints(tables, targets, receivedMs, options.texts);
+  for (const target of targets) {
+    const refused = target?.memory.series?.takeRefused() ?? 0;
+    if (target && refused > 0) options.unjudged(target, 'unmeasured', refused);
+  }
   mergeOperations(tables, targets, receivedMs, options.bytes);
 }
 

@@ -55,11 +55,14 @@ const MOST_SERIES = 2000;
 const USUAL_INTERVAL_MS = 60_000;
 const STALE_INTERVALS = 3;
 const REMEMBERED_MS = 3_600_000;
+const LOOK_EVERY_MS = 1000;
 
 export class SeriesTable {
   readonly all = new Map<number, Series>();
-  /** Points of series beyond the bound. */
-  overflow = 0;
+  /** Points that were not judged. */
+  #refused = 0;
+  /** When silent series were last looked for. */
+  #lookedMs = -Infinity;
   readonly #keeping: Keeping;
 
   constructor(keeping: Keeping) {
@@ -78,7 +81,7 @@ export class SeriesTable {
       return null;
     }
     if (before === undefined && this.all.size >= MOST_SERIES && !this.#forget(receivedMs)) {
-      this.overflow++;
+      this.#refused++;
       return null;
     }
     if (before !== undefined && isRepeated(before, point)) return null;
@@ -110,8 +113,17 @@ export class SeriesTable {
     return nowMs - series.receivedMs > STALE_INTERVALS * (series.intervalMs || USUAL_INTERVAL_MS);
   }
 
-  /** Makes room: series that have been silent for an hour. True when there is some. */
+  /** Points that were not judged since this was last asked. */
+  takeRefused(): number {
+    const refused = this.#refused;
+    this.#refused = 0;
+    return refused;
+  }
+
+  /** Makes room: series that have been silent for an hour. True when there is some. Once a second: it looks at all of them. */
   #forget(nowMs: number): boolean {
+    if (Math.abs(nowMs - this.#lookedMs) < LOOK_EVERY_MS) return false;
+    this.#lookedMs = nowMs;
     for (const [key, series] of this.all)
       if (series.receivedMs < nowMs - Math.max(REMEMBERED_MS, this.#keeping.keepMs)) this.all.delete(key);
     return this.all.size < MOST_SERIES;

@@ -5,7 +5,7 @@ import { newMemory } from '../../src/contracts/memory.ts';
 import { foldOf } from '../../src/contracts/steps.ts';
 import { seeded } from '../otlp/generate.ts';
 import { signalOf } from './plans.ts';
-import { gauge, histogram, playing, START_MS } from './playing.ts';
+import { gauge, histogram, metric, playing, point, START_MS } from './playing.ts';
 
 const EVERY_MS = 10_000;
 const HOUR_MS = 3_600_000;
@@ -84,4 +84,37 @@ test('a run that is judged as a whole folds nothing: its percentile is a value t
   for (let i = 1; i <= 5000; i++)
     table?.step({ series: 1, flags: 6, startMs: 0, timeMs: START_MS + i, a: i, b: 0, spread: null }, START_MS, 0);
   assert.equal([...(table?.all.values() ?? [])][0]?.steps.length, 5000);
+});
+
+/** Points of so many series in one request. */
+function many(atMs: number, count: number, from = 0) {
+  const dataPoints = Array.from({ length: count }, (_, i) => point(atMs, { value: 1, series: `s${from + i}` }));
+  return metric('m', { gauge: { dataPoints } });
+}
+
+test('points of series beyond the bound are counted as not judged, and cost no more than others', () => {
+  const played = playing({ take: 'last', breached: 'above 1000' });
+  const cost = (atMs: number, request: Uint8Array) => {
+    const before = process.cpuUsage();
+    played.add(atMs, request);
+    return process.cpuUsage(before).user;
+  };
+  played.add(1000, many(1000, 2000));
+  assert.equal(played.unmeasured, 0);
+  const known = [2, 3, 4].map((s) => cost(s * 1000, many(s * 1000, 2000)));
+  const unknown = [5, 6, 7].map((s) => cost(s * 1000, many(s * 1000, 2000, 2000)));
+  assert.equal(played.unmeasured, 6000);
+  assert.equal(played.target.memory.series?.all.size, 2000);
+  // Each of them looked at all of the others: a hundred times as much.
+  assert.ok(Math.min(...unknown) < 5 * Math.max(...known), `${unknown} us, of known series ${known} us`);
+});
+
+test('series that have been silent for an hour make room within a second', () => {
+  const played = playing({ take: 'last', breached: 'above 1000' });
+  played.add(1000, many(1000, 2000));
+  played.add(HOUR_MS, many(HOUR_MS, 10, 5000));
+  assert.equal(played.unmeasured, 10);
+  played.add(HOUR_MS + 1500, many(HOUR_MS + 1500, 10, 5000));
+  assert.equal(played.unmeasured, 10);
+  assert.equal(played.read(HOUR_MS + 2000).items, 10);
 });
