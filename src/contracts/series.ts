@@ -103,8 +103,16 @@ export class SeriesTable {
       const isNew = startMs > 0 && startMs < timeMs && startMs >= sinceMs;
       return isNew ? whole(startMs) : null;
     }
-    const restarted = startMs > before.timeMs || point.a < before.a;
-    if (restarted) return whole(startMs > before.timeMs && startMs < timeMs ? startMs : before.timeMs);
+    // One that is the point's own time says that it is not known.
+    if (startMs > 0 && startMs < timeMs && startMs !== before.startMs) {
+      if (startMs >= before.timeMs) return whole(startMs);
+      if (before.startMs > 0) {
+        // Two senders, or clocks that differ: nobody can say how much of it is new.
+        this.#refused++;
+        return null;
+      }
+    }
+    if (point.a < before.a) return whole(before.timeMs);
     const spread = point.spread === null || before.spread === null ? point.spread : riseOf(before.spread, point.spread);
     return newStep(receivedMs, timeMs - before.timeMs, point.a - before.a, point.b - before.b, spread);
   }

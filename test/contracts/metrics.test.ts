@@ -15,6 +15,7 @@ import {
   histogram,
   metric,
   play,
+  playing,
   point,
   START_MS,
   sum,
@@ -56,6 +57,29 @@ test('a reset counts from the new beginning; the first point of a series only sa
   assert.deepEqual(play(RATE, [[0, sum(0, { value: 1000 })]], 1000), { value: 0, items: 0, enough: false });
   const fresh = sum(10_000, { value: 40, startMs: START_MS });
   assert.equal(value(play(RATE, [[10_000, fresh]], 11_000)), 4);
+});
+
+test('a start that moved is a reset, however high the value is; one that lies before the last point is malformed', () => {
+  const at = (s: number, value: number, startS: number): Arrival => [
+    s * 1000,
+    sum(s * 1000, { value, startMs: START_MS + startS * 1000 }),
+  ];
+  const TEN = { ...RATE, window: '10s' };
+  const counted = (arrivals: Arrival[], atMs: number) => {
+    const played = playing(TEN);
+    for (const [ms, request] of arrivals) played.add(ms, request);
+    return [value(played.read(atMs)), played.unmeasured];
+  };
+  const begun = [at(10, 5, -100), at(20, 10, -100)];
+  assert.deepEqual(counted([...begun, at(30, 50, 22)], 31_000), [6.25, 0], 'it began 8 s ago and came to 50');
+  assert.deepEqual(counted([...begun, at(30, 50, 20)], 31_000), [5, 0], 'just when the last point was made');
+  assert.deepEqual(counted([...begun, at(30, 50, 19), at(40, 90, 19)], 41_000), [4, 1], 'goes on from there');
+  assert.deepEqual(counted([...begun, at(30, 2, 19), at(40, 12, 19)], 41_000), [1, 1]);
+  // Two senders under one name: none of it can be said.
+  const two = [0, 1, 2].flatMap((i) => [at(10 + 10 * i, 1000 + i, -900), at(11 + 10 * i, 5 + i, -800)]);
+  assert.deepEqual(counted(two, 32_000), [0, 5]);
+  // A start that is the point's own time says that it is not known.
+  assert.deepEqual(counted([at(10, 1000, 10), at(20, 1030, 20), at(30, 1080, 30)], 31_000), [5, 0]);
 });
 
 test('a point that comes twice, or late after newer ones, counts once', () => {
