@@ -100,8 +100,8 @@ export class Evidence {
 
   restore({ period, now, before, traces }: SavedEvidence): void {
     this.#period = period;
-    this.#now = new Map(now.map(([hash, count]) => [hash | 0, { ...count }]));
-    this.#before = new Map(before.map(([hash, count]) => [hash | 0, { ...count }]));
+    this.#now = new Map(now.map(([hash, count]) => [hash, { ...count }]));
+    this.#before = new Map(before.map(([hash, count]) => [hash, { ...count }]));
     this.#traces = [...traces];
   }
 }

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createMeasuring } from '../../src/cli/check/measure.ts';
+import { Evidence } from '../../src/contracts/evidence.ts';
 import { readSignal } from '../../src/contracts/reading.ts';
 import { requestType } from '../../src/otlp/schema.ts';
 import type { Plain } from '../otlp/generate.ts';
+import { afterRestart } from '../support/saved.ts';
 import { logs, NOW_MS, service, span } from '../worker/world.ts';
 import { contractOf } from './plans.ts';
 import {
@@ -328,4 +330,18 @@ test('evidence is the operations that exceed the limit most, by version, and the
   const ids = target.evidence.tracesSince(0);
   assert.equal(ids.length, 5);
   assert.equal(ids[0], Buffer.from(spans.at(-9)?.traceId as Buffer).toString('hex'));
+});
+
+test('a restart keeps apart what was apart and together what was one: series of 53 bits, operations of 32', () => {
+  const evidence = new Evidence(60_000);
+  const keys = [5 * 2 ** 32 + 77, 6 * 2 ** 32 + 77, -77];
+  const add = (to: Evidence) => {
+    for (const key of keys) to.addOperation(NOW_MS, key, 100, 50, () => ({ name: `${key}`, version: '' }));
+  };
+  add(evidence);
+  const restarted = new Evidence(60_000);
+  restarted.restore(afterRestart(evidence.save()));
+  add(evidence);
+  add(restarted);
+  assert.deepEqual(restarted.contributions(NOW_MS, 0.05, 5), evidence.contributions(NOW_MS, 0.05, 5));
 });
