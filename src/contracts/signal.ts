@@ -17,6 +17,8 @@ import { BURN_PAIRS, EXAMPLES, parseThreshold, type Threshold, type Unit } from 
 const DEFAULT_MIN_ITEMS = 50;
 /** What decides that an item is bad or what is measured: a signal has exactly one. */
 const KINDS = ['bad', 'slower_than', 'rate', 'take', 'silent_for'] as const;
+/** The lowest number of each. https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber */
+const SEVERITIES = Object.entries({ TRACE: 1, DEBUG: 5, INFO: 9, WARN: 13, ERROR: 17, FATAL: 21 });
 const LONGEST_WINDOW_MS = 7 * 86_400_000;
 /** Raised when what is kept of metrics and of percentiles changes: what was saved in another form is dropped with its key. */
 const FORM = 1;
@@ -30,12 +32,28 @@ export function conditionFaults(map: ConditionMap, of: SignalPlan['of'], path: (
         { path: [...path, key], message: `${key} is of ${owner}, this is over ${of}: "attr.${key}" is an attribute` },
       ];
     const names = ENUM_NAMES.get(key);
-    const given = typeof wanted === 'object' && !Array.isArray(wanted) ? (wanted.not ?? []) : wanted;
-    const unknown = [given].flat().filter((one) => typeof one === 'string' && !names?.includes(one.toLowerCase()));
+    const given = textsOf(wanted);
+    if (key === 'severity' && given.length > 0)
+      return [{ path: [...path, key], message: severityFault(given[0] as string) }];
+    const unknown = given.filter((one) => !names?.includes(one.toLowerCase()));
     if (names === undefined || unknown.length === 0) return [];
-    const message = `"${unknown[0]}" is no ${key}: ${suggest(String(unknown[0]), names)}`;
+    const message = `"${unknown[0]}" is no ${key}: ${suggest(unknown[0] as string, names)}`;
     return [{ path: [...path, key], message }];
   });
+}
+
+/** Texts that a value is compared with. */
+function textsOf(wanted: ConditionMap[string]): string[] {
+  const isOperators = typeof wanted === 'object' && !Array.isArray(wanted);
+  const given = isOperators ? [wanted.not ?? [], wanted.like ?? []] : [wanted];
+  return given.flat().filter((one) => typeof one === 'string');
+}
+
+function severityFault(given: string): string {
+  const name = given.toUpperCase();
+  const number = SEVERITIES.find(([one]) => one === name)?.[1];
+  const wayOut = number === undefined ? 'for example { gte: 17 }' : `{ gte: ${number} } for ${name}`;
+  return `severity is a number and never "${given}": write ${wayOut} (9 is INFO, 13 WARN, 17 ERROR, 21 FATAL)`;
 }
 
 /** One signal; a class because its faults and its place go with every step. */

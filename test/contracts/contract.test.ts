@@ -191,7 +191,17 @@ test('a key with the name of something every object has is a key like any other'
 });
 
 test('a kind or status that does not exist is a fault of the file', {}, (t) => {
-  assert.notDeepEqual(read(t, contract({ bad: { status: 'eror' } })).faults, []);
+  for (const status of ['eror', { not: 'eror' }, { like: 'err*' }])
+    assert.notDeepEqual(read(t, contract({ bad: { status } })).faults, []);
+});
+
+test('a severity that is no number is a fault that says the number', (t) => {
+  const faults = (severity: unknown) => read(t, contract({ of: 'logs', bad: { severity } })).faults.join('\n');
+  for (const severity of ['ERROR', 'error', { not: 'ERROR' }, [13, 'Error'], { like: 'ERR*' }])
+    assert.match(faults(severity), /severity is a number.*17 ERROR/, JSON.stringify(severity));
+  assert.match(faults('WARN'), /write \{ gte: 13 \} for WARN/);
+  assert.match(faults('warning'), /severity is a number/);
+  for (const severity of [17, [17, 21], { gte: 17 }, { not: 9 }, { exists: true }]) assert.equal(faults(severity), '');
 });
 
 test('items are counted by service and where, bad ones when any of the conditions holds', (t) => {
