@@ -59,6 +59,8 @@ export class PointMeasure {
   #unitMs = Number.NaN;
   #flags = 0;
   #kind = 0;
+  /** It only rises. */
+  #isCounter = false;
   /** The resource's instance; -1: not yet read. */
   #instanceAt = -1;
   #instanceLength = 0;
@@ -100,6 +102,7 @@ export class PointMeasure {
     if (this.#ofMetric.length === 0) return;
     this.#flags = flagsOf(metric);
     this.#kind = metric.kind;
+    this.#isCounter = metric.kind === MetricKind.sum && metric.monotonic;
     this.#unitMs = Number.NaN;
     for (const [name, ms] of UNITS_MS) if (this.#isText(metric.unitAt, metric.unitLength, name)) this.#unitMs = ms;
   }
@@ -149,6 +152,7 @@ export class PointMeasure {
     if (inMs && Number.isNaN(this.#unitMs)) return true;
     // What a counter adds up to is no duration of anything.
     if (isNumber && plan.slowerThanMs !== null && (this.#flags & Point.value) === 0) return true;
+    if (isNumber && plan.measured === 'rate' && !this.#isCounter) return true;
     if (isNumber) return !point.hasValue || !Number.isFinite(point.value);
     if (!Number.isFinite(point.sum) || (reads === 'sum' && !point.hasSum && point.count > 0)) return true;
     return reads === 'buckets' && !this.#buckets.tell(plan.take, (this.#flags & Point.cumulative) !== 0);

@@ -12,7 +12,9 @@ import { contractOf } from './plans.ts';
 import {
   type Arrival,
   attribute,
+  CUMULATIVE,
   DELTA,
+  type Given,
   gauge,
   histogram,
   metric,
@@ -41,6 +43,21 @@ test('a counter gives the same rate as cumulative and as delta, whatever the exp
   // One point or two in a window of a minute: the rate is what the points cover, not what fits the window.
   assert.equal(value(play(RATE, slow, 121_000)), 5);
   assert.equal(value(play(RATE, slow, 179_000)), 5);
+});
+
+test('a rate is of what only rises: of a gauge, and of a sum that goes up and down, there is none', () => {
+  const level = { ...CUMULATIVE, isMonotonic: false };
+  const change = { ...DELTA, isMonotonic: false };
+  for (const request of [
+    gauge,
+    (ms: number, given: Given) => sum(ms, given, level),
+    (ms: number, given: Given) => sum(ms, given, change),
+  ]) {
+    const played = playing({ ...RATE, breached: 'above 1/s' });
+    for (const s of [10, 20, 30]) played.add(s * 1000, request(s * 1000, { value: 500 }));
+    assert.deepEqual(played.read(31_000), { value: 0, items: 0, enough: false });
+    assert.equal(played.unmeasured, 3);
+  }
 });
 
 test('a reset counts from the new beginning; the first point of a series only says where it stands', () => {
