@@ -18,10 +18,10 @@ export interface MergeOptions {
 
 export function mergeMeasurements(tables: Measurements, receivedMs: number, options: MergeOptions): void {
   const targets = cellsOf(tables, options);
-  const buckets = byOwner(tables.buckets, targets.length, (row) => [
-    ...boundsOf(tables.buckets[row + 1] as number),
-    tables.buckets[row + 2] as number,
-  ]);
+  const buckets = byOwner(tables.buckets, targets.length, (list, row) => {
+    const [low, high] = boundsOf(tables.buckets[row + 1] as number);
+    list.push(low, high, tables.buckets[row + 2] as number);
+  });
   targets.forEach((target, cell) => {
     if (target !== null) mergeCell(tables, cell, target, receivedMs, buckets[cell], options);
   });
@@ -80,7 +80,9 @@ function mergePoints(
   receivedMs: number,
   texts: PointText,
 ): void {
-  const rows = byOwner(entries, points.length / WIDTHS.points, (row) => entries.subarray(row + 1, row + 4));
+  const rows = byOwner(entries, points.length / WIDTHS.points, (list, row) =>
+    list.push(entries[row + 1] as number, entries[row + 2] as number, entries[row + 3] as number),
+  );
   for (let point = 0; point < points.length / WIDTHS.points; point++) {
     const number = (i: number) => points[point * WIDTHS.points + i] as number;
     const target = targets[number(0)];
@@ -108,18 +110,21 @@ function mergePoints(
   }
 }
 
-/** Rows of which the first number is the owner, as one list for each owner of what `read` reads of them: low, high, count. */
+/** Rows of which the first number is the owner, as one list for each owner, to which `add` adds low, high and count of a row. */
 function byOwner(
   table: Float64Array,
   owners: number,
-  read: (row: number) => Iterable<number>,
+  add: (list: number[], row: number) => void,
 ): (number[] | undefined)[] {
   const lists = new Array<number[] | undefined>(table.length === 0 ? 0 : owners);
   for (let row = 0; row < table.length; row += WIDTHS.entries) {
     const owner = table[row] as number;
     let list = lists[owner];
-    if (list === undefined) lists[owner] = list = [];
-    list.push(...read(row));
+    if (list === undefined) {
+      list = [];
+      lists[owner] = list;
+    }
+    add(list, row);
   }
   return lists;
 }

@@ -120,23 +120,34 @@ export function coarsen({ rows }: Spread, most: number): void {
  * What came between two points that count from the same beginning. Where their intervals differ (an exponential histogram has lowered its
  * scale) those that overlap are one, from which all of them are subtracted: the coarser scale's.
  */
-export function riseOf(before: Spread, now: Spread): Spread {
-  const rise = { ...now, rows: [...now.rows] };
-  addRows(
-    rise,
-    before.rows.map((number, i) => (i % ROW === 2 ? -number : number)),
-  );
+export function riseOf({ rows: earlier }: Spread, now: Spread): Spread {
+  const { rows: later, min, max } = now;
   const rows: number[] = [];
-  for (let i = 0; i < rise.rows.length; i += ROW) {
-    const [low, high, count] = rise.rows.slice(i, i + ROW) as [number, number, number];
-    const last = rows.length - ROW;
-    if (last >= 0 && (low < (rows[last + 1] as number) || low === rows[last])) {
-      rows[last + 1] = Math.max(rows[last + 1] as number, high);
-      rows[last + 2] = (rows[last + 2] as number) + count;
-    } else rows.push(low, high, count);
+  let i = 0;
+  let j = 0;
+  while (i < later.length || j < earlier.length) {
+    const low = Math.min(lowAt(later, i), lowAt(earlier, j));
+    let high = low;
+    let count = 0;
+    for (;;) {
+      if (lowAt(later, i) < high || lowAt(later, i) === low) {
+        high = Math.max(high, later[i + 1] as number);
+        count += later[i + 2] as number;
+        i += ROW;
+      } else if (lowAt(earlier, j) < high || lowAt(earlier, j) === low) {
+        high = Math.max(high, earlier[j + 1] as number);
+        count -= earlier[j + 2] as number;
+        j += ROW;
+      } else break;
+    }
+    if (count > 0) rows.push(low, high, count);
   }
-  rise.rows = rows.filter((_, i) => (rows[i - (i % ROW) + 2] as number) > 0);
-  return rise;
+  return { rows, min, max };
+}
+
+/** Infinity behind the last: no interval begins there. */
+function lowAt(rows: readonly number[], i: number): number {
+  return i < rows.length ? (rows[i] as number) : Infinity;
 }
 
 /** Where the interval at `i` begins, to interpolate: an open one at the minimum, else at zero. */
