@@ -199,7 +199,9 @@ function readMetricTake(plan: SignalPlan, memory: SignalMemory, second: number):
         seen.flatMap(({ steps }) => steps),
       )
     : takenAcross(plan, seen);
-  return { value, items, enough: items >= plan.minItems && !Number.isNaN(value) };
+  // Histograms that counted nothing.
+  if (Number.isNaN(value)) return { value: 0, items: 0, enough: false };
+  return { value, items, enough: items >= plan.minItems };
 }
 
 function takenOfHistograms(plan: SignalPlan, steps: readonly Step[]): number {

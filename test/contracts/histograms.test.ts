@@ -6,6 +6,7 @@ import { type Plain, seeded } from '../otlp/generate.ts';
 import { signalOf } from './plans.ts';
 import {
   type Arrival,
+  CUMULATIVE,
   DELTA,
   exponential,
   histogram,
@@ -194,4 +195,61 @@ test('an exponential histogram whose buckets have no end in doubles is measured 
   assert.deepEqual(alone(SLOW, scaled(-10, negative)), UNMEASURED);
   assert.deepEqual(alone(SLOW, scaled(-10, { ...negative, min: -10 })).value, 0);
   assert.deepEqual(alone(SLOW, scaled(-1100, { max: 10 })), UNMEASURED);
+});
+
+test('random histograms are the same as cumulative, at falling scales, and as deltas', (t) => {
+  const random = seeded(t, 34);
+  for (let round = 0; round < 60; round++) {
+    const isExplicit = round % 3 === 0;
+    const signals = [
+      { ...P95, window: '1m' },
+      { slower_than: '80ms', breached: 'above 5%', min_items: 1 },
+    ];
+    const both = signals.map((signal) => [playing(signal), playing(signal)] as const);
+    const all = new Map<number, number>([[0.05, 3]]);
+    // With 1,024 buckets or fewer: more are not measured.
+    let scale = 5;
+    for (let i = 0; i < 8; i++) {
+      const fresh = new Map<number, number>();
+      for (let n = random.below(40); n > 0; n--) {
+        const value = random.below(20) === 0 ? 0 : random.logNormal(0.05, 2) * (random.below(4) === 0 ? -1 : 1);
+        fresh.set(value, 1 + random.below(9));
+      }
+      for (const [value, count] of i === 0 ? [] : fresh) all.set(value, (all.get(value) ?? 0) + count);
+      scale -= random.below(3);
+      const ms = (i + 1) * 5000;
+      const encode = (values: Map<number, number>, kind: object) => {
+        const min = Math.min(...all.keys());
+        const more = { min, max: Math.max(...all.keys()) };
+        if (!isExplicit) return exponential(ms, scale, [...values], { ...kind }, more);
+        const counts = new Array<number>(SECONDS.length + 1).fill(0);
+        for (const [value, count] of values) {
+          const found = SECONDS.findIndex((bound) => value <= bound);
+          const at = found < 0 ? SECONDS.length : found;
+          counts[at] = (counts[at] ?? 0) + count;
+        }
+        return histogram(ms, counts, SECONDS, { ...kind }, more);
+      };
+      for (const [cumulative, delta] of both) {
+        cumulative.add(ms, encode(all, CUMULATIVE));
+        if (i > 0) delta.add(ms, encode(fresh, DELTA));
+        const [one, other] = [cumulative.read(ms + 1000), delta.read(ms + 1000)];
+        // A delta of nothing is a point; cumulative, too, but for the first.
+        assert.equal(one.items, other.items);
+        assert.ok(
+          Math.abs(one.value - other.value) <= 1e-9 * Math.abs(other.value),
+          `round ${round}, point ${i}: ${one.value}, ${other.value}, ${scale}`,
+        );
+      }
+    }
+  }
+});
+
+test('points that counted nothing are no percentile', () => {
+  assert.deepEqual(alone(P95, histogram(10_000, [0, 0], [1], DELTA)), {
+    value: 0,
+    items: 0,
+    enough: false,
+    unmeasured: 0,
+  });
 });
