@@ -263,7 +263,7 @@ function measured(signal: object, more: object, request: Uint8Array, kind: 'trac
   const contract = contractOf([{ name: 's', of: kind === 'logs' ? 'logs' : 'spans', min_items: 1, ...signal }], more);
   const measuring = createMeasuring([contract], false);
   measuring.add(kind, request, NOW_MS);
-  const [target] = measuring.targets.values();
+  const [target] = contract.signals.flatMap((one) => measuring.instancesOf(one));
   assert.ok(target !== undefined);
   return { ...readSignal(target.plan, target.memory, NOW_MS / 1000 + 1), target };
 }
