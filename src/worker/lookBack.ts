@@ -15,7 +15,7 @@ import { Pending } from './pending.ts';
 import type { WorkerPool } from './pool.ts';
 import type { SelectionProgress } from './progress.ts';
 import { createSeen } from './seen.ts';
-import type { NoteTask, RecallTask, SelectResult } from './tasks.ts';
+import type { DecidedBefore, NoteTask, RecallTask, SelectResult } from './tasks.ts';
 
 /** Plain data: it is saved with the cursors. */
 export interface LookBack {
@@ -42,8 +42,8 @@ export interface LookedBack {
   bytes: number;
   /** Share of the service's items that are kept by it. */
   share: number;
-  /** First sequence of the intake journal that it has not read. */
-  end: number;
+  /** What it decided first: the selection passes it over. */
+  decided: DecidedBefore[];
 }
 
 export interface LookBackSources {
@@ -58,31 +58,44 @@ export interface LookBackSources {
   now(): number;
 }
 
+/** What of the intake journal it goes over. */
+interface Part {
+  from: number;
+  toMs: number;
+  /** May hold something of the service. */
+  isHolder(at: number): boolean;
+  /** Came in its time. */
+  isInTime(at: number): boolean;
+}
+
 const SAMPLED = STREAMS.indexOf('sampled');
 const CUT_BYTES = 512 << 10;
 /** What resources, scopes and the mark add to what was weighed, about. */
 const OVERHEAD = 1.1;
 
 export async function lookBack(sources: LookBackSources, wanted: LookBack): Promise<LookedBack> {
-  const { fromMs, toMs, whose, base } = wanted;
-  const since = sources.since(fromMs);
+  const { blocks } = sources;
+  const { whose, base, toMs } = wanted;
+  const undecidedFrom = wanted.undecidedFrom ?? 0;
+  const since = sources.since(wanted.fromMs);
+  const coveredMs = Math.max(wanted.fromMs, since.coveredMs);
+  const isInTime = inTimeOf(blocks, { ...wanted, undecidedFrom }, coveredMs);
+  const part = { from: since.intake, toMs, isHolder: holderOf(blocks, whose), isInTime };
   const seen = await noteDerived(sources, since.derived);
-  const task = {
-    kind: 'recall' as const,
-    whose,
-    fromMs: Math.max(fromMs, since.coveredMs),
-    toMs,
-    undecidedFrom: wanted.undecidedFrom ?? 0,
-    base,
-    seen,
-  };
-  const share = await shareOf(sources, wanted, since.intake, task);
+  const task = { kind: 'recall' as const, whose, undecidedFrom, base, seen };
+  const share = await shareOf(sources, wanted, part, task);
   const threshold = thresholdOf(share).bits;
   const added = { items: 0, bytes: 0 };
+  const decided = new DecidedRanges(whose);
   const pending = new Pending(sources.blocks);
   const { progress, now, append } = sources;
   try {
-    const end = await eachRun(sources, since.intake, wanted, async (frames) => {
+    await eachRun(sources, part, async (frames, holders) => {
+      for (const at of holders) {
+        const sequence = readU64(blocks, at + Field.sequence);
+        if (sequence >= undecidedFrom) decided.add(sequence, isInTime(at));
+      }
+      if (frames.length === 0) return;
       const result = await run(sources, { ...task, frames, threshold, weighs: false });
       for (const { items, length } of result.selected) {
         added.items += items;
@@ -92,7 +105,7 @@ export async function lookBack(sources: LookBackSources, wanted: LookBack): Prom
       if (pending.bytes >= CUT_BYTES) await pending.flush(progress, [...progress.next], now(), append);
     });
     if (!pending.isEmpty) await pending.flush(progress, [...progress.next], now(), append);
-    return { coveredMs: task.fromMs, ...added, share, end };
+    return { coveredMs, ...added, share, decided: decided.all };
   } finally {
     pending.drop();
   }
@@ -120,14 +133,15 @@ async function noteDerived(sources: LookBackSources, from: number): Promise<Shar
 async function shareOf(
   sources: LookBackSources,
   wanted: LookBack,
-  from: number,
+  part: Part,
   task: Omit<RecallTask, 'frames' | 'threshold' | 'weighs'>,
 ): Promise<number> {
   const { keep, mostBytes, base } = wanted;
   if (mostBytes === null) return keep;
   let weight = 0;
   const threshold = { high: 0, low: 0 };
-  await eachRun(sources, from, wanted, async (frames) => {
+  await eachRun(sources, part, async (frames) => {
+    if (frames.length === 0) return;
     const result = await run(sources, { ...task, frames, threshold, seen: null, weighs: true });
     weight += result.sampledOut[0] as number;
   });
@@ -144,19 +158,50 @@ function holderOf(blocks: BlockPool, { service }: Whose): (at: number) => boolea
   };
 }
 
+/** Whether a frame came in the look-back's time. What is not decided yet cannot be added twice for want of what was kept before `coveredMs`. */
+function inTimeOf(
+  blocks: BlockPool,
+  { fromMs, toMs, undecidedFrom }: LookBack & { undecidedFrom: number },
+  coveredMs: number,
+): (at: number) => boolean {
+  return (at) => {
+    const receivedMs = readU64(blocks, at + Field.receivedMs);
+    const isUndecided = readU64(blocks, at + Field.sequence) >= undecidedFrom;
+    return receivedMs >= (isUndecided ? fromMs : coveredMs) && receivedMs < toMs;
+  };
+}
+
+/** What a look-back decides, by ranges of sequences: one, unless frames stand in another order than they came. */
+class DecidedRanges {
+  readonly all: DecidedBefore[] = [];
+  readonly #whose: Whose;
+  #isOpen = false;
+
+  constructor(whose: Whose) {
+    this.#whose = whose;
+  }
+
+  /** The next frame that may hold something of the service. */
+  add(sequence: number, isDecided: boolean): void {
+    const last = this.all.at(-1);
+    if (isDecided && this.#isOpen && last !== undefined) last.to = sequence + 1;
+    else if (isDecided) this.all.push({ whose: this.#whose, from: sequence, to: sequence + 1 });
+    this.#isOpen = isDecided;
+  }
+}
+
 /**
- * Runs of the intake journal with what may be of the service, up to the first frame that came at `toMs` or later; returns where that is.
+ * Runs of the intake journal, to the end of the one whose last frame came at `toMs` or later: of those that may hold something of the
+ * service (`holders`) the frames that came in time.
  */
 function eachRun(
   { blocks, readIntake }: LookBackSources,
-  from: number,
-  { whose, toMs }: LookBack,
-  visit: (frames: readonly number[]) => Promise<void>,
-): Promise<number> {
-  const mayHold = holderOf(blocks, whose);
+  { from, toMs, isHolder, isInTime }: Part,
+  visit: (frames: readonly number[], holders: readonly number[]) => Promise<void>,
+): Promise<void> {
   return eachFrames(readIntake, from, async (all) => {
-    const frames = all.filter(mayHold);
-    if (frames.length > 0) await visit(frames);
+    const holders = all.filter(isHolder);
+    await visit(holders.filter(isInTime), holders);
     const last = all.at(-1);
     return last === undefined || readU64(blocks, last + Field.receivedMs) < toMs;
   });
@@ -167,7 +212,7 @@ async function eachFrames(
   read: (from: number, maxBytes: number) => Promise<FrameRun | null>,
   from: number,
   visit: (frames: readonly number[]) => Promise<boolean>,
-): Promise<number> {
+): Promise<void> {
   const begin = (at: number) => {
     const run = read(at, UNIT_BYTES);
     // A rejection that comes before it is awaited is kept for then.
@@ -180,11 +225,11 @@ async function eachFrames(
     for (;;) {
       // What came meanwhile is read, too.
       const found = (await ahead) ?? (await read(next, UNIT_BYTES));
-      if (found === null) return next;
+      if (found === null) return;
       next = found.next;
       ahead = begin(next);
       try {
-        if (!(await visit(found.frames))) return next;
+        if (!(await visit(found.frames))) return;
       } finally {
         found.release();
       }

@@ -74,8 +74,8 @@ export function recall(parts: Parts, task: RecallTask): SelectResult {
     if (signal === METRICS) continue;
     const result: Selected = { signal: name, at: to, length: 0, items: 0 };
     for (const at of task.frames) {
+      if (pool.bytes[at + Field.signal] !== signal) continue;
       const receivedMs = readU64(pool, at + Field.receivedMs);
-      if (pool.bytes[at + Field.signal] !== signal || receivedMs < task.fromMs || receivedMs >= task.toMs) continue;
       const from = at + FRAME_HEADER_BYTES;
       const end = from + payloadLength(pool, at);
       chooser.begin(signal === LOGS, readU64(pool, at + Field.sequence) >= task.undecidedFrom, receivedMs);

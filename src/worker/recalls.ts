@@ -21,7 +21,7 @@ export class Recalls {
   readonly #onError: (message: string) => void;
   readonly #wanted: LookBack[] = [];
   #attempts = 0;
-  #done: { wanted: LookBack; decided: DecidedBefore }[] = [];
+  #done: { wanted: LookBack; decided: DecidedBefore[] }[] = [];
 
   constructor(options: LookBackOptions, onError: (message: string) => void) {
     this.#options = options;
@@ -34,7 +34,7 @@ export class Recalls {
 
   /** What the selection passes over, because it has been decided. */
   get decided(): DecidedBefore[] {
-    return this.#done.map(({ decided }) => decided);
+    return this.#done.flatMap(({ decided }) => decided);
   }
 
   add(wanted: LookBack): void {
@@ -49,8 +49,7 @@ export class Recalls {
       wanted.undecidedFrom ??= Math.min(...sources.progress.next);
       await this.#options.begins(wanted);
       const came = await lookBack({ ...sources, ...this.#options }, wanted);
-      const decided = { whose: wanted.whose, from: wanted.undecidedFrom, to: came.end };
-      this.#done.push({ wanted, decided });
+      this.#done.push({ wanted, decided: came.decided });
       this.#options.told(wanted, came);
     } catch (error) {
       if (++this.#attempts < MOST_ATTEMPTS) throw error;
@@ -64,7 +63,8 @@ export class Recalls {
   /** The selection has come to `next`. */
   pass(next: number): void {
     if (this.#done.length === 0) return;
-    for (const { wanted, decided } of this.#done) if (decided.to <= next) this.#options.passed(wanted);
-    this.#done = this.#done.filter(({ decided }) => decided.to > next);
+    const isPassed = (decided: DecidedBefore[]) => decided.every(({ to }) => to <= next);
+    for (const { wanted, decided } of this.#done) if (isPassed(decided)) this.#options.passed(wanted);
+    this.#done = this.#done.filter(({ decided }) => !isPassed(decided));
   }
 }

@@ -83,10 +83,9 @@ export interface NoteTask {
 /** A look-back asks what of a service's items may still be added. */
 export interface RecallTask {
   kind: 'recall';
+  /** All of its time. */
   frames: readonly number[];
   whose: Whose;
-  fromMs: number;
-  toMs: number;
   /** The selection has decided what lies below. */
   undecidedFrom: number;
   /** Least randomness of what is added, and that of the base share. */

@@ -1,0 +1,160 @@
+/** Holds src/worker/lookBack.ts and recalls.ts, over a worker's real parts: what a look-back decides and what the selection still does are all, and once. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Field, nextFrame, readU64, UNIT_BYTES, writeU64 } from '../../src/core/block.ts';
+import type { FrameRun } from '../../src/core/component.ts';
+import type { LookBack } from '../../src/worker/lookBack.ts';
+import type { WorkerPool } from '../../src/worker/pool.ts';
+import { note, recall } from '../../src/worker/recall.ts';
+import { Recalls } from '../../src/worker/recalls.ts';
+import type { NoteTask, RecallTask } from '../../src/worker/tasks.ts';
+import { decoded, type Plain } from '../otlp/generate.ts';
+import { contentOf, createWorld, NOW_MS, plainly, service, span } from './world.ts';
+
+const WHOSE = { service: 'checkout', namespace: null, environment: null, serviceVersion: null };
+const NONE = [0, 0, 0];
+
+/** One span in each frame, received `receivedMs` after NOW_MS; the selection has decided those below `undecidedFrom`. */
+function createJournals({ receivedMs, undecidedFrom = 0 }: { receivedMs: number[]; undecidedFrom?: number }) {
+  const world = createWorld({ processors: [{ type: 'sample', base: '100%' }] });
+  const { pool, parts } = world;
+  const intake = receivedMs.map((ms, i) => {
+    const [at = -1] = world.observe([plainly(service('checkout', span(i)))], false, NOW_MS + ms).frames;
+    writeU64(pool, at + Field.sequence, i);
+    return at;
+  });
+  const derived: number[] = [];
+  const read = (frames: number[]) => async (from: number) => runOf(frames, from);
+  const runOf = (frames: number[], from: number): FrameRun | null => {
+    const some = frames.filter((at) => readU64(pool, at + Field.sequence) >= from);
+    const first = some[0];
+    if (first === undefined) return null;
+    return { frames: some, next: frames.length, damaged: NONE, release: () => undefined };
+  };
+  const workers = {
+    async run(task: NoteTask | RecallTask) {
+      const result = task.kind === 'note' ? note(parts, task) : recall(parts, task);
+      if (result.block >= 0) pool.adopt(result.block);
+      return result;
+    },
+  } as unknown as WorkerPool;
+  const zeros = () => [...NONE];
+  const progress = {
+    next: [undecidedFrom, undecidedFrom, undecidedFrom],
+    filtered: zeros(),
+    sampledOut: zeros(),
+    damaged: zeros(),
+    expired: zeros(),
+    kept: zeros(),
+  };
+  let passed = 0;
+  /** `coveredMs`: from when on the journals still hold everything, after NOW_MS. */
+  const lookBack = async (fromMs: number, toMs: number, coveredMs = fromMs) => {
+    const recalls = new Recalls(
+      {
+        readDerived: read(derived),
+        since: () => ({ intake: 0, derived: 0, coveredMs: NOW_MS + coveredMs }),
+        begins: async () => {},
+        told() {},
+        passed: () => passed++,
+      },
+      assert.fail,
+    );
+    const wanted: LookBack = {
+      whose: WHOSE,
+      breachMs: NOW_MS + toMs,
+      fromMs: NOW_MS + fromMs,
+      toMs: NOW_MS + toMs,
+      keep: 1,
+      mostBytes: null,
+      undecidedFrom,
+      base: { high: 0, low: 0 },
+    };
+    recalls.add(wanted);
+    await recalls.run({
+      blocks: pool,
+      workers,
+      progress,
+      readIntake: read(intake),
+      now: () => NOW_MS,
+      async append({ first, end }) {
+        const to = pool.allocate(UNIT_BYTES);
+        pool.bytes.copyWithin(to, first, end);
+        for (let at = to; at < to + end - first; at = nextFrame(pool, at)) {
+          writeU64(pool, at + Field.sequence, derived.length);
+          derived.push(at);
+        }
+      },
+    });
+    return recalls;
+  };
+  const recalled = () => derived.flatMap((at) => namesOf(contentOf(world, at)));
+  /** What the selection does of the rest. */
+  const selected = (recalls: Recalls) => {
+    const { selected } = world.select(intake, [undecidedFrom, undecidedFrom, undecidedFrom], recalls.decided);
+    return selected.flatMap(({ signal, at, length }) =>
+      namesOf(decoded(signal, Buffer.from(pool.bytes.subarray(at, at + length)))),
+    );
+  };
+  return { lookBack, recalled, selected, passed: () => passed };
+}
+
+/** The numbers of the spans. */
+function namesOf(request: Plain): number[] {
+  const { resourceSpans = [] } = request as { resourceSpans?: { scopeSpans?: { spans?: { name: string }[] }[] }[] };
+  return resourceSpans.flatMap(({ scopeSpans = [] }) =>
+    scopeSpans.flatMap(({ spans = [] }) => spans.map(({ name }) => Number(name.slice('span '.length)))),
+  );
+}
+
+const SECONDS = Array.from({ length: 10 }, (_, i) => i * 1000);
+
+test('what came after the time of a look-back, in a run that it has read, is left to the selection', async () => {
+  const { lookBack, recalled, selected } = createJournals({ receivedMs: SECONDS });
+  const recalls = await lookBack(-60_000, 5000);
+  assert.deepEqual(recalled(), [0, 1, 2, 3, 4]);
+  assert.deepEqual(selected(recalls), [5, 6, 7, 8, 9]);
+});
+
+test('what came before the time of a look-back, and is not decided yet, is left to the selection', async () => {
+  const { lookBack, recalled, selected } = createJournals({ receivedMs: SECONDS });
+  const recalls = await lookBack(5000, 10_000);
+  assert.deepEqual(recalled(), [5, 6, 7, 8, 9]);
+  assert.deepEqual(selected(recalls), [0, 1, 2, 3, 4]);
+});
+
+test('frames that stand in the journal in another order than they came are decided once each', async () => {
+  const { lookBack, recalled, selected } = createJournals({
+    receivedMs: [0, 3000, 1000, 5010, 4990, 5020, 5001, 4999],
+  });
+  const recalls = await lookBack(1000, 5000);
+  assert.deepEqual(recalled(), [1, 2, 4, 7]);
+  assert.deepEqual(selected(recalls), [0, 3, 5, 6]);
+});
+
+test('a look-back that begins again when less is there of the time before adds nothing twice, and nothing is missing', async () => {
+  const { lookBack, recalled, selected } = createJournals({ receivedMs: SECONDS, undecidedFrom: 2 });
+  await lookBack(-60_000, 8000);
+  assert.deepEqual(recalled(), [0, 1, 2, 3, 4, 5, 6, 7]);
+  const recalls = await lookBack(-60_000, 8000, 5000);
+  assert.deepEqual(recalled(), [0, 1, 2, 3, 4, 5, 6, 7]);
+  assert.deepEqual(selected(recalls), [8, 9]);
+});
+
+test('what is gone of the time before keeps a look-back from adding what was decided, not from deciding the rest', async () => {
+  const { lookBack, recalled, selected } = createJournals({ receivedMs: SECONDS, undecidedFrom: 2 });
+  const recalls = await lookBack(-60_000, 8000, 5000);
+  assert.deepEqual([...recalled(), ...selected(recalls)], [2, 3, 4, 5, 6, 7, 8, 9]);
+});
+
+test('a look-back is passed when the selection is past what it decided, at once when that is nothing', async () => {
+  const some = createJournals({ receivedMs: SECONDS, undecidedFrom: 2 });
+  const recalls = await some.lookBack(-60_000, 8000);
+  recalls.pass(7);
+  assert.equal(some.passed(), 0);
+  recalls.pass(8);
+  assert.deepEqual([some.passed(), recalls.decided], [1, []]);
+  const none = createJournals({ receivedMs: SECONDS, undecidedFrom: 8 });
+  (await none.lookBack(-60_000, 8000)).pass(8);
+  assert.equal(none.passed(), 1);
+});
