@@ -55,6 +55,8 @@ export interface LookBackSources {
   /** Sequences at which the journals stood then or earlier, and from when on both still hold everything. */
   since(ms: number): { intake: number; derived: number; coveredMs: number };
   append(region: { first: number; end: number }): Promise<void>;
+  /** Comes before each run: does what cannot wait for the end of a look-back, and throws DRAINING when it has to stop. */
+  between(): Promise<void>;
   now(): number;
 }
 
@@ -115,13 +117,13 @@ async function noteDerived(sources: LookBackSources, from: number): Promise<Shar
   const { blocks } = sources;
   const isSampled = (at: number) => blocks.bytes[at + Field.stream] === SAMPLED;
   let items = 0;
-  await eachFrames(sources.readDerived, from, async (frames) => {
+  await eachFrames(sources, sources.readDerived, from, async (frames) => {
     for (const at of frames) if (isSampled(at)) items += blocks.words[(at + Field.items) >>> 2] as number;
     return true;
   });
   // What is appended meanwhile is this look-back's own: the selection waits for it.
   const seen = createSeen(items);
-  await eachFrames(sources.readDerived, from, async (all) => {
+  await eachFrames(sources, sources.readDerived, from, async (all) => {
     const frames = all.filter(isSampled);
     if (frames.length > 0) await run(sources, { kind: 'note', frames, seen });
     return true;
@@ -195,20 +197,21 @@ class DecidedRanges {
  * service (`holders`) the frames that came in time.
  */
 function eachRun(
-  { blocks, readIntake }: LookBackSources,
+  sources: LookBackSources,
   { from, toMs, isHolder, isInTime }: Part,
   visit: (frames: readonly number[], holders: readonly number[]) => Promise<void>,
 ): Promise<void> {
-  return eachFrames(readIntake, from, async (all) => {
+  return eachFrames(sources, sources.readIntake, from, async (all) => {
     const holders = all.filter(isHolder);
     await visit(holders.filter(isInTime), holders);
     const last = all.at(-1);
-    return last === undefined || readU64(blocks, last + Field.receivedMs) < toMs;
+    return last === undefined || readU64(sources.blocks, last + Field.receivedMs) < toMs;
   });
 }
 
 /** While one run is worked on, the next is read: the selection waits for all of it, and the journal fills. */
 async function eachFrames(
+  { between }: LookBackSources,
   read: (from: number, maxBytes: number) => Promise<FrameRun | null>,
   from: number,
   visit: (frames: readonly number[]) => Promise<boolean>,
@@ -223,6 +226,7 @@ async function eachFrames(
   let ahead = begin(next);
   try {
     for (;;) {
+      await between();
       // What came meanwhile is read, too.
       const found = (await ahead) ?? (await read(next, UNIT_BYTES));
       if (found === null) return;

@@ -1,5 +1,5 @@
 /** Look-backs that are asked for, and those whose part of the journal the selection has still to pass. */
-import { messageOf } from '../core/errors.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
 import { type LookBack, type LookBackSources, type LookedBack, lookBack } from './lookBack.ts';
 import type { DecidedBefore } from './tasks.ts';
 
@@ -52,6 +52,8 @@ export class Recalls {
       this.#done.push({ wanted, decided: came.decided });
       this.#options.told(wanted, came);
     } catch (error) {
+      // It is remembered, and begins again at the next start.
+      if (error instanceof AgentError && error.code === 'DRAINING') return;
       if (++this.#attempts < MOST_ATTEMPTS) throw error;
       this.#onError(`a look-back for ${wanted.whose.service} is given up: ${messageOf(error)}`);
       this.#options.passed(wanted);

@@ -3,7 +3,7 @@
  * derived journal, with the intake position it covers in the same record: a crash neither loses nor repeats a decision.
  */
 import { SIGNALS, UNIT_BYTES } from '../core/block.ts';
-import { messageOf } from '../core/errors.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
 import { Decider, type DeciderOptions } from './decide.ts';
 import { dueFrames } from './due.ts';
 import type { Guard } from './guard.ts';
@@ -120,7 +120,7 @@ export class Selection {
       try {
         if (this.#expiring.length > 0) await this.#giveUp();
         if (this.#recalls.isWaiting) await this.#recall();
-        await this.#step();
+        else await this.#step();
       } catch (error) {
         // The journal is full or a worker died: nothing was marked as decided, so the same frames come again.
         this.#options.onError(messageOf(error));
@@ -153,8 +153,16 @@ export class Selection {
     const { blocks, workers, progress, read, append, now } = this.#options;
     await this.#reset();
     const readIntake = (from: number, maxBytes: number) => read(from, maxBytes, []);
-    await this.#recalls.run({ blocks, workers, progress, append, now, readIntake });
+    const between = () => this.#betweenRuns();
+    await this.#recalls.run({ blocks, workers, progress, append, now, readIntake, between });
     this.#recalls.pass(Math.min(...progress.next));
+  }
+
+  /** A look-back may take minutes. A full journal does not wait for it, since then nothing is taken; nor does an agent that stops. */
+  async #betweenRuns(): Promise<void> {
+    if (this.#expiring.length > 0) await this.#giveUp();
+    if (this.#stopped)
+      throw new AgentError('DRAINING', 'the agent stops in the middle of a look-back', { retryable: true });
   }
 
   async #step(): Promise<void> {

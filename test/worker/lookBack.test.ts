@@ -76,6 +76,7 @@ function createJournals({ receivedMs, undecidedFrom = 0 }: { receivedMs: number[
       workers,
       progress,
       readIntake: read(intake),
+      between: async () => {},
       now: () => NOW_MS,
       async append({ first, end }) {
         const to = pool.allocate(UNIT_BYTES);
