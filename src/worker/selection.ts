@@ -2,6 +2,7 @@
  * Selection, on main: trails the intake journal by `wait`, has each run of frames decided by a worker, and appends what is kept to the
  * derived journal, with the intake position it covers in the same record: a crash neither loses nor repeats a decision.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SIGNALS, UNIT_BYTES } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { Decider, type DeciderOptions } from './decide.ts';
@@ -31,6 +32,7 @@ export interface SelectionOptions extends DeciderOptions {
 const CUT_BYTES = 512 << 10;
 const CUT_MS = 200;
 const RETRY_MS = 500;
+const DRAIN_POLL_MS = 20;
 /** After waiting for an append: not at once, because a source that closes answers at once, too. */
 const SOON_MS = 1;
 const MOST_IN_FLIGHT = 4;
@@ -53,7 +55,7 @@ export class Selection {
   #stopped = false;
   #oldestInFlightMs: () => number = () => Infinity;
   #running: Promise<void> = Promise.resolve();
-  #wake: () => void = () => {};
+  #woken = Promise.withResolvers<void>();
   /** Runs of frames that workers are deciding, oldest first: while one is decided the next is read. */
   readonly #flights: Flight[] = [];
   /** What was read and is not handed out yet. */
@@ -64,6 +66,8 @@ export class Selection {
   /** Where reading stands, and up to where decisions are pending; `progress.next` follows when they are safe. */
   #position: number;
   #decided: number;
+  /** The journal will wake it when it moves past this; -1 when it will not. */
+  #listeningFrom = -1;
   /** Reads of the journal until shortlists are looked at again. */
   #wholeReads = 0;
   /** Below this a worker died: frames go one by one, and one that kills again is passed. */
@@ -91,7 +95,7 @@ export class Selection {
     this.#waitMs = Number.NEGATIVE_INFINITY;
     this.#wake();
     const isBehind = () => Math.min(...progress.next) < head || this.#recalls.isWaiting;
-    while (isBehind() && now() < deadlineMs) await this.#sleep(20);
+    while (isBehind() && now() < deadlineMs) await sleep(DRAIN_POLL_MS);
     this.#stopped = true;
     this.#wake();
     await this.#running;
@@ -193,9 +197,8 @@ export class Selection {
     const held = this.#held;
     if (held === null) {
       // Woken by the next append, unless something waits to be written.
-      const isIdle = this.#flights.length === 0 && this.#pending.isEmpty;
-      if (isIdle) await Promise.race([this.#options.moved(this.#position), this.#sleep(RETRY_MS)]);
-      return isIdle ? SOON_MS : RETRY_MS;
+      if (this.#flights.length === 0 && this.#pending.isEmpty) this.#listen();
+      return RETRY_MS;
     }
     const { frames } = held;
     const { count, inMs } = dueFrames(blocks, frames, {
@@ -214,6 +217,18 @@ export class Selection {
     this.#flights.push({ decided, next: piece.next, frames: count });
     this.#position = piece.next;
     return 0;
+  }
+
+  /** Asks once for each position: a journal that nothing is appended to keeps what it is asked. */
+  #listen(): void {
+    const from = this.#position;
+    if (this.#listeningFrom === from) return;
+    this.#listeningFrom = from;
+    const answer = () => {
+      if (this.#listeningFrom === from) this.#listeningFrom = -1;
+      this.#wake();
+    };
+    void this.#options.moved(from).then(() => setTimeout(answer, SOON_MS));
   }
 
   async #read(careful: boolean): Promise<HeldRun | null> {
@@ -262,13 +277,15 @@ export class Selection {
     this.#decided = this.#position;
   }
 
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.max(1, ms));
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+  #wake(): void {
+    this.#woken.resolve();
+  }
+
+  /** Not at all when it was woken since it slept last. */
+  async #sleep(ms: number): Promise<void> {
+    const timer = setTimeout(() => this.#wake(), Math.max(1, ms));
+    await this.#woken.promise;
+    clearTimeout(timer);
+    this.#woken = Promise.withResolvers();
   }
 }

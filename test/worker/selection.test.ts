@@ -191,6 +191,53 @@ test('what is due waits for what comes due soon after, but not for long', () => 
   assert.deepEqual(at(0, -Infinity), { count: 3, inMs: 0 });
 });
 
+test('an idle selection asks its journal once to be woken, however long it rests, and is woken', async () => {
+  const asked: { from: number; resolve(): void }[] = [];
+  let reads = 0;
+  let head = 1;
+  const { selection, progress } = world([], {
+    // A gap: there is nothing in it to decide.
+    async read(from) {
+      reads++;
+      return from < head ? { frames: [], next: head, damaged: NONE, release() {} } : null;
+    },
+    moved: (from) => new Promise((resolve) => asked.push({ from, resolve })),
+  });
+  const reading = async (more: number) => {
+    const until = reads + more;
+    while (reads < until) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  await reading(4);
+  assert.deepEqual(
+    asked.map(({ from }) => from),
+    [1],
+  );
+  const began = performance.now();
+  head = 2;
+  asked[0]?.resolve();
+  await reading(1);
+  assert.ok(performance.now() - began < 400, 'it was not woken');
+  while (progress.next[0] !== 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  await reading(3);
+  assert.deepEqual(
+    asked.map(({ from }) => from),
+    [1, 2],
+  );
+  // A journal that closes answers at once, each time: nothing else may starve by that.
+  asked[1]?.resolve();
+  await reading(1);
+  await selection.drain(2, 0);
+});
+
+test('what is asked of a selection while it works is not slept over', async () => {
+  const { selection } = world(['traces'], { waitMs: 1e9 });
+  // It reads, to find that nothing is due.
+  const began = performance.now();
+  await selection.expire(2, [1, 0, 0]);
+  assert.ok(performance.now() - began < 400);
+  await selection.drain(2, 0);
+});
+
 test('damage that the journal passed counts once, and is part of what was passed', async () => {
   const { progress, end } = world(['traces', 'logs'], { damaged: 7 });
   await end();
