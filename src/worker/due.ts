@@ -5,6 +5,8 @@ export interface Due {
   nowMs: number;
   /** After a frame was received; negative when nothing is waited for any more. */
   waitMs: number;
+  /** How long what lies in the future has been there: ahead.ms. */
+  aheadMs: number;
   /** Receive time of the oldest frame whose marks are not merged yet. */
   oldestInFlightMs: number;
   /** What was received before this may be decided, as far as budgets are concerned. */
@@ -21,24 +23,36 @@ const GATHER_MS = 25;
 
 /** From the front; when it is none, how long that stays so. */
 export function dueFrames(blocks: BlockPool, frames: readonly number[], due: Due): { count: number; inMs: number } {
-  const { nowMs, waitMs, settledMs, slotMs } = due;
+  const { nowMs, waitMs, aheadMs, settledMs, slotMs } = due;
   const until = Math.min(nowMs, due.oldestInFlightMs);
   let count = 0;
   let slot = -1;
-  const firstMs = frames.length === 0 ? 0 : readU64(blocks, (frames[0] as number) + Field.receivedMs);
+  const cameMs = (receivedMs: number) => (receivedMs > nowMs ? nowMs - aheadMs : receivedMs);
+  const firstMs = frames.length === 0 ? 0 : cameMs(readU64(blocks, (frames[0] as number) + Field.receivedMs));
   for (const at of frames) {
     const receivedMs = readU64(blocks, at + Field.receivedMs);
     const own = slotMs === Infinity ? 0 : Math.floor(receivedMs / slotMs);
     if (slot >= 0 && own !== slot) break;
     slot = own;
     if (waitMs >= 0) {
-      const dueMs = receivedMs + waitMs;
-      if (receivedMs >= settledMs) return { count, inMs: Math.max(UNSETTLED_MS, dueMs - nowMs) };
+      const dueMs = cameMs(receivedMs) + waitMs;
+      if (cameMs(receivedMs) >= settledMs) return { count, inMs: Math.max(UNSETTLED_MS, dueMs - nowMs) };
       if (dueMs >= until) return gathered(count, firstMs + waitMs, dueMs, nowMs);
     }
     count++;
   }
   return { count, inMs: 0 };
+}
+
+/** When the clock is set back, what was received before lies in the future: since when that is so of what is next, by a clock that is not set. */
+export class Ahead {
+  #sinceMs: number | null = null;
+
+  ms(blocks: BlockPool, [next]: readonly number[], nowMs: number, steadyMs: number): number {
+    const isAhead = next !== undefined && readU64(blocks, next + Field.receivedMs) > nowMs;
+    this.#sinceMs = isAhead ? (this.#sinceMs ?? steadyMs) : null;
+    return steadyMs - (this.#sinceMs ?? steadyMs);
+  }
 }
 
 /** The frame behind `count` ones is due at `dueMs`, the first at `firstMs`. */

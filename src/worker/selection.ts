@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SIGNALS, UNIT_BYTES } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { Decider, type DeciderOptions } from './decide.ts';
-import { dueFrames } from './due.ts';
+import { Ahead, dueFrames } from './due.ts';
 import type { Guard } from './guard.ts';
 import { HeldRun } from './heldRun.ts';
 import type { LookBack } from './lookBack.ts';
@@ -63,6 +63,7 @@ export class Selection {
   readonly #expiring: { next: number; totals: readonly number[]; resolve(items: number[]): void }[] = [];
   readonly #recalls: Recalls;
   readonly #decider: Decider;
+  readonly #ahead = new Ahead();
   /** Where reading stands, and up to where decisions are pending; `progress.next` follows when they are safe. */
   #position: number;
   #decided: number;
@@ -170,15 +171,15 @@ export class Selection {
   }
 
   async #step(): Promise<void> {
-    const { now } = this.#options;
     const pending = this.#pending;
-    const late = !pending.isEmpty && now() - pending.sinceMs >= CUT_MS;
+    // Not by the clock that may be set back.
+    const late = !pending.isEmpty && performance.now() - pending.sinceMs >= CUT_MS;
     if (late || pending.bytes >= CUT_BYTES) await this.#flush();
     const waitMs = this.#flights.length < MOST_IN_FLIGHT ? await this.#launch() : 0;
     if (waitMs === 0) {
       if (this.#flights.length >= MOST_IN_FLIGHT) await this.#land();
     } else if (this.#flights.length > 0) await this.#land();
-    else if (!pending.isEmpty) await this.#sleep(Math.min(waitMs, CUT_MS - (now() - pending.sinceMs)));
+    else if (!pending.isEmpty) await this.#sleep(Math.min(waitMs, CUT_MS - (performance.now() - pending.sinceMs)));
     else await this.#sleep(waitMs);
   }
 
@@ -201,8 +202,10 @@ export class Selection {
       return RETRY_MS;
     }
     const { frames } = held;
+    const nowMs = now();
     const { count, inMs } = dueFrames(blocks, frames, {
-      nowMs: now(),
+      nowMs,
+      aheadMs: this.#ahead.ms(blocks, frames, nowMs, performance.now()),
       waitMs: this.#waitMs,
       oldestInFlightMs: this.#oldestInFlightMs(),
       settledMs: settledMs(),
@@ -251,7 +254,7 @@ export class Selection {
     if (flight === undefined) return;
     try {
       const all = await flight.decided;
-      for (const decided of all) this.#pending.add(decided, this.#options.now());
+      for (const decided of all) this.#pending.add(decided, performance.now());
       // What follows the first was read again.
       if (all.length - 1 > flight.frames * MOST_UNSURE_SHARE) this.#wholeReads = WHOLE_READS;
     } catch (error) {

@@ -176,10 +176,11 @@ test('what is due waits for what comes due soon after, but not for long', () => 
     writeU64(blocks, at + Field.receivedMs, START_MS + receivedMs);
     return at;
   });
-  const at = (nowMs: number, waitMs = 100) =>
+  const at = (nowMs: number, waitMs = 100, aheadMs = 0) =>
     dueFrames(blocks, frames, {
       nowMs: START_MS + nowMs,
       waitMs,
+      aheadMs,
       oldestInFlightMs: Infinity,
       settledMs: Infinity,
       slotMs: Infinity,
@@ -189,6 +190,10 @@ test('what is due waits for what comes due soon after, but not for long', () => 
   assert.deepEqual(at(125), { count: 2, inMs: 0 });
   assert.deepEqual(at(161), { count: 3, inMs: 0 });
   assert.deepEqual(at(0, -Infinity), { count: 3, inMs: 0 });
+  // The clock was set back: all of them lie in the future.
+  assert.deepEqual(at(-5000), { count: 0, inMs: 101 });
+  assert.deepEqual(at(-5000, 100, 90), { count: 0, inMs: 11 });
+  assert.deepEqual(at(-5000, 100, 126), { count: 3, inMs: 0 });
 });
 
 test('an idle selection asks its journal once to be woken, however long it rests, and is woken', async () => {
@@ -236,6 +241,36 @@ test('what is asked of a selection while it works is not slept over', async () =
   await selection.expire(2, [1, 0, 0]);
   assert.ok(performance.now() - began < 400);
   await selection.drain(2, 0);
+});
+
+test('a clock that is set back holds up what came before for one wait, and nothing behind it', async () => {
+  const signals: Signal[] = ['traces', 'logs', 'traces'];
+  const waitMs = 200;
+  const began = performance.now();
+  const HOUR_MS = 3_600_000;
+  const now = () => START_MS + performance.now() - began;
+  // The first came an hour later by the clock of then, the others just now.
+  const { progress, runs, end } = world(signals, { waitMs, receivedMs: [HOUR_MS, 0, 5], now });
+  while ((progress.next[0] as number) < 4) {
+    if (runs.length === 0) assert.ok(performance.now() - began < 1500, 'it waits for the clock');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.ok(performance.now() - began >= waitMs);
+  assert.deepEqual(runs.flat(), [1, 2, 3]);
+  await end();
+});
+
+test('what was decided when the clock is set back is not kept from the derived journal until it has caught up', async () => {
+  let setBackMs = 0;
+  const now = () => START_MS + performance.now() - setBackMs;
+  const { progress, runs, end } = world(['traces'], { waitMs: -1, now });
+  while (runs.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  const began = performance.now();
+  setBackMs = 3_600_000;
+  while ((progress.next[0] as number) < 2 && performance.now() - began < 1500)
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(progress.next[0], 2);
+  await end();
 });
 
 test('damage that the journal passed counts once, and is part of what was passed', async () => {
