@@ -11,7 +11,7 @@ import type { FrameRun } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
 import { hashOfService } from '../otlp/resource.ts';
 import { adjustedCount, type Bits56, thresholdOf } from '../otlp/tracestate.ts';
-import { Pending } from './pending.ts';
+import { dropResults, Pending } from './pending.ts';
 import type { WorkerPool } from './pool.ts';
 import type { SelectionProgress } from './progress.ts';
 import { createSeen } from './seen.ts';
@@ -72,6 +72,8 @@ interface Part {
 
 const SAMPLED = STREAMS.indexOf('sampled');
 const CUT_BYTES = 512 << 10;
+/** Results of a few MiB each, however little is in them. */
+const MOST_HELD = 8;
 /** What resources, scopes and the mark add to what was weighed, about. */
 const OVERHEAD = 1.1;
 
@@ -91,6 +93,11 @@ export async function lookBack(sources: LookBackSources, wanted: LookBack): Prom
   const decided = new DecidedRanges(whose);
   const pending = new Pending(sources.blocks);
   const { progress, now, append } = sources;
+  let held = 0;
+  const flush = async () => {
+    await pending.flush(progress, [...progress.next], now(), append);
+    held = 0;
+  };
   try {
     await eachRun(sources, part, async (frames, holders) => {
       for (const at of holders) {
@@ -103,10 +110,12 @@ export async function lookBack(sources: LookBackSources, wanted: LookBack): Prom
         added.items += items;
         added.bytes += length;
       }
-      pending.add({ result, damaged: [0, 0, 0], receivedMs: 0 }, now());
-      if (pending.bytes >= CUT_BYTES) await pending.flush(progress, [...progress.next], now(), append);
+      const one = { result, damaged: [0, 0, 0], receivedMs: 0 };
+      if (result.selected.length === 0) return dropResults(blocks, [one]);
+      pending.add(one, now());
+      if (++held >= MOST_HELD || pending.bytes >= CUT_BYTES) await flush();
     });
-    if (!pending.isEmpty) await pending.flush(progress, [...progress.next], now(), append);
+    if (!pending.isEmpty) await flush();
     return { coveredMs, ...added, share, decided: decided.all };
   } finally {
     pending.drop();

@@ -1,7 +1,7 @@
 /** Holds src/worker/lookBack.ts and recalls.ts, over a worker's real parts: what a look-back decides and what the selection still does are all, and once. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Field, nextFrame, readU64, UNIT_BYTES, writeU64 } from '../../src/core/block.ts';
+import { Field, nextFrame, UNIT_BYTES, writeU64 } from '../../src/core/block.ts';
 import type { FrameRun } from '../../src/core/component.ts';
 import type { LookBack } from '../../src/worker/lookBack.ts';
 import type { WorkerPool } from '../../src/worker/pool.ts';
@@ -14,9 +14,16 @@ import { contentOf, createWorld, NOW_MS, plainly, service, span } from './world.
 const WHOSE = { service: 'checkout', namespace: null, environment: null, serviceVersion: null };
 const NONE = [0, 0, 0];
 
+interface JournalsOptions {
+  receivedMs: number[];
+  undecidedFrom?: number;
+  /** Frames in a run. */
+  perRun?: number;
+}
+
 /** One span in each frame, received `receivedMs` after NOW_MS; the selection has decided those below `undecidedFrom`. */
-function createJournals({ receivedMs, undecidedFrom = 0 }: { receivedMs: number[]; undecidedFrom?: number }) {
-  const world = createWorld({ processors: [{ type: 'sample', base: '100%' }] });
+function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity }: JournalsOptions) {
+  const world = createWorld({ processors: [{ type: 'sample', base: '100%' }], units: 256 });
   const { pool, parts } = world;
   const intake = receivedMs.map((ms, i) => {
     const [at = -1] = world.observe([plainly(service('checkout', span(i)))], false, NOW_MS + ms).frames;
@@ -26,15 +33,15 @@ function createJournals({ receivedMs, undecidedFrom = 0 }: { receivedMs: number[
   const derived: number[] = [];
   const read = (frames: number[]) => async (from: number) => runOf(frames, from);
   const runOf = (frames: number[], from: number): FrameRun | null => {
-    const some = frames.filter((at) => readU64(pool, at + Field.sequence) >= from);
-    const first = some[0];
-    if (first === undefined) return null;
-    return { frames: some, next: frames.length, damaged: NONE, release: () => undefined };
+    const some = frames.slice(from, from + perRun);
+    if (some.length === 0) return null;
+    return { frames: some, next: from + some.length, damaged: NONE, release: () => undefined };
   };
   const workers = {
     async run(task: NoteTask | RecallTask) {
       const result = task.kind === 'note' ? note(parts, task) : recall(parts, task);
       if (result.block >= 0) pool.adopt(result.block);
+      if (mostUnits < pool.unitsInUse) mostUnits = pool.unitsInUse;
       return result;
     },
   } as unknown as WorkerPool;
@@ -48,6 +55,7 @@ function createJournals({ receivedMs, undecidedFrom = 0 }: { receivedMs: number[
     kept: zeros(),
   };
   let passed = 0;
+  let mostUnits = 0;
   /** `coveredMs`: from when on the journals still hold everything, after NOW_MS. */
   const lookBack = async (fromMs: number, toMs: number, coveredMs = fromMs) => {
     const recalls = new Recalls(
@@ -97,7 +105,13 @@ function createJournals({ receivedMs, undecidedFrom = 0 }: { receivedMs: number[
       namesOf(decoded(signal, Buffer.from(pool.bytes.subarray(at, at + length)))),
     );
   };
-  return { lookBack, recalled, selected, passed: () => passed };
+  const unitsDuring = async (work: () => Promise<unknown>) => {
+    const before = pool.unitsInUse;
+    mostUnits = before;
+    await work();
+    return mostUnits - before;
+  };
+  return { lookBack, recalled, selected, unitsDuring, passed: () => passed };
 }
 
 /** The numbers of the spans. */
@@ -158,4 +172,15 @@ test('a look-back is passed when the selection is past what it decided, at once 
   const none = createJournals({ receivedMs: SECONDS, undecidedFrom: 8 });
   (await none.lookBack(-60_000, 8000)).pass(8);
   assert.equal(none.passed(), 1);
+});
+
+test('a look-back holds the memory of few results, also when there is little in each or nothing', async () => {
+  const receivedMs = Array.from({ length: 60 }, (_, i) => i);
+  const { lookBack, recalled, unitsDuring } = createJournals({ receivedMs, undecidedFrom: 60, perRun: 1 });
+  const little = await unitsDuring(() => lookBack(0, 1000));
+  assert.equal(recalled().length, 60);
+  // All of it is there already.
+  const none = await unitsDuring(() => lookBack(0, 1000));
+  assert.equal(recalled().length, 60);
+  assert.ok(Math.max(little, none) < 20, `${little} and ${none} units of 60 runs`);
 });
