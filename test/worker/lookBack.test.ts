@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Field, nextFrame, UNIT_BYTES, writeU64 } from '../../src/core/block.ts';
 import type { FrameRun } from '../../src/core/component.ts';
+import { AgentError } from '../../src/core/errors.ts';
 import type { LookBack } from '../../src/worker/lookBack.ts';
 import type { WorkerPool } from '../../src/worker/pool.ts';
 import { note, recall } from '../../src/worker/recall.ts';
@@ -56,8 +57,9 @@ function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity }: Jo
   };
   let passed = 0;
   let mostUnits = 0;
-  /** `coveredMs`: from when on the journals still hold everything, after NOW_MS. */
-  const lookBack = async (fromMs: number, toMs: number, coveredMs = fromMs) => {
+  /** `coveredMs`: from when on the journals still hold everything, after NOW_MS. `mostRuns`: then the agent stops. */
+  const lookBack = async (fromMs: number, toMs: number, coveredMs = fromMs, mostRuns = Infinity) => {
+    let runs = mostRuns;
     const recalls = new Recalls(
       {
         readDerived: read(derived),
@@ -84,7 +86,9 @@ function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity }: Jo
       workers,
       progress,
       readIntake: read(intake),
-      between: async () => {},
+      async between() {
+        if (runs-- <= 0) throw new AgentError('DRAINING', 'it stops', { retryable: true });
+      },
       now: () => NOW_MS,
       async append({ first, end }) {
         const to = pool.allocate(UNIT_BYTES);
@@ -183,4 +187,14 @@ test('a look-back holds the memory of few results, also when there is little in 
   const none = await unitsDuring(() => lookBack(0, 1000));
   assert.equal(recalled().length, 60);
   assert.ok(Math.max(little, none) < 20, `${little} and ${none} units of 60 runs`);
+});
+
+test('a look-back that an ending agent stops is still wanted, and the next start adds what is missing', async () => {
+  const receivedMs = Array.from({ length: 40 }, (_, i) => i);
+  const { lookBack, recalled, selected, passed } = createJournals({ receivedMs, undecidedFrom: 30, perRun: 1 });
+  const stopped = await lookBack(0, 35, 0, 25);
+  assert.ok(recalled().length > 0 && recalled().length < 25, `${recalled().length} recalled`);
+  assert.deepEqual([stopped.isWaiting, stopped.decided, passed()], [true, [], 0]);
+  const recalls = await lookBack(0, 35);
+  assert.deepEqual([recalls.isWaiting, [...recalled(), ...selected(recalls)]], [false, receivedMs]);
 });
