@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BlockPool } from '../../src/core/block.ts';
 import { diskFiles } from '../../src/journal/files.ts';
 import { append, filesWith, openJournal, range, readEverything, readRow, temporaryDirectory } from './frames.ts';
@@ -165,6 +166,7 @@ test('durability `written`: what was acknowledged is synced, too, when the next 
   const journal = await openJournal(temporaryDirectory(), pool, { files, durability: 'written' });
   await append(journal, pool, [{ id: 1, bytes: 100 }]);
   const fd = calls.findLast((call) => call.startsWith('write'))?.slice(6);
+  while (!calls.includes(`sync ${fd}`)) await sleep(5);
   calls.length = 0;
   await append(journal, pool, [{ id: 2, bytes: 100 }]);
   fails = true;
