@@ -13,6 +13,7 @@ import type { DetectObserver } from './processors/detect/observer.ts';
 import type { Breach, ContractValue } from './processors/processor.ts';
 import { traceTableFor } from './processors/sample/index.ts';
 import type { StatusServer } from './status/server.ts';
+import { adviceOf } from './wiring/advice.ts';
 import { explainTrace } from './wiring/explain.ts';
 import { type Ground, millisecondsOf, sampleOf } from './wiring/ground.ts';
 import { serveIngest } from './wiring/ingest.ts';
@@ -76,6 +77,7 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
   const cache: ContractCache = new Map();
   const contracts = readContracts(config.contracts, cache);
   if (contracts.faults.length > 0) throw new AgentError('CONTRACT_INVALID', contracts.faults.join('\n'));
+  for (const line of adviceOf(config, contracts.plans.length)) log.warn(line);
   const sample = sampleOf(config);
   const traces = sample === undefined ? null : traceTableFor(sample, ground.now());
   const policy = createPolicy(policyOf(config, contracts.plans, []));

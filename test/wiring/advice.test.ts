@@ -1,0 +1,36 @@
+/** Holds the warnings about what is valid and hardly meant, and that a usual configuration has none. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { inspectConfig } from '../../src/config.ts';
+import { processors } from '../../src/processors/registry.ts';
+import { sinks } from '../../src/sinks/registry.ts';
+import { adviceOf } from '../../src/wiring/advice.ts';
+
+function advice(text: string, found: number): string[] {
+  const { config, faults } = inspectConfig({ text, file: 'agent.yaml', env: {}, processors, sinks });
+  assert.deepEqual(faults, []);
+  assert.ok(config !== null);
+  return adviceOf(config, found);
+}
+
+const SINK = 'sinks: [{ type: console, subscribe: [events] }]\n';
+const DETECT = 'processors: [{ type: detect }]\n';
+
+test('a usual configuration needs no advice', () => {
+  assert.deepEqual(advice(`${SINK}${DETECT}contracts: [c/*.yaml]\n`, 1), []);
+  assert.deepEqual(advice(SINK, 0), []);
+});
+
+test('what would be in vain is said, with the way out', () => {
+  const cases: [text: string, found: number, said: RegExp][] = [
+    [`${SINK}${DETECT}contracts: [c/*.yaml]\n`, 0, /no file is at .*c\/\*\.yaml/],
+    [`${SINK}contracts: [c/*.yaml]\n`, 2, /no `detect` among the processors/],
+    ['', 0, /no sink/],
+    [`${SINK}agent: { shutdown: { serve_on: 30s, grace: 20s } }\n`, 0, /serve_on 30s leaves nothing of grace 20s/],
+  ];
+  for (const [text, found, said] of cases) {
+    const lines = advice(text, found);
+    assert.equal(lines.length, 1, text);
+    assert.match(lines[0] ?? '', said);
+  }
+});
