@@ -30,26 +30,40 @@ export class Retention {
     this.#last = this.#last.then(() => this.#take({ path, bytes, finishedMs })).catch(this.#onError);
   }
 
+  /** Deletes what has reached its age, also where no file is finished any more. */
+  expire(nowMs: number): void {
+    this.#last = this.#last.then(() => this.#drop(nowMs, Infinity, null)).catch(this.#onError);
+  }
+
   /** Resolves when everything added so far was done. */
   settled(): Promise<void> {
     return this.#last;
   }
 
   async #take(file: FinishedFile): Promise<void> {
-    if (this.#files === null) {
-      this.#files = await findFinished(this.#root, this.#isOurs);
-      for (const found of this.#files) this.#bytes += found.bytes;
-    }
+    const files = await this.#list();
     // The walk finds new files, too.
-    if (!this.#files.some(({ path }) => path === file.path)) {
-      this.#files.push(file);
+    if (!files.some(({ path }) => path === file.path)) {
+      files.push(file);
       this.#bytes += file.bytes;
     }
-    const { retainBytes, retainMs } = this.#limits;
-    for (let oldest = this.#files[0]; oldest !== undefined && oldest.path !== file.path; oldest = this.#files[0]) {
-      if (this.#bytes <= retainBytes && file.finishedMs - oldest.finishedMs <= retainMs) return;
+    await this.#drop(file.finishedMs, this.#limits.retainBytes, file.path);
+  }
+
+  async #list(): Promise<FinishedFile[]> {
+    if (this.#files !== null) return this.#files;
+    this.#files = await findFinished(this.#root, this.#isOurs);
+    for (const found of this.#files) this.#bytes += found.bytes;
+    return this.#files;
+  }
+
+  /** Oldest first, down to `mostBytes` and up to the file at `sparedPath`. */
+  async #drop(nowMs: number, mostBytes: number, sparedPath: string | null): Promise<void> {
+    const files = await this.#list();
+    for (let oldest = files[0]; oldest !== undefined && oldest.path !== sparedPath; oldest = files[0]) {
+      if (this.#bytes <= mostBytes && nowMs - oldest.finishedMs <= this.#limits.retainMs) return;
       await remove(oldest.path);
-      this.#files.shift();
+      files.shift();
       this.#bytes -= oldest.bytes;
     }
   }

@@ -12,6 +12,8 @@ import type { Uploads } from './uploads.ts';
 const MOST_PIECES = 16_384;
 /** Finished files that may wait for a bucket that does not answer; the rest waits in the journal. */
 const MOST_WAITING = 4;
+/** How often files are looked at for their age. */
+const EXPIRE_EVERY_MS = 60_000;
 /** A first batch of this size says that a file will be large, and so does the file before it. */
 const BUSY_BATCH_BYTES = 256 << 10;
 const BUSY_FILE_BYTES = 8 << 20;
@@ -38,6 +40,9 @@ export function createStorageWriter(
   const retention = new Retention(settings.directory, settings, isOurs, (error) =>
     context.log.warn({ sink: context.name, error: messageOf(error) }, 'old files could not be deleted'),
   );
+  // What waits for a bucket stays until it is there.
+  const isExpiring = uploads === null && Number.isFinite(settings.retainMs);
+  const expiring = isExpiring ? setInterval(() => retention.expire(context.now()), EXPIRE_EVERY_MS).unref() : undefined;
   const rows = new Map<string, RowFile>();
   const find = (row: Row) => {
     const found = rows.get(keyOf(row)) ?? new RowFile(row, agent, settings, context, retention, uploads);
@@ -51,6 +56,7 @@ export function createStorageWriter(
       await rows.get(keyOf(row))?.close();
     },
     async close(deadlineMs) {
+      clearInterval(expiring);
       await Promise.all([...rows.values()].map((file) => file.close()));
       await retention.settled();
       await uploads?.close(deadlineMs - context.now());

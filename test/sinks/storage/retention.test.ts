@@ -8,11 +8,11 @@ import { Retention } from '../../../src/sinks/storage/retention.ts';
 const FILE_BYTES = 10_000;
 const NO_AGE = Number.POSITIVE_INFINITY;
 
-function bench(t: TestContext, retainBytes: number) {
+function bench(t: TestContext, retainBytes: number, retainMs = NO_AGE) {
   const root = mkdtempSync(join(tmpdir(), 'plumbline-retention-'));
   t.after(() => rmSync(root, { recursive: true, force: true }));
   const errors: unknown[] = [];
-  const limits = { retainBytes, retainMs: NO_AGE };
+  const limits = { retainBytes, retainMs };
   const retention = new Retention(
     root,
     limits,
@@ -62,4 +62,19 @@ test('a file that cannot be deleted is told of, and goes with the next one', asy
   await retention.settled();
   assert.deepEqual(names(), ['logs/ours3']);
   assert.equal(errors.length, 1);
+});
+
+test('files go at their age where no other is finished, those that are there from before, too', async (t) => {
+  const { retention, errors, finish, names } = bench(t, 1.5 * FILE_BYTES, 10_000);
+  for (const [i, name] of ['traces/ours0', 'logs/ours1', 'traces/ours2'].entries()) finish(name, i * 5);
+  retention.expire(9000);
+  await retention.settled();
+  assert.equal(names().length, 3, 'or for their size, of which nobody asked');
+  retention.expire(16_000);
+  await retention.settled();
+  assert.deepEqual(names(), ['traces/ours2']);
+  retention.expire(60_000);
+  await retention.settled();
+  assert.deepEqual(names(), []);
+  assert.deepEqual(errors, []);
 });
