@@ -21,7 +21,7 @@ function ensureInstalled() {
   const wanted = createHash('sha256')
     .update(readFileSync(join(ROOT, 'package-lock.json')))
     .digest('hex');
-  if (readStamp() !== wanted) {
+  if (readStamp() !== wanted && !isAsLocked()) {
     console.error(`plumbline: installing dependencies (npm ${INSTALL.join(' ')})`);
     if (run('npm', INSTALL, ROOT) !== 0)
       fail('`npm ci` failed: see its message above, then run the same command again');
@@ -42,6 +42,17 @@ function ensureInstalled() {
 
 function readStamp() {
   return existsSync(STAMP) ? readFileSync(STAMP, 'utf8') : undefined;
+}
+
+/** Somebody has run `npm ci`: what npm says it has put there is what the lockfile wants, but for what this platform leaves out. */
+function isAsLocked() {
+  const installed = join(MODULES, '.package-lock.json');
+  if (!existsSync(installed)) return false;
+  const packagesOf = (file) => JSON.parse(readFileSync(file, 'utf8')).packages ?? {};
+  const found = packagesOf(installed);
+  return Object.entries(packagesOf(join(ROOT, 'package-lock.json'))).every(
+    ([path, { version, optional }]) => path === '' || optional === true || found[path]?.version === version,
+  );
 }
 
 /** Version of the Node that npm scripts will use, such as `v24.21.0`. */
