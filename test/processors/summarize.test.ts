@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createTelemetry } from '../../src/core/telemetry.ts';
 import { requestType } from '../../src/otlp/schema.ts';
+import { cutText, MOST_TEXT_BYTES } from '../../src/processors/cut.ts';
 import type { Observer } from '../../src/processors/processor.ts';
+import { Identity } from '../../src/processors/summarize/group.ts';
 import { GroupTable } from '../../src/processors/summarize/groupTable.ts';
 import { summarize } from '../../src/processors/summarize/index.ts';
 import { decoded, list, type Plain, seeded } from '../otlp/generate.ts';
@@ -199,6 +201,82 @@ test('resources whose service attributes are the same are one, whatever their or
   feed(world, observer, ofResources(one, other, swapped));
   const calls = pointsOf(flush(observer)).filter(({ metric }) => metric === 'traces.span.metrics.calls');
   assert.deepEqual(calls.map(({ point }) => point.asInt).sort(), ['1', '2']);
+});
+
+test('of a name its first 256 bytes are told, in whole characters, and names that are alike in them are one', () => {
+  const { world, observer } = createBench();
+  const text = 'x'.repeat(MOST_TEXT_BYTES);
+  const names = [
+    text,
+    `${text}y`,
+    `${text}z`.repeat(1000),
+    `${text.slice(2)}\u20ac`,
+    `${text.slice(3)}\u20ac`,
+    `${text.slice(1)}w`,
+  ];
+  feed(world, observer, plainly(traces(...names.map((name, i) => span(i, { name })))));
+  const calls = pointsOf(flush(observer)).filter(({ metric }) => metric === 'traces.span.metrics.calls');
+  assert.deepEqual(
+    calls.map(({ key, point }) => [/span\.name=(\S+)/.exec(key)?.[1], point.asInt]).sort(),
+    [
+      [text.slice(2), '1'],
+      [`${text.slice(3)}\u20ac`, '1'],
+      [`${text.slice(1)}w`, '1'],
+      [text, '3'],
+    ].sort(),
+  );
+});
+
+test('of a service 64 attributes are told, of each the first 256 bytes, and services alike in them are one', () => {
+  const { world, observer } = createBench();
+  const long = 'v'.repeat(MOST_TEXT_BYTES);
+  const of = (more: string) => ({
+    'service.name': long + more,
+    [`service.${long}${more}`]: 'a',
+    ...Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`service.${i}`, i < 62 ? '' : more])),
+  });
+  feed(world, observer, ofResources(of('1'), of('2')));
+  const request = flush(observer);
+  const calls = pointsOf(request).filter(({ metric }) => metric === 'traces.span.metrics.calls');
+  assert.deepEqual(
+    calls.map(({ point }) => point.asInt),
+    ['2'],
+  );
+  const resource = list(request.resourceMetrics)[0]?.resource as Plain;
+  const told = list(resource.attributes).map(({ key, value }) => [
+    String(key),
+    String((value as Plain).stringValue ?? ''),
+  ]);
+  assert.equal(told.filter(([key]) => key?.startsWith('service.')).length, 64);
+  assert.ok(told.flat().every((one) => one.length <= MOST_TEXT_BYTES));
+});
+
+test('what a former version has saved of long names is cut when it is restored', () => {
+  const { observer, context } = createBench();
+  const table = new GroupTable();
+  const huge = 'n'.repeat(200_000);
+  table.add(1, 2, new Identity({ 'service.name': huge, 'service.version': '1' }, huge, 2, 0));
+  const saved = { ...(observer.save() as object), startMs: NOW_MS, groups: table.save() };
+  const one = createBench();
+  feed(one.world, one.observer, plainly(traces(span(1))));
+  const { histograms } = one.observer.save() as { histograms: Uint8Array };
+  const [config] = configured([{ type: 'summarize' }]);
+  const restored = summarize.observer?.(config?.config, context, { ...saved, histograms }) as Observer;
+  const [flushed] = restored.tick(NOW_MS + 10_000, false);
+  assert.ok(flushed !== undefined && flushed.bytes.length < 2000, `${flushed?.bytes.length} bytes`);
+});
+
+test('a text is cut where a character ends, and one that is short stays as it is', () => {
+  for (const character of ['a', '\u00e9', '\u20ac', '\u{1f600}']) {
+    for (let before = 0; before < 8; before++) {
+      const text = 'b'.repeat(before) + character.repeat(300);
+      const cut = cutText(text);
+      assert.ok(text.startsWith(cut));
+      const bytes = Buffer.byteLength(cut);
+      assert.ok(bytes <= MOST_TEXT_BYTES && bytes + Buffer.byteLength(character) > MOST_TEXT_BYTES, `${bytes} bytes`);
+    }
+  }
+  assert.equal(cutText('\u20ac'.repeat(85)), '\u20ac'.repeat(85));
 });
 
 test('what is saved and restored flushes the same', () => {

@@ -1,7 +1,8 @@
 /** What summaries are kept by. */
 import type { Attributes, HistogramValue } from '../../core/otel.ts';
 import { encodeAttributes } from '../../otlp/writeMetrics.ts';
-import { LOG_ROW } from './measure.ts';
+import { cutText } from '../cut.ts';
+import { LOG_ROW, MOST_ATTRIBUTES } from './measure.ts';
 
 const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'].map(
   (kind) => `SPAN_KIND_${kind}`,
@@ -82,6 +83,9 @@ export class Identity {
       number,
       number,
     ];
-    return new Identity(resource, name, kind, status);
+    // Former versions bounded nothing.
+    const bounded = Object.entries(resource).slice(0, MOST_ATTRIBUTES);
+    const texts = Object.fromEntries(bounded.map(([key, value]) => [cutText(key), cutText(value)]));
+    return new Identity(texts, cutText(name), kind, status);
   }
 }

@@ -12,6 +12,7 @@ import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import type { SpanView } from '../../otlp/traces.ts';
 import { adjustedCount, OtState, readOtState } from '../../otlp/tracestate.ts';
+import { cutLength } from '../cut.ts';
 import type { Measurer, Views } from '../processor.ts';
 
 /** Byte offsets in a row: hashes u32 each, addresses of the Resource content and the name u32 each, then doubles in milliseconds. */
@@ -46,6 +47,8 @@ const STEP = ROW_BYTES / 4;
 /** What keys of a resource begin with that a summary tells: `serv` and `ice.`, as they lie in memory. */
 const [SERV, ICE] = new Uint32Array(new Uint8Array(Buffer.from('service.')).buffer) as unknown as [number, number];
 const PREFIX_BYTES = 8;
+/** `service.*` attributes of a resource that are told. */
+export const MOST_ATTRIBUTES = 64;
 const SECOND_SEED = 0x9747_b28c;
 
 /** Where the buckets of a doubling begin, as the upper 31 bits of a mantissa; the last one is the next doubling's first. */
@@ -176,21 +179,25 @@ export function createMeasurer(views: Views): Measurer {
     enterResource(envelope) {
       const { resource } = envelope;
       let hash = HASH_SEED;
-      for (let i = 0; i < resource.count; i++) {
+      let told = 0;
+      for (let i = 0; i < resource.count && told < MOST_ATTRIBUTES; i++) {
         const keyAt = resource.keyAt(i);
         const keyLength = resource.keyLength(i);
         if (keyLength < PREFIX_BYTES || view.getUint32(keyAt, true) !== SERV || view.getUint32(keyAt + 4, true) !== ICE)
           continue;
         readValue(views.reader, resource.valueAt(i), resource.valueEnd(i), value);
         if (value.kind !== 'string') continue;
+        told++;
+        const keyHash = hashBytes(bytes, keyAt, cutLength(bytes, keyAt, keyLength), HASH_SEED);
+        const valueLength = cutLength(bytes, value.at, value.end - value.at);
         // A sum, so that their order says nothing; signed, because a uint32 in a closure would be boxed.
-        hash =
-          (hash + hashBytes(bytes, value.at, value.end - value.at, hashBytes(bytes, keyAt, keyLength, HASH_SEED))) | 0;
+        hash = (hash + hashBytes(bytes, value.at, valueLength, keyHash)) | 0;
       }
       resourceHash = hash;
     },
     span(span, envelope) {
-      const row = rowOf(envelope, span.nameAt, span.nameLength, span.kind & 0xff, span.status & 0xff);
+      const nameLength = cutLength(bytes, span.nameAt, span.nameLength);
+      const row = rowOf(envelope, span.nameAt, nameLength, span.kind & 0xff, span.status & 0xff);
       const ms = span.durationNs() / 1e6;
       const weight = weightOf(span);
       const at = row * (STEP / 2) + 4;

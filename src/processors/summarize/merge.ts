@@ -2,12 +2,13 @@
 /** `summarize` on main: merges what the workers measured into one histogram per group, and turns them into metrics every flush. */
 import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otlp/attributes.ts';
 import { Reader } from '../../otlp/protobuf.ts';
+import { cutLength } from '../cut.ts';
 import type { Observer, ObserverContext, OperationDurations } from '../processor.ts';
 import { Flush } from './flush.ts';
 import { type Group, Identity } from './group.ts';
 import { GroupTable, keyOf, OVERFLOW } from './groupTable.ts';
 import { Histograms } from './histograms.ts';
-import { HEADER_BYTES, LOG_ROW, ROW_BYTES, Row, WEIGHTED, ZERO_BUCKET } from './measure.ts';
+import { HEADER_BYTES, LOG_ROW, MOST_ATTRIBUTES, ROW_BYTES, Row, WEIGHTED, ZERO_BUCKET } from './measure.ts';
 
 const RESOURCE_ATTRIBUTES = 10;
 /** Strings of groups that a flush has ended are kept for the next, up to so many for each group there may be. */
@@ -81,14 +82,19 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
     const identity: Record<string, string> = Object.create(null);
     attributes.clear();
     readAttributes(reader, at, end, RESOURCE_ATTRIBUTES, attributes);
-    for (let i = 0; i < attributes.count; i++) {
-      const keyAt = attributes.keyAt(i);
-      const key = pool.bytes.toString('utf8', keyAt, keyAt + attributes.keyLength(i));
+    let told = 0;
+    for (let i = 0; i < attributes.count && told < MOST_ATTRIBUTES; i++) {
+      const key = textOf(attributes.keyAt(i), attributes.keyLength(i));
       readValue(reader, attributes.valueAt(i), attributes.valueEnd(i), value);
-      if (key.startsWith('service.') && value.kind === 'string')
-        identity[key] = pool.bytes.toString('utf8', value.at, value.end);
+      if (!key.startsWith('service.') || value.kind !== 'string') continue;
+      told++;
+      identity[key] = textOf(value.at, value.end - value.at);
     }
     return identity;
+  }
+
+  function textOf(at: number, length: number): string {
+    return pool.bytes.toString('utf8', at, at + cutLength(pool.bytes, at, length));
   }
 
   return {
