@@ -122,6 +122,28 @@ test('an event says what broke, by how much, since when, where most, in which ve
   assert.match(breach.body, /^shop: errors degraded -> breached: .*; since .*; most by GET \/b/);
 });
 
+test('what an event tells of names that a service has sent is cut, each at 256 bytes', () => {
+  const contract = contractOf([ERRORS], { ...TIMES, per: 'service.instance.id' });
+  const detect = createDetect(contract);
+  const huge = 'n'.repeat(100_000);
+  const resource = { 'service.version': huge, 'service.instance.id': huge };
+  for (let second = 0; second < 8; second++) {
+    detect.tick(second);
+    detect.send(second, request(resource, ...spans(second * 100, huge, 10, 10)));
+  }
+  detect.tick(8);
+  const breach = detect.events.find(({ attributes }) => attributes['signal.state'] === 'breached');
+  assert.ok(breach !== undefined);
+  const { attributes } = breach;
+  assert.equal(String(attributes['contract.instance']).length, 256);
+  assert.equal(String(attributes['signal.versions']).length, 256);
+  assert.equal(String(breach.resource['service.version']).length, 256);
+  assert.match(String(attributes['signal.operations']), /^n{256} \(n{256}\) 100\.0% of \d+$/);
+  assert.ok(breach.body.length < 1000, `${breach.body.length} characters`);
+  const [signal] = detect.observer.report()[0]?.signals ?? [];
+  assert.equal(signal?.operations[0]?.name.length, 256);
+});
+
 test('too few items are an event of their own, once, and freeze the state', async () => {
   const detect = createDetect(contractOf([ERRORS], TIMES));
   detect.tick(0);

@@ -7,6 +7,7 @@ import { type SeriesValue, worstSeries } from '../../contracts/reading.ts';
 import { formatShare, formatValue, whyOf } from '../../contracts/words.ts';
 import type { Attributes, EventRecord } from '../../core/otel.ts';
 import { formatDuration } from '../../core/units.ts';
+import { cutText } from '../cut.ts';
 import { type Instance, type WatchedContract, type WatchedSignal, worstInstance } from './watch.ts';
 
 /** What is told of a contract: /contracts shows it. */
@@ -125,7 +126,7 @@ function resourceOf(
 function addEvidence(attributes: Attributes, resource: Attributes, instance: Instance, second: number): string[] {
   const { plan, memory, evidence } = instance;
   const contributions = contributionsOf(instance, second);
-  const series = worstSeries(plan, memory, second, MOST_OPERATIONS).map((one) => describeSeries(plan, one));
+  const series = seriesOf(instance, second).map((one) => describeSeries(plan, one));
   const most = contributions.length > 0 ? contributions.map(describeContribution) : series;
   if (memory.judged.worseSince > 0) attributes['signal.since'] = timeOf(memory.judged.worseSince);
   if (most.length > 0) attributes[plan.of === 'metrics' ? 'signal.series' : 'signal.operations'] = most;
@@ -144,7 +145,13 @@ const EVIDENCE_MS = 60_000;
 function contributionsOf({ plan, evidence }: Instance, second: number): Contribution[] {
   const limit = plan.budget ?? plan.degraded ?? plan.breached;
   const isShare = plan.measured === 'share' || plan.measured === 'burn';
-  return isShare ? evidence.contributions(second * 1000, limit, MOST_OPERATIONS) : [];
+  const found = isShare ? evidence.contributions(second * 1000, limit, MOST_OPERATIONS) : [];
+  return found.map((one) => ({ ...one, name: cutText(one.name), version: cutText(one.version) }));
+}
+
+function seriesOf({ plan, memory }: Instance, second: number): SeriesValue[] {
+  const found = worstSeries(plan, memory, second, MOST_OPERATIONS);
+  return found.map((one) => ({ ...one, name: cutText(one.name) }));
 }
 
 function describeContribution({ name, version, items, bad }: Contribution): string {
@@ -188,8 +195,8 @@ function reportSignal({ per }: ContractPlan, signal: WatchedSignal): SignalRepor
     window: formatDuration(plan.windowMs),
     threshold: plan.thresholds,
     why: frozen ? `${why}; too few items (${Math.round(items)} of ${plan.minItems}), so it stays ${state}` : why,
-    operations: instance === null || !isBad ? [] : contributionsOf(instance, second).map((one) => ({ ...one })),
-    series: instance === null || !isBad ? [] : worstSeries(plan, instance.memory, second, MOST_OPERATIONS),
+    operations: instance === null || !isBad ? [] : contributionsOf(instance, second),
+    series: instance === null || !isBad ? [] : seriesOf(instance, second),
     traces: instance === null || !isBad ? [] : instance.evidence.tracesSince(0),
     ...(per === null ? {} : { instances: [...signal.instances.values()].map(describeInstance) }),
   };

@@ -4,6 +4,7 @@ import { type Change, judgeSignal } from '../../contracts/judge.ts';
 import { type State, worstState } from '../../contracts/judged.ts';
 import { newMemory, restoreMemory, type SavedMemory, type SignalMemory, saveMemory } from '../../contracts/memory.ts';
 import type { ContractPlan, SignalPlan } from '../../contracts/plan.ts';
+import { cutText } from '../cut.ts';
 
 export interface Instance {
   plan: SignalPlan;
@@ -66,7 +67,7 @@ function newInstance(plan: SignalPlan, name: string): Instance {
 
 /** What it measured counts on while its definition is the same; the state stays in any case, since too little data never resolves it. */
 function resume(plan: SignalPlan, saved: SavedInstance): Instance {
-  const instance = newInstance(plan, saved.name);
+  const instance = newInstance(plan, cutText(saved.name));
   if (saved.key === plan.key) {
     instance.memory = restoreMemory(plan, saved.memory);
     instance.evidence.restore(saved.evidence);
@@ -97,7 +98,7 @@ export function instanceOf(signal: WatchedSignal, group: number, name: () => str
   const known = signal.instances.get(group);
   if (known !== undefined) return known;
   if (signal.instances.size >= MOST_INSTANCES) return null;
-  const made = newInstance(signal.plan, name());
+  const made = newInstance(signal.plan, cutText(name()));
   signal.instances.set(group, made);
   return made;
 }
