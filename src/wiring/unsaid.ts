@@ -70,7 +70,8 @@ export class Unsaid {
         if (urgent) return { flushed, error };
         continue;
       }
-      this.#words.splice(this.#words.indexOf(words), 1);
+      // It may be gone: newer values have taken its place while it was written.
+      this.#words = this.#words.filter((one) => one !== words);
       if (words.emission.ends) flushed = true;
     }
     return { flushed, error };
