@@ -130,8 +130,13 @@ export class Reload {
 }
 
 function stampOf(file: string): string {
-  const found = statSync(file, { throwIfNoEntry: false });
-  return found === undefined ? 'gone' : `${found.ino} ${found.size} ${found.mtimeMs}`;
+  try {
+    const { ino, size, mtimeMs } = statSync(file);
+    return `${ino} ${size} ${mtimeMs}`;
+  } catch (error) {
+    // Gone, or a link to itself: who reads it says so.
+    return String(error instanceof Error && 'code' in error ? error.code : error);
+  }
 }
 
 /** Paths of what differs, as deep as there are maps. */

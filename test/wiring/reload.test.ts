@@ -1,0 +1,42 @@
+/** Holds wiring/reload.ts where a file cannot be looked at: the change is refused, and the agent goes on. */
+import assert from 'node:assert/strict';
+import { rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { pino } from 'pino';
+import { inspectConfig } from '../../src/config.ts';
+import { BlockPool, UNIT_BYTES } from '../../src/core/block.ts';
+import { createTelemetry } from '../../src/core/telemetry.ts';
+import { Reload } from '../../src/wiring/reload.ts';
+import { temporaryDirectory } from '../support/agent.ts';
+
+const LOOK_EVERY_MS = 500;
+
+test('a contract that is a link to itself is refused when it appears, and what is put right is read', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const directory = temporaryDirectory(t, 'reload');
+  const text = JSON.stringify({ contracts: ['*.yaml'] });
+  const { config } = inspectConfig({ text, file: join(directory, 'agent.yaml'), env: {}, processors: [], sinks: [] });
+  assert.ok(config !== null);
+  const ground = {
+    config,
+    log: pino({ level: 'silent' }),
+    telemetry: createTelemetry(),
+    pool: BlockPool.create(UNIT_BYTES),
+    now: Date.now,
+    trouble: new Map(),
+    fail: () => undefined,
+    undo: [],
+  };
+  const reload = new Reload(ground, null, new Map(), () => undefined);
+  t.after(() => reload.stop());
+  const link = join(directory, 'loop.yaml');
+  symlinkSync('loop.yaml', link);
+  t.mock.timers.tick(LOOK_EVERY_MS);
+  await reload.now();
+  assert.match(reload.state.error ?? '', /loop\.yaml cannot be read: ELOOP/);
+  rmSync(link);
+  t.mock.timers.tick(LOOK_EVERY_MS);
+  await reload.now();
+  assert.equal(reload.state.error, null);
+});
