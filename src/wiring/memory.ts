@@ -64,6 +64,8 @@ export class Memory {
   #checkpointTick = 0;
   #timer: NodeJS.Timeout | undefined;
   #saving: Promise<void> = Promise.resolve();
+  /** Apart from `#saving`, which may wait for an append that waits for a checkpoint. */
+  #checkpointing: Promise<void> = Promise.resolve();
   #failure: string | null = null;
   #enforce: () => Promise<void> = () => Promise.resolve();
 
@@ -190,7 +192,15 @@ export class Memory {
     return tick % TICKS_PER_SAVE === 0 && intake.bytesFrom(this.#checkpointed.intake) > BYTES_PER_CHECKPOINT;
   }
 
-  async checkpoint(): Promise<void> {
+  /** One after the other: they are written by way of the same file. */
+  checkpoint(): Promise<void> {
+    const written = this.#checkpointing.then(() => this.#checkpoint());
+    // Who asked hears of it; the next one is written all the same.
+    this.#checkpointing = written.catch(() => {});
+    return written;
+  }
+
+  async #checkpoint(): Promise<void> {
     const { directory, derived } = this.#options;
     if (this.#observers === null) return;
     this.#checkpointTick = this.#ticks;
