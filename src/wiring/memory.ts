@@ -99,6 +99,11 @@ export class Memory {
     return saved ?? freshProgress(intake, derived, table.found === 'damaged');
   }
 
+  /** Nobody takes what it makes: one that comes later is new. */
+  forgetSelection(): void {
+    this.#options.table.setValue('selection', undefined);
+  }
+
   followSelection(progress: SelectionProgress): void {
     this.#progress = progress;
     this.#keep('selection', () => Math.min(...progress.next));

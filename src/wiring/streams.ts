@@ -28,7 +28,7 @@ const GUARD_SHARE = 1.5;
 /** Of the blocks: what of the last seconds may be kept, so that it need not be read again. */
 const SHORTLIST_SHARE = 3 / 16;
 
-/** Null when no sink takes the sampled stream. Its progress is brought up to what the derived journal says. */
+/** Null when no sink takes the sampled stream, and where it stood is forgotten. Its progress is brought up to what the derived journal says. */
 export async function prepareSelection(
   ground: Ground,
   store: Store,
@@ -39,7 +39,10 @@ export async function prepareSelection(
 ) {
   const { config, pool, log, now, telemetry } = ground;
   const { intake, derived, memory } = store;
-  if (!config.sinks.some((sink) => deliveryOf(sink, null).streams.includes('sampled'))) return null;
+  if (!config.sinks.some((sink) => deliveryOf(sink, null).streams.includes('sampled'))) {
+    memory.forgetSelection();
+    return null;
+  }
   const read = (from: number, maxBytes: number, totals?: readonly number[]) => intake.readAll(from, maxBytes, totals);
   const row = <Of>(of: (signal: (typeof SIGNALS)[number]) => Of) => SIGNALS.map(of);
   const progress: SelectionProgress = await restoreProgress(pool, read, memory.savedProgress(), {
