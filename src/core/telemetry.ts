@@ -136,6 +136,12 @@ export function createTelemetry() {
       help: 'Items summarised under the overflow group, because the bound on groups was reached',
       registers,
     }),
+    toldGivenUp: new Counter({
+      name: 'plumbline_told_given_up_items_total',
+      help: 'Points and events that were given up, because the summary or the events they were in fit no segment',
+      labelNames: ['stream'] as const,
+      registers,
+    }),
     anomalies: new Counter({
       name: 'plumbline_anomalies_total',
       help: 'Anomalies that were flagged',

@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import type { BlockPool, Signal } from '../core/block.ts';
 import type { CursorRow, Row } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
+import type { Telemetry } from '../core/telemetry.ts';
 import { saveCheckpoint } from '../journal/checkpoint.ts';
 import type { CursorTable } from '../journal/cursors.ts';
 import type { Hold } from '../journal/holds.ts';
@@ -38,7 +39,10 @@ export interface MemoryOptions {
   table: CursorTable;
   intake: Journal;
   derived: Journal;
+  /** Of the derived journal. */
+  segmentBytes: number;
   reserve: Reserve;
+  telemetry: Telemetry;
   log: Logger;
   /** How far back intake segments are kept for contracts. */
   lookBackMs: number;
@@ -71,8 +75,13 @@ export class Memory {
 
   constructor(options: MemoryOptions) {
     this.#options = options;
-    const { table, intake, derived, pool } = options;
-    this.unsaid = new Unsaid(pool, (region) => derived.append(region));
+    const { table, intake, derived, pool, segmentBytes } = options;
+    this.unsaid = new Unsaid({
+      pool,
+      segmentBytes,
+      append: (region) => derived.append(region),
+      onGivenUp: (emission, cause) => this.#giveUp(emission, cause),
+    });
     const saved = table.value('rejected') as Record<Signal, number> | undefined;
     this.rejected = saved ?? { traces: 0, metrics: 0, logs: 0 };
     this.#checkpointed = { intake: intake.first, derived: derived.first };
@@ -143,6 +152,13 @@ export class Memory {
     if (loss.items === 0) return;
     log.error({ ...loss }, 'items lost');
     this.tell(lossEmission(loss, agent, now()));
+  }
+
+  /** What no segment can hold would be tried for ever, and everything behind it would wait. */
+  #giveUp({ stream, signal, items }: Emission, cause: unknown): void {
+    const { log, telemetry } = this.#options;
+    log.error({ stream, signal, items }, `what was to be told is too large and is given up: ${messageOf(cause)}`);
+    telemetry.toldGivenUp.inc({ stream }, items);
   }
 
   /** `enforce` is called every second, before the cursors are saved. */

@@ -82,6 +82,8 @@ export async function openStore(ground: Ground): Promise<Store> {
     table,
     intake,
     derived,
+    segmentBytes,
+    telemetry,
     log,
     lookBackMs: millisecondsOf(config.journal.look_back),
     waitMs,

@@ -1,6 +1,10 @@
-/** What observers have said and the derived journal has not taken yet: in order, events past everything that a full journal refuses. */
+/**
+ * What observers have said and the derived journal has not taken yet: in order, events past everything that a full journal refuses. What it
+ * can never take is given up, so that it holds up nothing else.
+ */
 import { setImmediate } from 'node:timers/promises';
-import type { BlockPool } from '../core/block.ts';
+import { type BlockPool, frameSpan, UNIT_BYTES } from '../core/block.ts';
+import { AgentError } from '../core/errors.ts';
 import type { Emission } from '../processors/processor.ts';
 import { emissionFrame } from '../worker/observers.ts';
 import type { Told } from '../worker/restore.ts';
@@ -13,7 +17,17 @@ export interface Words {
   processor: number;
 }
 
-type Append = (region: { first: number; end: number; urgent: boolean }) => Promise<void>;
+export interface UnsaidOptions {
+  pool: BlockPool;
+  append(region: { first: number; end: number; urgent: boolean }): Promise<void>;
+  /** Nothing larger is tried. */
+  segmentBytes: number;
+  /** It is too large, as `cause` says, and will never be written. */
+  onGivenUp(emission: Emission, cause: unknown): void;
+}
+
+/** A third of the blocks is held for good, by caches: what needs more than this would wait for ever. */
+const MOST_BLOCKS = 0.5;
 
 /** Flushes that are not in the checkpoint's state: those found after it, but for one that stood in it unsaid and was written later. */
 export function newerFlushes({ flushed }: Told, saved: readonly Words[]): number[] {
@@ -28,13 +42,13 @@ export function newerFlushes({ flushed }: Told, saved: readonly Words[]): number
 }
 
 export class Unsaid {
-  readonly #pool: BlockPool;
-  readonly #append: Append;
+  readonly #options: UnsaidOptions;
+  readonly #mostBytes: number;
   #words: Words[] = [];
 
-  constructor(pool: BlockPool, append: Append) {
-    this.#pool = pool;
-    this.#append = append;
+  constructor(options: UnsaidOptions) {
+    this.#options = options;
+    this.#mostBytes = Math.min(options.segmentBytes, options.pool.units * UNIT_BYTES * MOST_BLOCKS);
   }
 
   /** Processors whose last flush is still here. */
@@ -55,7 +69,7 @@ export class Unsaid {
 
   /**
    * Appends what it can: events may take the derived journal's reserve, the rest waits behind the first that is refused. `flushed`: an
-   * observer's state has left, so that a checkpoint should follow. `error`: why something stays.
+   * observer's state has left, or was given up, so that a checkpoint should follow. `error`: why something stays.
    */
   async say(): Promise<{ flushed: boolean; error: unknown }> {
     let flushed = false;
@@ -66,9 +80,12 @@ export class Unsaid {
       try {
         await this.#write(words, urgent);
       } catch (cause) {
-        error = cause;
-        if (urgent) return { flushed, error };
-        continue;
+        if (!isForGood(cause)) {
+          error = cause;
+          if (urgent) return { flushed, error };
+          continue;
+        }
+        this.#options.onGivenUp(words.emission, cause);
       }
       // It may be gone: newer values have taken its place while it was written.
       this.#words = this.#words.filter((one) => one !== words);
@@ -80,11 +97,17 @@ export class Unsaid {
   async #write({ emission, covers, processor }: Words, urgent: boolean): Promise<void> {
     // Requests go first, after each part.
     while (emission.prepare?.() === true) await setImmediate();
-    const { block, end } = emissionFrame(this.#pool, emission, covers, processor);
+    const { pool, append } = this.#options;
+    const bytes = frameSpan(emission.bytes.length);
+    if (bytes > this.#mostBytes) {
+      const limit = `limit ${this.#mostBytes}: lower max_groups of summarize, or raise journal.segment_size`;
+      throw new AgentError('BODY_TOO_LARGE', `${bytes} bytes in one piece, ${limit} and agent.memory_limit`);
+    }
+    const { block, end } = emissionFrame(pool, emission, covers, processor);
     try {
-      await this.#append({ first: block, end, urgent });
+      await append({ first: block, end, urgent });
     } finally {
-      this.#pool.release(block);
+      pool.release(block);
     }
   }
 
@@ -105,4 +128,9 @@ export class Unsaid {
       if (!written) this.add(words);
     }
   }
+}
+
+/** A RangeError: more than Node's buffers hold. */
+function isForGood(cause: unknown): boolean {
+  return cause instanceof RangeError || (cause instanceof AgentError && cause.code === 'BODY_TOO_LARGE');
 }

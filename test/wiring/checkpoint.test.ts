@@ -46,9 +46,14 @@ function operationsOf(request: Uint8Array): string[] {
 
 function createUnsaid(append: (bytes: Buffer) => Promise<void>): Unsaid {
   const pool = BlockPool.create(8 * UNIT_BYTES);
-  return new Unsaid(pool, ({ first }) => {
-    const from = first + FRAME_HEADER_BYTES;
-    return append(Buffer.from(pool.bytes.subarray(from, from + pool.bytes.readUInt32BE(first + Field.length))));
+  return new Unsaid({
+    pool,
+    segmentBytes: pool.units * UNIT_BYTES,
+    append({ first }) {
+      const from = first + FRAME_HEADER_BYTES;
+      return append(Buffer.from(pool.bytes.subarray(from, from + pool.bytes.readUInt32BE(first + Field.length))));
+    },
+    onGivenUp: (_, cause) => assert.fail(String(cause)),
   });
 }
 

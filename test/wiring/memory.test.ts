@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { BlockPool, UNIT_BYTES } from '../../src/core/block.ts';
+import { createTelemetry } from '../../src/core/telemetry.ts';
 import { CursorTable } from '../../src/journal/cursors.ts';
 import { diskFiles } from '../../src/journal/files.ts';
 import { Reserve } from '../../src/journal/reserve.ts';
@@ -20,8 +21,10 @@ async function bench(t: TestContext) {
   const derived = await openJournal(directory, pool, { name: 'derived' });
   const table = await CursorTable.open(directory);
   const reserve = await Reserve.open(diskFiles, directory, 1 << 20);
-  const log = pino({ level: 'silent' });
-  const sizes = { lookBackMs: 0, waitMs: 0 };
+  const lines: string[] = [];
+  const log = pino({ level: 'error' }, { write: (line: string) => void lines.push(line) });
+  const telemetry = createTelemetry();
+  const sizes = { segmentBytes: 256 << 10, lookBackMs: 0, waitMs: 0 };
   const memory = new Memory({
     directory,
     agent: 'a',
@@ -31,6 +34,7 @@ async function bench(t: TestContext) {
     derived,
     reserve,
     log,
+    telemetry,
     ...sizes,
     now: Date.now,
   });
@@ -39,7 +43,7 @@ async function bench(t: TestContext) {
     await intake.close();
     await derived.close();
   });
-  return { directory, memory };
+  return { directory, memory, derived, telemetry, lines };
 }
 
 test('checkpoints that are asked for at once are written one after the other, each whole and the newest last', async (t) => {
@@ -64,4 +68,18 @@ test('checkpoints that are asked for at once are written one after the other, ea
     const saved = decodeCheckpoint(readFileSync(join(directory, CHECKPOINT)).subarray(16));
     assert.equal(saved.observers.position, observers.position);
   }
+});
+
+test('a summary that fits no segment is counted and told as an error, and does not keep an event from the journal', async (t) => {
+  const { memory, derived, telemetry, lines } = await bench(t);
+  const summary = { stream: 'summaries', signal: 'metrics', items: 7, timeMs: 1, ends: true } as const;
+  memory.say([{ emission: { ...summary, bytes: Buffer.alloc(300_000) }, processor: 0 }], 1);
+  memory.lose({ cause: 'damaged', sink: null, stream: 'raw', signal: 'logs', items: 1 });
+  assert.deepEqual(await memory.unsaid.say(), { flushed: true, error: null });
+  assert.equal(derived.total('events', 'logs'), 1);
+  assert.deepEqual(
+    (await telemetry.toldGivenUp.get()).values.map(({ labels, value }) => [labels.stream, value]),
+    [['summaries', 7]],
+  );
+  assert.match(lines.find((line) => line.includes('given up')) ?? '', /"items":7.*raise journal\.segment_size/);
 });
