@@ -186,6 +186,8 @@ export interface ProcessorDefinition {
   type: string;
   summary: string;
   kind: 'editor' | 'observer' | 'selector';
+  /** A second one of the type would measure, tell or decide everything once more. */
+  isSingle?: boolean;
   config: TObject;
   editor?(config: unknown): Editor;
   measurer?(config: unknown, views: Views): Measurer;

@@ -21,6 +21,7 @@ export const detect: ProcessorDefinition = {
   type: 'detect',
   summary: 'Judges contracts every second; changes of state become events.',
   kind: 'observer',
+  isSingle: true,
   config,
   measurer: (_, views) => createMeasurer(views),
   observer: (given, context, saved) =>

@@ -52,6 +52,7 @@ export const flag: ProcessorDefinition = {
   type: 'flag',
   summary: 'Flags what a service has not done before: rate, errors, latency, contract values, chosen metrics.',
   kind: 'observer',
+  isSingle: true,
   config,
   measurer: (given, views) => createMeasurer(views, (given as Config).metrics),
   observer(given, context, saved) {

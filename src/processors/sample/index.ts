@@ -15,6 +15,7 @@ export const sample: ProcessorDefinition = {
   type: 'sample',
   summary: 'Keeps the telling few per cent: whole local traces, decided when it is known how they ended.',
   kind: 'selector',
+  isSingle: true,
   config,
   measurer: (given, views) => createMarker(given as SampleConfig, views),
   observer: (given, context, saved) => createObserver(given as SampleConfig, context, saved as SavedOperations | null),

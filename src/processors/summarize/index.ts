@@ -24,6 +24,7 @@ export const summarize: ProcessorDefinition = {
   type: 'summarize',
   summary: 'Summaries per service and operation, from every item, before any sampling.',
   kind: 'observer',
+  isSingle: true,
   config,
   measurer: (_, views) => createMeasurer(views),
   observer(given, context, saved) {
