@@ -21,6 +21,7 @@ export interface Configurable {
   fault?(config: unknown): string | null;
   /** Of processors alone: their place in the list. */
   kind?: 'editor' | 'observer' | 'selector';
+  isSingle?: boolean;
 }
 
 export interface ProcessorConfig {
@@ -209,8 +210,15 @@ function leadsSomewhere(inspection: Inspection, sink: Record<string, unknown>, i
 
 function checkOrder(inspection: Inspection, placed: Placed<ProcessorConfig>[], known: readonly Configurable[]): void {
   let last = { rank: 0, type: '' };
+  const seen = new Set<string>();
   for (const { index, config } of placed) {
-    const rank = ORDER.indexOf(known.find(({ type }) => type === config.type)?.kind ?? 'editor');
+    const { kind = 'editor', isSingle = false } = known.find(({ type }) => type === config.type) ?? {};
+    if (isSingle && seen.has(config.type)) {
+      const message = `processors[${index}] is a second ${config.type}, which would do everything twice: leave one`;
+      add(inspection, { path: ['processors', index], part: 'value', message });
+    }
+    seen.add(config.type);
+    const rank = ORDER.indexOf(kind);
     if (rank >= last.rank) last = { rank, type: config.type };
     else {
       const message = `${config.type} stands after ${last.type}: ${ORDER.join('s come first, then ')}s`;

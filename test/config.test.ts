@@ -9,7 +9,13 @@ import { Type } from '../src/core/type.ts';
 
 const processors: Configurable[] = [
   { type: 'redact', kind: 'editor', summary: 'Edits.', config: Type.Object({}) },
-  { type: 'summarize', kind: 'observer', summary: 'Counts.', config: Type.Object({ every: duration('10s') }) },
+  {
+    type: 'summarize',
+    kind: 'observer',
+    isSingle: true,
+    summary: 'Counts.',
+    config: Type.Object({ every: duration('10s') }),
+  },
   {
     type: 'sample',
     kind: 'selector',
@@ -260,6 +266,11 @@ test('processors stand in the order editors, observers, selectors', () => {
   const text = 'processors:\n  - type: sample\n  - type: redact\n';
   assert.match(only(text), /^agent\.yaml:3:5: redact stands after sample: editors come first, then observers/);
   assert.deepEqual(inspect('processors: [{type: redact}, {type: summarize}, {type: sample}]').faults, []);
+});
+
+test('of what does everything once there is one', () => {
+  const twice = 'processors:\n  - type: redact\n  - type: redact\n  - type: summarize\n  - type: summarize\n';
+  assert.match(only(twice), /^agent\.yaml:5:5: processors\[3\] is a second summarize, .*: leave one$/);
 });
 
 test('--set overrides by key, by index and by the name of a sink', () => {
