@@ -7,7 +7,7 @@ import { AgentError } from './core/errors.ts';
 import { suggest } from './core/nearest.ts';
 import { closed, compileSchema, isRecord, type SchemaCheck, type SchemaFault } from './core/schema.ts';
 import { SETTINGS, type Settings, settingFaults } from './core/settings.ts';
-import { sharedFaults } from './core/sharedFaults.ts';
+import { orderFaults, sharedFaults } from './core/sharedFaults.ts';
 import { Type } from './core/type.ts';
 import { type Path, plainScalar, readYaml, type YamlSource, type YamlValue } from './core/yaml.ts';
 
@@ -59,7 +59,6 @@ export interface ConfigReport {
 type Kind = 'processors' | 'sinks';
 
 const DRAFT = 'http://json-schema.org/draft-07/schema#';
-const ORDER = ['editor', 'observer', 'selector'];
 /** Keys of every sink that only this file acts on. */
 const SINK_KEYS = {
   name: Type.String({ default: '', description: 'Name in metrics, /status and cursors; unique. Default: the type.' }),
@@ -209,22 +208,13 @@ function leadsSomewhere(inspection: Inspection, sink: Record<string, unknown>, i
 }
 
 function checkOrder(inspection: Inspection, placed: Placed<ProcessorConfig>[], known: readonly Configurable[]): void {
-  let last = { rank: 0, type: '' };
-  const seen = new Set<string>();
-  for (const { index, config } of placed) {
-    const { kind = 'editor', isSingle = false } = known.find(({ type }) => type === config.type) ?? {};
-    if (isSingle && seen.has(config.type)) {
-      const message = `processors[${index}] is a second ${config.type}, which would do everything twice: leave one`;
-      add(inspection, { path: ['processors', index], part: 'value', message });
-    }
-    seen.add(config.type);
-    const rank = ORDER.indexOf(kind);
-    if (rank >= last.rank) last = { rank, type: config.type };
-    else {
-      const message = `${config.type} stands after ${last.type}: ${ORDER.join('s come first, then ')}s`;
-      add(inspection, { path: ['processors', index], part: 'value', message });
-    }
-  }
+  const described = placed.map(({ index, config: { type } }) => ({
+    ...known.find((one) => one.type === type),
+    index,
+    type,
+  }));
+  for (const { index, message } of orderFaults(described))
+    add(inspection, { path: ['processors', index], part: 'value', message });
 }
 
 function checkShared(inspection: Inspection, placed: Placed<SinkConfig>[]): void {

@@ -1,5 +1,33 @@
-/** What is wrong between sinks that are each sound: names and directories that only one of them can have. */
+/** What is wrong between components that are each sound: an order, and names, directories and tasks that only one of them can have. */
 import { relative, resolve } from 'node:path';
+
+const ORDER = ['editor', 'observer', 'selector'];
+
+interface PlacedProcessor {
+  /** In the list. */
+  index: number;
+  type: string;
+  kind?: 'editor' | 'observer' | 'selector';
+  isSingle?: boolean;
+}
+
+export function orderFaults(processors: readonly PlacedProcessor[]): { index: number; message: string }[] {
+  const faults: { index: number; message: string }[] = [];
+  const seen = new Set<string>();
+  let last = { rank: 0, type: '' };
+  for (const { index, type, kind = 'editor', isSingle = false } of processors) {
+    if (isSingle && seen.has(type))
+      faults.push({
+        index,
+        message: `processors[${index}] is a second ${type}, which would do everything twice: leave one`,
+      });
+    seen.add(type);
+    const rank = ORDER.indexOf(kind);
+    if (rank >= last.rank) last = { rank, type };
+    else faults.push({ index, message: `${type} stands after ${last.type}: ${ORDER.join('s come first, then ')}s` });
+  }
+  return faults;
+}
 
 interface PlacedSink {
   /** In the list. */
