@@ -77,7 +77,6 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
   const cache: ContractCache = new Map();
   const contracts = readContracts(config.contracts, cache);
   if (contracts.faults.length > 0) throw new AgentError('CONTRACT_INVALID', contracts.faults.join('\n'));
-  for (const line of adviceOf(config, contracts.plans.length)) log.warn(line);
   const sample = sampleOf(config);
   const traces = sample === undefined ? null : traceTableFor(sample, ground.now());
   const policy = createPolicy(policyOf(config, contracts.plans, []));
@@ -160,6 +159,7 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
     },
     `journal in ${store.root.path}`,
   );
+  for (const line of adviceOf(config, contracts.plans.length)) log.warn(line);
   const parts = {
     store,
     workers,

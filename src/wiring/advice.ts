@@ -3,14 +3,13 @@ import type { AgentConfig } from '../config.ts';
 import { millisecondsOf } from './ground.ts';
 
 /** `found`: contracts that were read. */
-export function adviceOf({ agent, contracts, processors, sinks }: AgentConfig, found: number): string[] {
+export function adviceOf({ agent, contracts, processors }: AgentConfig, found: number): string[] {
   const advice: string[] = [];
   const has = (type: string) => processors.some((one) => one.type === type);
   if (contracts.length > 0 && found === 0)
     advice.push(`no file is at ${contracts.join(', ')}: there is no contract, nothing is judged`);
   if (found > 0 && !has('detect'))
     advice.push('there are contracts and no `detect` among the processors: nothing is judged');
-  if (sinks.length === 0) advice.push('there is no sink: what is taken is journalled and goes nowhere');
   const { serve_on: serveOn, grace } = agent.shutdown;
   if (millisecondsOf(serveOn) >= millisecondsOf(grace))
     advice.push(
