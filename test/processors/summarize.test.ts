@@ -162,6 +162,27 @@ test('groups beyond the bound are counted together as otel.metric.overflow, and 
   assert.equal((await telemetry.summaryOverflow.get()).values[0]?.value, 7);
 });
 
+test('groups of long attributes are counted as overflow before a summary of them fits no segment', () => {
+  const { world, observer } = createBench();
+  const long = (i: number) => String(i).padEnd(MOST_TEXT_BYTES, 'v');
+  const services = 300;
+  const [batch, attributes] = [25, 64];
+  for (let from = 0; from < services; from += batch) {
+    const resources = Array.from({ length: batch }, (_, i) =>
+      Object.fromEntries(Array.from({ length: attributes }, (_, j) => [`service.${long(j)}`, long(from + i)])),
+    );
+    feed(world, observer, ofResources(...resources));
+  }
+  const points = pointsOf(flush(observer));
+  assert.equal(count(points, 'traces.span.metrics.calls'), services);
+  const over = points.filter(({ key }) => key.includes('otel.metric.overflow=true'));
+  // 8 Mi characters, of 33 thousand each.
+  assert.equal(
+    count(over, 'traces.span.metrics.calls'),
+    services - Math.ceil(2 ** 23 / (attributes * 512 + 'GET /'.length)),
+  );
+});
+
 test('a span that is named as the overflow is a group of its own name', () => {
   const { world, observer } = createBench();
   feed(world, observer, plainly(traces(span(1, { name: 'otel.metric.overflow' }))));

@@ -26,6 +26,8 @@ export class Identity {
   /** The span kind, or the severity number when `status` is LOG_ROW. */
   readonly kind: number;
   readonly status: number;
+  /** Characters of its texts. */
+  readonly textLength: number;
   #resourceKey: string | null = null;
   #attributes: Uint8Array | null = null;
   #saved: Buffer | null = null;
@@ -35,6 +37,9 @@ export class Identity {
     this.name = name;
     this.kind = kind;
     this.status = status;
+    let length = name.length;
+    for (const key in resource) length += key.length + (resource[key] as string).length;
+    this.textLength = length;
   }
 
   /** Of all groups beyond the bound. */

@@ -18,6 +18,8 @@ export function keyOf(hash: number, rest: number): number {
 export class GroupTable {
   /** By number. */
   readonly identities: Identity[] = [];
+  /** Of all of them. */
+  textLength = 0;
   /** Two words of each. */
   readonly #hashes: number[] = [];
   #slots = new Uint32Array(LEAST_SLOTS * STEP);
@@ -50,6 +52,7 @@ export class GroupTable {
   /** One that is not there yet; they are numbered from 0. */
   add(hash: number, rest: number, group: Identity): void {
     this.identities.push(group);
+    this.textLength += group.textLength;
     this.#hashes.push(hash, rest);
     if (this.identities.length * 2 > this.#mask) this.#grow();
     this.#place(hash, rest, this.identities.length);

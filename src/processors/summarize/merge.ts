@@ -13,6 +13,8 @@ import { HEADER_BYTES, LOG_ROW, MOST_ATTRIBUTES, ROW_BYTES, Row, WEIGHTED, ZERO_
 const RESOURCE_ATTRIBUTES = 10;
 /** Strings of groups that a flush has ended are kept for the next, up to so many for each group there may be. */
 const IDENTITIES_PER_GROUP = 2;
+/** Characters in all groups: with them, written up to twice in UTF-8, a summary still fits the usual segment. */
+const MOST_TEXT_LENGTH = 8 << 20;
 
 interface Saved {
   startMs: number;
@@ -48,7 +50,8 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
     const rest = words[word + 1]! & 0x1f_ffff;
     const known = groups.find(hash, rest);
     if (known >= 0) return known;
-    if (groups.size >= maxGroups) return overflowOf(words[word + Row.status / 4] === LOG_ROW ? LOG_ROW : 0, at);
+    if (groups.size >= maxGroups || groups.textLength >= MOST_TEXT_LENGTH)
+      return overflowOf(words[word + Row.status / 4] === LOG_ROW ? LOG_ROW : 0, at);
     groups.add(hash, rest, identityOf(keyOf(hash, rest), word));
     return histograms.add();
   }
