@@ -1,4 +1,5 @@
 /** Main's side of what workers measured: cells, points and operations into the memory of their signals, in the journal's order. */
+import { cutLength } from '../core/cut.ts';
 import { explainPoint } from './explain.ts';
 import { addItems, addPoint, type Target } from './memory.ts';
 import type { PointText } from './pointText.ts';
@@ -151,6 +152,7 @@ function mergeOperations(
   }
 }
 
+/** What is remembered of a name has a bound, whatever a service sends. */
 function text(bytes: Buffer, at: number, length: number): string {
-  return bytes.toString('utf8', at, at + length);
+  return bytes.toString('utf8', at, at + cutLength(bytes, at, length));
 }

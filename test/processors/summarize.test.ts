@@ -1,9 +1,9 @@
 /** Holds processors/summarize from bytes to metrics: totals are those of the decoded spans, and nothing that was accepted can stop it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { cutText, MOST_TEXT_BYTES } from '../../src/core/cut.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
 import { requestType } from '../../src/otlp/schema.ts';
-import { cutText, MOST_TEXT_BYTES } from '../../src/processors/cut.ts';
 import type { Observer } from '../../src/processors/processor.ts';
 import { Identity } from '../../src/processors/summarize/group.ts';
 import { GroupTable } from '../../src/processors/summarize/groupTable.ts';

@@ -4,6 +4,7 @@ import { FirstMatch } from '../../contracts/firstMatch.ts';
 import { createItems } from '../../contracts/items.ts';
 import { Sight } from '../../contracts/lookup.ts';
 import { compileConditions } from '../../contracts/match.ts';
+import { cutLength } from '../../core/cut.ts';
 import { type AttributeTable, emptyValue, readValue } from '../../otlp/attributes.ts';
 import { type LogView, SEVERITY_ERROR } from '../../otlp/logs.ts';
 import { Reader } from '../../otlp/protobuf.ts';
@@ -58,9 +59,10 @@ export class ItemClass {
     if (this.#limits !== null) this.#limits.begin();
   }
 
-  /** What the span's operation is known by. */
+  /** What the span's operation is known by: as much of its name as summaries, which limits are learned from, tell. */
   operationOf({ nameAt, nameLength, kind }: SpanView, envelope: Envelope): number {
-    return hashOfOperation(this.#view, nameAt, nameLength, kind, envelope.serviceHash | 0);
+    const length = cutLength(this.#reader.bytes, nameAt, nameLength);
+    return hashOfOperation(this.#view, nameAt, length, kind, envelope.serviceHash | 0);
   }
 
   get asksForOperations(): boolean {

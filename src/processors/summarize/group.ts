@@ -1,7 +1,8 @@
 /** What summaries are kept by. */
+
+import { cutText } from '../../core/cut.ts';
 import type { Attributes, HistogramValue } from '../../core/otel.ts';
 import { encodeAttributes } from '../../otlp/writeMetrics.ts';
-import { cutText } from '../cut.ts';
 import { LOG_ROW, MOST_ATTRIBUTES } from './measure.ts';
 
 const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'].map(

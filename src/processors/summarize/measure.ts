@@ -6,13 +6,14 @@
  * A row is a group; an entry is one span: `row << 12 | bucket`, followed, if WEIGHTED is set, by a word with the number of spans it
  * stands for (it counts as an entry too). Main does the histograms, since 512 spans can fall into 300 groups: rows of buckets would be larger than the spans.
  */
+
+import { cutLength } from '../../core/cut.ts';
 import { emptyValue, readValue } from '../../otlp/attributes.ts';
 import type { LogView } from '../../otlp/logs.ts';
 import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import type { SpanView } from '../../otlp/traces.ts';
 import { adjustedCount, OtState, readOtState } from '../../otlp/tracestate.ts';
-import { cutLength } from '../cut.ts';
 import type { Measurer, Views } from '../processor.ts';
 
 /** Byte offsets in a row: hashes u32 each, addresses of the Resource content and the name u32 each, then doubles in milliseconds. */

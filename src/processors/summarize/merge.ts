@@ -1,8 +1,9 @@
 // HOT: once per span, on main. Bench: bench/micro/processors/summarize/merge.bench.ts
 /** `summarize` on main: merges what the workers measured into one histogram per group, and turns them into metrics every flush. */
+
+import { cutLength } from '../../core/cut.ts';
 import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otlp/attributes.ts';
 import { Reader } from '../../otlp/protobuf.ts';
-import { cutLength } from '../cut.ts';
 import type { Observer, ObserverContext, OperationDurations } from '../processor.ts';
 import { Flush } from './flush.ts';
 import { type Group, Identity } from './group.ts';
