@@ -3,11 +3,11 @@ import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { TObject, TSchema } from 'typebox';
 import { contractSchema } from './contracts/contract.ts';
+import { orderFaults, sharedFaults } from './core/componentFaults.ts';
 import { AgentError } from './core/errors.ts';
 import { suggest } from './core/nearest.ts';
 import { closed, compileSchema, isRecord, type SchemaCheck, type SchemaFault } from './core/schema.ts';
 import { SETTINGS, type Settings, settingFaults } from './core/settings.ts';
-import { orderFaults, sharedFaults } from './core/sharedFaults.ts';
 import { Type } from './core/type.ts';
 import { type Path, plainScalar, readYaml, type YamlSource, type YamlValue } from './core/yaml.ts';
 

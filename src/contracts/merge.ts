@@ -1,5 +1,5 @@
 /** Main's side of what workers measured: cells, points and operations into the memory of their signals, in the journal's order. */
-import { cutLength } from '../core/cut.ts';
+import { cutLength } from '../core/boundedText.ts';
 import { explainPoint } from './explain.ts';
 import { addItems, addPoint, type Target } from './memory.ts';
 import type { PointText } from './pointText.ts';

@@ -225,8 +225,7 @@ export class Intake {
       outcome.kind === 'refused' ? outcome : (lossOf(frames[index] as number, regions, appends) ?? outcome),
     );
     const written = frames.map((at, index) => (outcomes[index]?.kind === 'accepted' ? at : NOT_WRITTEN));
-    const isWhole = appends.every(({ status }) => status === 'fulfilled');
-    if (isWhole) this.#merge(result.measured, open.receivedMs, written);
+    if (appends.every(({ status }) => status === 'fulfilled')) this.#merge(result.measured, open.receivedMs, written);
     else await this.#measureAgain(open.receivedMs, written);
     if (open.lent !== undefined) this.#options.shortlists?.keep(open.lent, result.shortlists, written);
     return outcomes;
@@ -238,7 +237,8 @@ export class Intake {
     const frames = written.filter((at) => at !== NOT_WRITTEN);
     if (frames.length === 0) return;
     try {
-      const { measured } = await workers.run({ kind: 'observe', frames, receivedMs, measureOnly: true });
+      const { measured, failed } = await workers.run({ kind: 'observe', frames, receivedMs, measureOnly: true });
+      if (failed !== null) throw new AgentError(failed.code, failed.message);
       this.#merge(measured, receivedMs, written);
       if (measured !== null) blocks.release(measured.block);
     } catch (error) {

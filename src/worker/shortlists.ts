@@ -4,7 +4,6 @@
  */
 import { type BlockPool, Field, frameSpan, payloadLength, readU64, UNIT_BYTES, writeU64 } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
-import { NOT_WRITTEN } from './observed.ts';
 import { NO_SHORTLIST } from './shortlist.ts';
 import type { ObserveResult, Room } from './tasks.ts';
 
@@ -62,12 +61,11 @@ export class Shortlists {
     else this.#release(lent.block);
   }
 
-  /** What was written of committed frames is kept. By index into the task's frames, NOT_WRITTEN for others. Comes before `settle`. */
+  /** What was written of committed frames is kept. By index into the task's frames, negative for others. Comes before `settle`. */
   keep({ block }: Lent, written: ObserveResult['shortlists'], frames: readonly number[]): void {
     written?.frames.forEach((at, index) => {
       const frame = frames[index] as number;
-      if (at !== NO_SHORTLIST && frame !== NOT_WRITTEN)
-        this.#add(block, at, readU64(this.#pool, frame + Field.sequence));
+      if (at !== NO_SHORTLIST && frame >= 0) this.#add(block, at, readU64(this.#pool, frame + Field.sequence));
     });
   }
 

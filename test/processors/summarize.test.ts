@@ -1,7 +1,7 @@
 /** Holds processors/summarize from bytes to metrics: totals are those of the decoded spans, and nothing that was accepted can stop it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cutText, MOST_TEXT_BYTES } from '../../src/core/cut.ts';
+import { cutText, MOST_TEXT_BYTES } from '../../src/core/boundedText.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
 import { requestType } from '../../src/otlp/schema.ts';
 import type { Observer } from '../../src/processors/processor.ts';

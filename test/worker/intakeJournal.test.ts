@@ -28,6 +28,8 @@ function createBench(
   const { pool, parts, walk } = world;
   let source: ObserveSource = () => null;
   let killsNext = false;
+  let failsAgain = false;
+  const mergeFaults: string[] = [];
   const run = (task: ObserveTask): ObserveResult => {
     const result = observe(parts, walk, task);
     for (const block of new Set(result.moved.map((region) => region.block))) pool.adopt(block);
@@ -39,7 +41,10 @@ function createBench(
       source = given;
     },
     kick() {},
-    run: async (task: ObserveTask) => run(task),
+    run: async (task: ObserveTask) =>
+      failsAgain
+        ? { moved: [], refused: [], measured: null, failed: { code: 'OVERLOADED', message: 'no memory' } }
+        : run(task),
   } as unknown as WorkerPool;
   /** Calls measured: of the rows that summarize writes. */
   let measured = 0;
@@ -56,7 +61,7 @@ function createBench(
           measured += view.getFloat64(at + 8 + row * 64 + 32, true);
     },
     onPoison: () => {},
-    onMergeFault: assert.fail,
+    onMergeFault: (message) => void mergeFaults.push(message),
     now: () => NOW_MS,
   });
   const submit = ({ signal, bytes, encoding }: Sent) =>
@@ -65,6 +70,10 @@ function createBench(
     ...world,
     intake,
     measured: () => measured,
+    mergeFaults,
+    failAgain() {
+      failsAgain = true;
+    },
     killNext() {
       killsNext = true;
     },
@@ -151,6 +160,7 @@ test('a write fails while regions of the same task wait for the next group: thei
   const expected = new Map(accepted(said).map((n) => [n, 1]));
   assert.deepEqual(await readBack(journal, bench.pool), expected);
   assert.equal(bench.measured(), accepted(said).length * 7000);
+  assert.deepEqual(bench.mergeFaults, []);
   await journal.close();
   const again = await openJournal(journal.directory.replace(/\/[^/]+$/, ''), bench.pool, sizes);
   const found = await readBack(again, bench.pool);
@@ -190,6 +200,18 @@ test('a region that finds no room is refused alone: what the same task wrote is 
   const items = [...said.values()].reduce((sum, one) => sum + (one.kind === 'accepted' ? one.items : 0), 0);
   assert.equal(bench.measured(), items);
   assert.equal(bench.pool.unitsInUse, 0);
+});
+
+test('what cannot be measured again, of a task of which a part was written, is told as a fault and answered all the same', async () => {
+  let appends = 0;
+  const bench = createBench(async () => {
+    if (appends++ === 0) throw new AgentError('JOURNAL_FULL', 'full', { retryable: true });
+  });
+  bench.failAgain();
+  const answers = await bench.answersTo([1, 2, 3, 4].map((n) => request(n, 7000)));
+  assert.deepEqual([...new Set(answers.map(({ kind }) => kind))].sort(), ['accepted', 'refused']);
+  assert.equal(bench.measured(), 0);
+  assert.deepEqual(bench.mergeFaults, ['no memory']);
 });
 
 test('what redact takes out is in no byte of the journal, however the body came and whatever stands beside it', async () => {

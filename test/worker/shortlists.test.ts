@@ -10,7 +10,7 @@ function world(mostBytes = 8 * UNIT_BYTES) {
   const frame = pool.allocate(UNIT_BYTES);
   const lend = () => shortlists.lend() ?? assert.fail('no memory');
   /** A task's shortlists, of so many bytes each, for frames with these sequences, one after the other. */
-  const write = (lent: Lent, sequences: number[], bytes = 1000) => {
+  const write = (lent: Lent, sequences: number[], bytes = 1000, unwritten: number[] = []) => {
     let at = lent.at;
     const frames = sequences.map((sequence, i) => {
       startFrame(pool, frame + i * frameSpan(0), 'raw', 'traces', 0, 0);
@@ -20,7 +20,7 @@ function world(mostBytes = 8 * UNIT_BYTES) {
       return at - frameSpan(bytes);
     });
     const written = { frames, end: at };
-    const committed = sequences.map((_, i) => frame + i * frameSpan(0));
+    const committed = sequences.map((sequence, i) => (unwritten.includes(sequence) ? -1 : frame + i * frameSpan(0)));
     shortlists.keep(lent, written, committed);
     shortlists.settle(lent, written);
   };
@@ -43,6 +43,14 @@ test('those that follow each other come together, whatever order they were commi
   assert.deepEqual(take(2), { sequences: [2, 3, 4, 5], next: 6 });
   assert.equal(take(6), null);
   assert.deepEqual(take(7), { sequences: [7], next: 8 });
+});
+
+test('of a frame that was not written there is none', () => {
+  const { lend, write, take } = world();
+  write(lend(), [1, 2, 3], 600_000, [2]);
+  assert.deepEqual(take(1), { sequences: [1], next: 2 });
+  assert.equal(take(2), null);
+  assert.deepEqual(take(3), { sequences: [3], next: 4 });
 });
 
 test('no more than was asked for, and at least one', () => {

@@ -5,7 +5,7 @@ import { type State, worstState } from '../../contracts/judged.ts';
 import type { ContractPlan, SignalPlan } from '../../contracts/plan.ts';
 import { type SeriesValue, worstSeries } from '../../contracts/reading.ts';
 import { formatShare, formatValue, whyOf } from '../../contracts/words.ts';
-import { cutText } from '../../core/cut.ts';
+import { cutText } from '../../core/boundedText.ts';
 import type { Attributes, EventRecord } from '../../core/otel.ts';
 import { formatDuration } from '../../core/units.ts';
 import { type Instance, type WatchedContract, type WatchedSignal, worstInstance } from './watch.ts';

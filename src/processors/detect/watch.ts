@@ -4,7 +4,7 @@ import { type Change, judgeSignal } from '../../contracts/judge.ts';
 import { type State, worstState } from '../../contracts/judged.ts';
 import { newMemory, restoreMemory, type SavedMemory, type SignalMemory, saveMemory } from '../../contracts/memory.ts';
 import type { ContractPlan, SignalPlan } from '../../contracts/plan.ts';
-import { cutText } from '../../core/cut.ts';
+import { cutText } from '../../core/boundedText.ts';
 
 export interface Instance {
   plan: SignalPlan;

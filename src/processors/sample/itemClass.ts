@@ -4,7 +4,7 @@ import { FirstMatch } from '../../contracts/firstMatch.ts';
 import { createItems } from '../../contracts/items.ts';
 import { Sight } from '../../contracts/lookup.ts';
 import { compileConditions } from '../../contracts/match.ts';
-import { cutLength } from '../../core/cut.ts';
+import { cutLength } from '../../core/boundedText.ts';
 import { type AttributeTable, emptyValue, readValue } from '../../otlp/attributes.ts';
 import { type LogView, SEVERITY_ERROR } from '../../otlp/logs.ts';
 import { Reader } from '../../otlp/protobuf.ts';

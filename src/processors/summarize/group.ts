@@ -1,6 +1,6 @@
 /** What summaries are kept by. */
 
-import { cutText } from '../../core/cut.ts';
+import { cutText } from '../../core/boundedText.ts';
 import type { Attributes, HistogramValue } from '../../core/otel.ts';
 import { encodeAttributes } from '../../otlp/writeMetrics.ts';
 import { LOG_ROW, MOST_ATTRIBUTES } from './measure.ts';

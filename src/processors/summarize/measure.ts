@@ -7,7 +7,7 @@
  * stands for (it counts as an entry too). Main does the histograms, since 512 spans can fall into 300 groups: rows of buckets would be larger than the spans.
  */
 
-import { cutLength } from '../../core/cut.ts';
+import { cutLength } from '../../core/boundedText.ts';
 import { emptyValue, readValue } from '../../otlp/attributes.ts';
 import type { LogView } from '../../otlp/logs.ts';
 import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';

@@ -1,7 +1,7 @@
 // HOT: once per span, on main. Bench: bench/micro/processors/summarize/merge.bench.ts
 /** `summarize` on main: merges what the workers measured into one histogram per group, and turns them into metrics every flush. */
 
-import { cutLength } from '../../core/cut.ts';
+import { cutLength } from '../../core/boundedText.ts';
 import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otlp/attributes.ts';
 import { Reader } from '../../otlp/protobuf.ts';
 import type { Observer, ObserverContext, OperationDurations } from '../processor.ts';
