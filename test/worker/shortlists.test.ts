@@ -48,6 +48,7 @@ test('those that follow each other come together, whatever order they were commi
 test('of a frame that was not written there is none', () => {
   const { lend, write, take } = world();
   write(lend(), [1, 2, 3], 600_000, [2]);
+  assert.equal(take(0), null, 'it has the sequence of something else');
   assert.deepEqual(take(1), { sequences: [1], next: 2 });
   assert.equal(take(2), null);
   assert.deepEqual(take(3), { sequences: [3], next: 4 });
