@@ -90,8 +90,8 @@ function segmentLine(segment: SegmentReport): string {
 }
 
 function cursorLine(key: string, row: CursorRow): string {
-  const { next, delivered, deadLettered, expired, damaged: lost } = row;
-  return `  ${key}  next ${next}  delivered ${delivered}  dead-lettered ${deadLettered}  expired ${expired}  damaged ${lost}`;
+  const { next, delivered, filtered, deadLettered, expired, damaged: lost } = row;
+  return `  ${key}  next ${next}  delivered ${delivered}  filtered ${filtered}  dead-lettered ${deadLettered}  expired ${expired}  damaged ${lost}`;
 }
 
 function mebibytes(bytes: number): string {

@@ -138,6 +138,8 @@ export interface FrameBatch {
   next: number;
   /** Items of damaged records that were passed, when known from the running totals around them. */
   damaged: number;
+  /** Items that were cut out of the frames, or went with whole ones: `filter` with `streams: [raw]`. */
+  filtered: number;
   /** Gives the memory back; call exactly once. */
   release(): void;
 }
@@ -185,6 +187,8 @@ export interface CursorRow {
   damagedFrom: number;
   expiredFrom: number;
   delivered: number;
+  /** Stream `raw`: what a `filter` dropped on the way here. */
+  filtered: number;
   deadLettered: number;
   expired: number;
   damaged: number;

@@ -61,7 +61,7 @@ export function createTelemetry() {
     }),
     sinkItems: new Counter({
       name: 'plumbline_sink_items_total',
-      help: 'Items by sink and outcome: delivered, dead_lettered, damaged, expired',
+      help: 'Items by sink and outcome: delivered, filtered (of raw), dead_lettered, damaged, expired',
       labelNames: ['sink', 'stream', 'signal', 'outcome'] as const,
       registers,
     }),

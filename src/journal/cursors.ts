@@ -33,6 +33,8 @@ const FILE = 'cursors';
 const MAGIC = 0x544d4c50;
 const HEADER_BYTES = 20;
 const SLOT_BYTES = 64 << 10;
+/** Of rows that were saved before anything could be filtered from `raw`. */
+const NOTHING_FILTERED = { filtered: 0 };
 
 export class CursorTable {
   /** `damaged`: neither slot was whole; the table is empty, and readers must begin at the oldest frame kept. */
@@ -70,7 +72,7 @@ export class CursorTable {
     const content = bytes === null ? null : this.#readNewest(bytes);
     this.#renew = content === null;
     this.found = content !== null ? 'whole' : bytes === null ? 'none' : 'damaged';
-    for (const [key, row] of Object.entries(content?.rows ?? {})) this.#rows.set(key, row);
+    for (const [key, row] of Object.entries(content?.rows ?? {})) this.#rows.set(key, { ...NOTHING_FILTERED, ...row });
     for (const [name, value] of Object.entries(content?.values ?? {})) this.#values.set(name, value);
   }
 

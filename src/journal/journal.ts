@@ -205,7 +205,7 @@ export class Journal implements FrameSource {
     const found = await this.#reader.collect(from, row, maxBytes, EXTENTS_PER_READ, new Map([[row, total]]));
     if (found === null) return null;
     const { frames, next } = found;
-    return { frames, next, damaged: found.damaged[row] as number, release: this.#releaser(found) };
+    return { frames, next, damaged: found.damaged[row] as number, filtered: 0, release: this.#releaser(found) };
   }
 
   /**

@@ -193,4 +193,6 @@ export interface ProcessorDefinition {
   measurer?(config: unknown, views: Views): Measurer;
   observer?(config: unknown, context: ObserverContext, saved: unknown): Observer;
   selector?(config: unknown, views: Views): Selector;
+  /** Streams whose items the selector is asked about: `sampled` when left out. In `raw` it may only drop, and says the same at any time. */
+  streams?(config: unknown): readonly Stream[];
 }

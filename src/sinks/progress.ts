@@ -5,7 +5,7 @@
  *               ^ leaves as soon as it is first              reading goes on behind the last
  */
 import { type BlockPool, Field, readU64 } from '../core/block.ts';
-import type { CursorRow } from '../core/component.ts';
+import type { CursorRow, FrameBatch } from '../core/component.ts';
 
 /** A batch that fails lets so many later ones pass: after a crash they would all come again. */
 const MOST_AHEAD = 256;
@@ -19,6 +19,7 @@ export interface Entry {
   /** How many of the items the destination refused. */
   deadLettered: number;
   damaged: number;
+  filtered: number;
   state: 'flying' | 'held' | 'done';
   /** Why the last attempt failed. */
   error: string | null;
@@ -29,11 +30,15 @@ export interface Moved {
   delivered: number;
   deadLettered: number;
   damaged: number;
+  filtered: number;
 }
 
+/** Where reading goes on, and what was passed on the way there. */
+type Passed = Pick<FrameBatch, 'next' | 'damaged' | 'filtered'>;
+
 /** The row's running total where the cursor stands. */
-export function passedOf({ offeredFrom, delivered, deadLettered, expired, damaged }: CursorRow): number {
-  return offeredFrom + delivered + deadLettered + expired + damaged;
+export function passedOf({ offeredFrom, delivered, filtered, deadLettered, expired, damaged }: CursorRow): number {
+  return offeredFrom + delivered + filtered + deadLettered + expired + damaged;
 }
 
 /** Moves a cursor to `next`, where the row's running total is `total`; returns the items it passed, or -1 when it was there already. */
@@ -72,24 +77,26 @@ export class Progress {
     return this.#entries[0]?.state === 'flying' && this.#entries.length >= MOST_AHEAD;
   }
 
-  add(frames: readonly number[], next: number, damaged: number, state: 'flying' | 'held'): Entry {
+  add(frames: readonly number[], { next, damaged, filtered }: Passed, state: 'flying' | 'held'): Entry {
     const lastSequence = readU64(this.#pool, (frames.at(-1) as number) + Field.sequence);
     const receivedMs = readU64(this.#pool, (frames[0] as number) + Field.receivedMs);
     let items = 0;
     for (const frame of frames) items += this.#pool.words[(frame + Field.items) >>> 2] as number;
-    const entry: Entry = { next, lastSequence, receivedMs, items, deadLettered: 0, damaged, state, error: null };
+    const none = { deadLettered: 0, error: null };
+    const entry: Entry = { next, lastSequence, receivedMs, items, damaged, filtered, state, ...none };
     this.#entries.push(entry);
     return entry;
   }
 
   /** Moves over a stretch without frames of this row: it goes with the entry before it. */
-  pass(next: number, damaged: number): void {
+  pass({ next, damaged, filtered }: Passed): void {
     const last = this.#entries.at(-1);
     if (last !== undefined) {
       last.next = next;
       last.damaged += damaged;
+      last.filtered += filtered;
     } else if (next > this.#cursor.next) {
-      this.#move(next, { delivered: 0, deadLettered: 0, damaged });
+      this.#move(next, { delivered: 0, deadLettered: 0, damaged, filtered });
     }
   }
 
@@ -126,7 +133,7 @@ export class Progress {
   }
 
   #advance(): void {
-    const moved = { delivered: 0, deadLettered: 0, damaged: 0 };
+    const moved = { delivered: 0, deadLettered: 0, damaged: 0, filtered: 0 };
     let count = 0;
     let next = this.#cursor.next;
     for (const entry of this.#entries) {
@@ -134,6 +141,7 @@ export class Progress {
       moved.delivered += entry.items - entry.deadLettered;
       moved.deadLettered += entry.deadLettered;
       moved.damaged += entry.damaged;
+      moved.filtered += entry.filtered;
       next = entry.next;
       count++;
     }
@@ -148,6 +156,7 @@ export class Progress {
     this.#cursor.delivered += moved.delivered;
     this.#cursor.deadLettered += moved.deadLettered;
     this.#cursor.damaged += moved.damaged;
+    this.#cursor.filtered += moved.filtered;
     this.#moved(moved);
   }
 }

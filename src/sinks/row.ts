@@ -67,6 +67,7 @@ export class DeliveryRow {
       count('delivered', moved.delivered);
       count('dead_lettered', moved.deadLettered);
       count('damaged', moved.damaged);
+      count('filtered', moved.filtered);
       this.#failingSinceMs = settings.now();
       settings.changed(row, moved.damaged);
     });
@@ -230,21 +231,21 @@ export class DeliveryRow {
   }
 
   #take(batch: FrameBatch, skipped: number, stop: AbortSignal): void {
-    const { frames, next, damaged } = batch;
-    this.#goTo(next);
+    const { frames } = batch;
+    this.#goTo(batch.next);
     if (skipped > 0) {
       const last = readU64(this.#settings.pool, (frames[skipped - 1] as number) + Field.sequence);
-      this.#progress.add(frames.slice(0, skipped), last + 1, 0, 'held');
+      this.#progress.add(frames.slice(0, skipped), { next: last + 1, damaged: 0, filtered: 0 }, 'held');
       // Only whole pieces count, and this one may go on in the next batch.
       if (last >= this.#skipTo) this.#progress.confirm(last);
     }
     const rest = frames.slice(skipped);
     if (rest.length === 0) {
-      this.#progress.pass(next, damaged);
+      this.#progress.pass(batch);
       batch.release();
       return;
     }
-    const entry = this.#progress.add(rest, next, damaged, 'flying');
+    const entry = this.#progress.add(rest, batch, 'flying');
     this.#active++;
     void this.#deliver(rest, entry, new Lease(() => batch.release()), stop);
   }

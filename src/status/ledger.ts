@@ -40,7 +40,7 @@ export function sinkLedger(sources: LedgerSources, row: Row, cursor: CursorRow):
   const sampled = row.stream === 'sampled' ? sources.selection : null;
   const of = (what: keyof NonNullable<LedgerSources['selection']>, before: number) =>
     sampled === null ? 0 : (sampled[what][i] as number) - before;
-  const filtered = of('filtered', cursor.filteredFrom);
+  const filtered = cursor.filtered + of('filtered', cursor.filteredFrom);
   const sampledOut = of('sampledOut', cursor.sampledOutFrom);
   const damaged = cursor.damaged + of('damaged', cursor.damagedFrom);
   const expired = cursor.expired + of('expired', cursor.expiredFrom);

@@ -21,6 +21,7 @@ export function freshCursor(
     damagedFrom: sampled?.damaged[i] ?? 0,
     expiredFrom: sampled?.expired[i] ?? 0,
     delivered: 0,
+    filtered: 0,
     deadLettered: 0,
     expired: 0,
     damaged: 0,

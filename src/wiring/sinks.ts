@@ -5,9 +5,11 @@ import { createDelivery, type Delivery, SIGNALS_OF } from '../sinks/deliver.ts';
 import { passedOf } from '../sinks/progress.ts';
 import { sinks } from '../sinks/registry.ts';
 import { deliveryOf } from '../sinks/sink.ts';
+import { FilteredSource } from '../worker/filteredSource.ts';
 import type { WorkerPool } from '../worker/pool.ts';
 import type { Ground } from './ground.ts';
 import type { Store } from './store.ts';
+import { configuredProcessors } from './streams.ts';
 
 export interface Running {
   name: string;
@@ -20,6 +22,18 @@ export interface Running {
 export function createDeliveries(ground: Ground, store: Store, workers: WorkerPool): Running[] {
   const { config, pool, log, telemetry, now } = ground;
   const { intake, derived, memory } = store;
+  const raw = new FilteredSource({
+    source: intake,
+    blocks: pool,
+    workers,
+    isFiltering: () =>
+      configuredProcessors(ground.config).some(({ definition, config }) =>
+        definition.streams?.(config).includes('raw'),
+      ),
+    onPoison(message) {
+      log.error(`no worker survives a frame of the journal, sinks of raw get it unfiltered: ${message}`);
+    },
+  });
   const deliveries = config.sinks.map((sink, index) => {
     const definition = sinks.find(({ type }) => type === sink.type);
     if (definition === undefined) throw new AgentError('CONFIG_INVALID', `no sink of type ${sink.type}`);
@@ -34,7 +48,7 @@ export function createDeliveries(ground: Ground, store: Store, workers: WorkerPo
       agent: store.agent,
       config: sink,
       pool,
-      source: (stream) => (stream === 'raw' ? intake : derived),
+      source: (stream) => (stream === 'raw' ? raw : derived),
       changed: ({ stream, signal }, items) => memory.lose({ cause: 'damaged', sink: sink.name, stream, signal, items }),
       lettersDeleted: (said) => memory.lose({ cause: 'dead_letter_retain', ...said }),
       cursor: (row) => cursors.get(rowKey(sink.name, row)) as CursorRow,

@@ -25,7 +25,9 @@ export interface Parts {
   views: Views;
   edits: Edits | null;
   measurers: { processor: number; measurer: Measurer }[];
+  /** Of the stream `sampled`, and those that drop from `raw`. */
   selectors: Selector[];
+  rawSelectors: Selector[];
   shortlister: Shortlister;
   encoders: Encoder[];
   reslicer: Reslicer;
@@ -56,6 +58,7 @@ export function createParts(setup: WorkerSetup, owner: number): Parts {
     edits: null,
     measurers: [],
     selectors: [],
+    rawSelectors: [],
     shortlister: new Shortlister(views, reslicer, [], 0),
     encoders: setup.sinks.map(({ type, config }) => definitionOf(sinks, type).encoder(config)),
     reslicer,
@@ -76,12 +79,16 @@ export function followPolicy(parts: Parts): void {
   parts.edits = combineEditors(newest.policy);
   parts.measurers = [];
   parts.selectors = [];
+  parts.rawSelectors = [];
   for (const { type, config, slot } of newest.policy.processors) {
     const definition = definitionOf(processors, type);
     const measurer = definition.measurer?.(config, parts.views);
     if (measurer !== undefined) parts.measurers.push({ processor: slot, measurer });
     const selector = definition.selector?.(config, parts.views);
-    if (selector !== undefined) parts.selectors.push(selector);
+    if (selector === undefined) continue;
+    const streams = definition.streams?.(config) ?? ['sampled'];
+    if (streams.includes('sampled')) parts.selectors.push(selector);
+    if (streams.includes('raw')) parts.rawSelectors.push(selector);
   }
   parts.shortlister = new Shortlister(parts.views, parts.reslicer, parts.selectors, parts.epoch);
 }

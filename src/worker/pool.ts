@@ -203,7 +203,7 @@ export class WorkerPool {
       }
       if (result.measured !== null) this.#blocks.adopt(result.measured.block);
     } else if ('heapBytes' in result) return;
-    else if ('parts' in result) for (const block of result.blocks) this.#blocks.adopt(block);
+    else if ('blocks' in result) for (const block of result.blocks) this.#blocks.adopt(block);
     else if (result.block >= 0) this.#blocks.adopt(result.block);
   }
 

@@ -122,6 +122,20 @@ export interface SelectResult {
   failed: { code: ErrorCode; message: string } | null;
 }
 
+/** What sinks of `raw` get of frames where a processor drops from it; all frames are of one signal. */
+export interface FilterTask {
+  kind: 'filter';
+  frames: readonly number[];
+}
+
+export interface FilterResult {
+  /** Those that lose nothing, at their address, and what is left of the others, in order; a frame of which nothing is left is missing. */
+  frames: number[];
+  filtered: number;
+  blocks: number[];
+  failed: { code: ErrorCode; message: string } | null;
+}
+
 export interface EncodeTask {
   kind: 'encode';
   sink: number;
@@ -146,7 +160,7 @@ export interface ShrinkResult {
   heapBytes: number;
 }
 
-export type Task = ObserveTask | SelectTask | NoteTask | RecallTask | EncodeTask | ShrinkTask;
+export type Task = ObserveTask | SelectTask | NoteTask | RecallTask | FilterTask | EncodeTask | ShrinkTask;
 
 /** What a thread is asked to serve until it ends: tasks come and results go by the port, `words` are lane.ts's. */
 export interface Serve {
@@ -158,9 +172,11 @@ export type Result<T extends Task> = T extends ObserveTask
   ? ObserveResult
   : T extends SelectTask | NoteTask | RecallTask
     ? SelectResult
-    : T extends EncodeTask
-      ? EncodeResult
-      : ShrinkResult;
+    : T extends FilterTask
+      ? FilterResult
+      : T extends EncodeTask
+        ? EncodeResult
+        : ShrinkResult;
 
 /** Blocks a thread allocates are marked with this, so that they can be taken back when it dies. 1 is main's. */
 export function ownerOf(thread: number): number {

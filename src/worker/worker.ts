@@ -3,6 +3,7 @@ import { receiveMessageOnPort, threadId, workerData } from 'node:worker_threads'
 import { AgentError, messageOf } from '../core/errors.ts';
 import { ItemChooser } from './choose.ts';
 import { encode } from './encode.ts';
+import { filter } from './filter.ts';
 import { shrinkHeap } from './garbage.ts';
 import { BEGUN, SENT, THREAD } from './lane.ts';
 import { observe } from './observe.ts';
@@ -17,6 +18,7 @@ import { ItemWalk } from './walk.ts';
 const parts = createParts(workerData as WorkerSetup, ownerOf(threadId));
 const walk = new ItemWalk();
 let chooser = new ItemChooser(parts.views, parts.selectors);
+let rawChooser = new ItemChooser(parts.views, parts.rawSelectors);
 let chooserEpoch = parts.epoch;
 
 /** Sleeps on the counter between tasks and never turns the thread's event loop: there is nothing in it. */
@@ -39,17 +41,16 @@ function run(task: Task): Result<Task> {
       case 'observe':
         return observe(parts, walk, task);
       case 'select':
-        followPolicy(parts);
-        if (chooserEpoch !== parts.epoch) {
-          chooser = new ItemChooser(parts.views, parts.selectors);
-          chooserEpoch = parts.epoch;
-        }
+        followProcessors();
         return task.isShort === true ? selectShort(parts, chooser, task) : select(parts, chooser, task);
       case 'note':
         return note(parts, task);
       case 'recall':
         followPolicy(parts);
         return recall(parts, task);
+      case 'filter':
+        followProcessors();
+        return filter(parts, rawChooser, task);
       case 'encode':
         return encode(parts, task);
       case 'shrink':
@@ -63,6 +64,14 @@ function run(task: Task): Result<Task> {
   }
 }
 
+function followProcessors(): void {
+  followPolicy(parts);
+  if (chooserEpoch === parts.epoch) return;
+  chooser = new ItemChooser(parts.views, parts.selectors);
+  rawChooser = new ItemChooser(parts.views, parts.rawSelectors);
+  chooserEpoch = parts.epoch;
+}
+
 function failure(task: Task, error: unknown): Result<Task> {
   const code = error instanceof AgentError ? error.code : 'WORKER_DIED';
   const failed = { code, message: messageOf(error) };
@@ -73,6 +82,8 @@ function failure(task: Task, error: unknown): Result<Task> {
     case 'note':
     case 'recall':
       return { block: -1, selected: [], filtered: [], sampledOut: [], failed };
+    case 'filter':
+      return { frames: [], filtered: 0, blocks: [], failed };
     case 'encode':
       return { parts: [], blocks: [], failed };
     case 'shrink':

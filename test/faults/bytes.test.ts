@@ -27,7 +27,7 @@ const ALL = process.env.PLUMBLINE_EVERY_BYTE === '1';
 const MOST_START_MS = 5000;
 const SIZES = { segmentBytes: 16 << 10, maxBytes: 1 << 20, cacheBytes: 0, buffered: true } as const;
 const ROW = { next: 0, offeredFrom: 0, filteredFrom: 0, sampledOutFrom: 0, damagedFrom: 0, expiredFrom: 0 };
-const COUNTS = { delivered: 0, deadLettered: 0, expired: 0, damaged: 0 };
+const COUNTS = { delivered: 0, filtered: 0, deadLettered: 0, expired: 0, damaged: 0 };
 const LAST_ID = 7;
 /** The cursor stands behind this one. */
 const READ_ID = 2;

@@ -17,6 +17,7 @@ const ROW: CursorRow = {
   damagedFrom: 0,
   expiredFrom: 0,
   delivered: 0,
+  filtered: 0,
   deadLettered: 0,
   expired: 0,
   damaged: 0,
@@ -38,6 +39,16 @@ test('a saved table is found again, rows and values', async () => {
   assert.deepEqual(again.value('ledger'), { received: 5 });
   assert.equal(again.row('kafka/raw/traces', ROW).next, 7);
   assert.equal(ROW.next, 1);
+});
+
+test('a row that was saved before raw could be filtered has had nothing filtered', async () => {
+  const directory = temporaryDirectory();
+  const table = await CursorTable.open(directory);
+  const { filtered: _, ...old } = ROW;
+  // As it was written then.
+  table.row('files/raw/traces', old as CursorRow);
+  await table.save();
+  assert.equal((await CursorTable.open(directory)).row('files/raw/traces', ROW).filtered, 0);
 });
 
 test('a save torn at any byte leaves the table as it was or as it should be', async () => {

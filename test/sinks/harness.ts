@@ -44,6 +44,7 @@ export function freshCursor(): CursorRow {
     damagedFrom: 0,
     expiredFrom: 0,
     delivered: 0,
+    filtered: 0,
     deadLettered: 0,
     expired: 0,
     damaged: 0,

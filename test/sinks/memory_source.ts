@@ -107,7 +107,7 @@ export class MemorySource implements FrameSource {
       this.#pool.bytes.fill(0xff, block, block + bytes);
       this.#pool.release(block);
     };
-    return { frames, next, damaged: 0, release };
+    return { frames, next, damaged: 0, filtered: 0, release };
   }
 }
 

@@ -27,7 +27,12 @@ export interface Status {
   ledger: Record<string, { received: number; journalled: number; rejected: number }>;
   sinks: Record<
     string,
-    { state: string; error: string | null; streams: Record<string, Record<string, Record<string, number>>> }
+    {
+      state: string;
+      error: string | null;
+      lag_items: number;
+      streams: Record<string, Record<string, Record<string, number>>>;
+    }
   >;
   workers: { restarts: number };
 }

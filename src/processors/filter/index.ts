@@ -1,4 +1,4 @@
-/** `filter`: keeps items out of the sampled stream by conditions as contracts have them. */
+/** `filter`: keeps items out of `sampled`, and of `raw` where it says so, by conditions as contracts have them. */
 import type { Static } from 'typebox';
 import { Conditions } from '../../contracts/contract.ts';
 import { createItems } from '../../contracts/items.ts';
@@ -21,9 +21,15 @@ const config = Type.Object(
       {
         minItems: 1,
         description:
-          'An item that matches any of these is not forwarded in `sampled`; it stays in `raw` and in every count',
+          'An item that matches any of these is not forwarded in `streams`; it stays in the journal and in every count',
       },
     ),
+    streams: Type.Array(Type.Union([Type.Literal('raw'), Type.Literal('sampled')]), {
+      minItems: 1,
+      uniqueItems: true,
+      default: ['sampled'],
+      description: 'The streams it is about: `raw`, `sampled` or both',
+    }),
   },
   { additionalProperties: false },
 );
@@ -31,9 +37,10 @@ type Config = Static<typeof config>;
 
 export const filter: ProcessorDefinition = {
   type: 'filter',
-  summary: 'Drops spans and log records from the sampled stream by conditions.',
+  summary: 'Drops spans and log records by conditions, from the sampled stream or from raw data, too.',
   kind: 'selector',
   config,
+  streams: (given) => (given as Config).streams,
   selector: (given, views) => createSelector(given as Config, views),
 };
 
