@@ -49,8 +49,9 @@ export const Uncommitted = {
 export const Encoding = { protobuf: 0, json: 1, gzip: 2, zstd: 4, deflate: 8 } as const;
 
 /**
- * void: the frame holds nothing (refused or moved to another block); readers skip it. traceState: some span of it carries a tracestate,
- * so that sampling cannot decide by trace ids alone. group: the first of what one write made safe; everything before it was safe by then.
+ * void: the frame holds nothing (refused or moved to another block); readers skip it. traceState: some span of it carries a tracestate or
+ * says why an agent has kept it, so that sampling cannot decide by trace ids alone. group: the first of what one write made safe;
+ * everything before it was safe by then.
  */
 export const Flag = { void: 1, traceState: 2, group: 4 } as const;
 

@@ -242,8 +242,7 @@ export class DeliveryRow {
     const rest = frames.slice(skipped);
     if (rest.length === 0) {
       this.#progress.pass(batch);
-      batch.release();
-      return;
+      return batch.release();
     }
     const entry = this.#progress.add(rest, batch, 'flying');
     this.#active++;

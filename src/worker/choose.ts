@@ -8,7 +8,8 @@ import { readSpan } from '../otlp/traces.ts';
 import { atLeast, type Bits56, fitsOt, OtState, readOtState, readRandomness } from '../otlp/tracestate.ts';
 import { FILTERED, NO_OPINION, type Selector, type Views } from '../processors/processor.ts';
 import { LogTail } from './logTail.ts';
-import { SPAN_TRACE_STATE, type Tail, Tails } from './tails.ts';
+import { Marks } from './marks.ts';
+import { SPAN_ATTRIBUTES, SPAN_TRACE_STATE, type Tail, Tails } from './tails.ts';
 
 /** Longer tracestates stay as they are: W3C lets a vendor cut them at 512. */
 const MOST_STATE_BYTES = 900;
@@ -42,6 +43,7 @@ export class ItemChooser implements Chooser {
   readonly #ot = new OtState();
   readonly #random: Bits56 = { high: 0, low: 0 };
   readonly #state = Buffer.alloc(1024);
+  readonly #marks = new Marks();
 
   constructor(views: Views, selectors: readonly Selector[]) {
     this.#views = views;
@@ -100,10 +102,13 @@ export class ItemChooser implements Chooser {
     this.#chosen[this.#chosenCount++] = tail;
     if (!this.#hasTraceState) return tail.span.length;
     const length = this.#newState(tail, reader, at, end);
-    if (length < 0) return tail.attributes.length;
     const { span } = this.#views;
+    const marks = this.#marks;
+    marks.read(reader, at, end, SPAN_ATTRIBUTES, span.attributes);
+    const growth = (marks.isLookBack ? 0 : tail.attributes.length) - marks.bytes;
+    if (length < 0) return growth;
     const old = span.traceStateTagAt < 0 ? 0 : span.traceStateEnd - span.traceStateTagAt;
-    return tail.attributes.length - old + (length === 0 ? 0 : 1 + varintBytes(length) + length);
+    return growth - old + (length === 0 ? 0 : 1 + varintBytes(length) + length);
   }
 
   /**
@@ -167,20 +172,18 @@ export class ItemChooser implements Chooser {
     const { span, reader } = this.#views;
     const pos = reader.pos;
     const length = this.#newState(tail, reader, at, end);
+    const marks = this.#marks;
+    marks.read(reader, at, end, SPAN_ATTRIBUTES, span.attributes);
     reader.pos = pos;
-    if (length < 0) return append(bytes, tail.attributes, copyRange(bytes, at, end, to));
-    let out = to;
-    if (span.traceStateTagAt < 0) out = copyRange(bytes, at, end, out);
-    else {
-      out = copyRange(bytes, at, span.traceStateTagAt, out);
-      out = copyRange(bytes, span.traceStateEnd, end, out);
-    }
+    const isReplaced = length >= 0 && span.traceStateTagAt >= 0;
+    const [from, stop] = isReplaced ? [span.traceStateTagAt, span.traceStateEnd] : [-1, -1];
+    let out = marks.copy(bytes, at, end, from, stop, to);
     if (length > 0) {
       bytes[out] = SPAN_TRACE_STATE;
       out = writeVarint(bytes, out + 1, length);
       out = append(bytes, this.#state.subarray(0, length), out);
     }
-    return append(bytes, tail.attributes, out);
+    return marks.isLookBack ? out : append(bytes, tail.attributes, out);
   }
 
   #copyLog(bytes: Buffer, tail: Tail, at: number, end: number, index: number, to: number): number {

@@ -7,7 +7,8 @@ import { type AttributeTable, emptyValue, readValue } from '../otlp/attributes.t
 import type { LogView } from '../otlp/logs.ts';
 import { copyRange, Reader, readEnd, readTag, skipField } from '../otlp/protobuf.ts';
 import { atLeast, type Bits56, readThreshold } from '../otlp/tracestate.ts';
-import { logAttribute, type Tail } from './tails.ts';
+import { holdsKey, Marks } from './marks.ts';
+import { LOG_ATTRIBUTES, logAttribute, type Tail } from './tails.ts';
 
 const THRESHOLD = Buffer.from('sampling.threshold');
 const RANDOMNESS = Buffer.from('sampling.randomness');
@@ -15,13 +16,14 @@ const EMPTY_RANDOMNESS = logAttribute('sampling.randomness', '0'.repeat(14));
 const RANDOMNESS_DIGITS_AT = EMPTY_RANDOMNESS.length - 14;
 const DIGITS = Buffer.from('0123456789abcdef');
 const DIGITS_A_HALF = 7;
-const LOG_ATTRIBUTES = 50;
+const NONE = Buffer.alloc(0);
 
 export class LogTail {
   readonly #log: LogView;
   readonly #reader: Reader;
   readonly #value = emptyValue();
   readonly #before: Bits56 = { high: 0, low: 0 };
+  readonly #marks = new Marks();
 
   constructor(log: LogView, bytes: Buffer) {
     this.#log = log;
@@ -31,27 +33,37 @@ export class LogTail {
   /** How much the record read last grows by. */
   growth(tail: Tail, randomness: Bits56 | null): number {
     const { attributes } = this.#log;
-    if (tail.text === '0') return tail.logReason.length;
+    const growth = this.#readMarks(tail).length - this.#marks.bytes;
+    if (tail.text === '0') return growth;
     const before = attributes.count === 0 ? -1 : attributes.find(this.#reader.bytes, THRESHOLD);
-    if (before >= 0 && this.#stays(attributes, before, tail)) return tail.logReason.length;
+    if (before >= 0 && this.#stays(attributes, before, tail)) return growth;
     const removed = before < 0 ? 0 : this.#lengthOfThresholds();
-    return tail.log.length - removed + (this.#addsRandomness(randomness) ? EMPTY_RANDOMNESS.length : 0);
+    const randomnessBytes = this.#addsRandomness(randomness) ? EMPTY_RANDOMNESS.length : 0;
+    return growth + tail.logThreshold.length - removed + randomnessBytes;
   }
 
   /** Writes the record read last with what `growth` counted. */
   write(bytes: Buffer, tail: Tail, randomness: Bits56 | null, to: number): number {
     const { at, end, attributes } = this.#log;
+    const reason = this.#readMarks(tail);
     const isPlain = tail.text === '0';
     const before = isPlain || attributes.count === 0 ? -1 : attributes.find(bytes, THRESHOLD);
     if (isPlain || (before >= 0 && this.#stays(attributes, before, tail)))
-      return append(bytes, tail.logReason, copyRange(bytes, at, end, to));
-    const body = before < 0 ? copyRange(bytes, at, end, to) : this.#copyWithout(bytes, to);
-    const out = append(bytes, tail.log, body);
+      return append(bytes, reason, this.#marks.copy(bytes, at, end, -1, -1, to));
+    const body = before < 0 ? this.#marks.copy(bytes, at, end, -1, -1, to) : this.#copyWithout(bytes, to);
+    const out = append(bytes, tail.logThreshold, append(bytes, reason, body));
     if (!this.#addsRandomness(randomness)) return out;
     append(bytes, EMPTY_RANDOMNESS, out);
     writeDigits(bytes, randomness!.high, out + RANDOMNESS_DIGITS_AT);
     writeDigits(bytes, randomness!.low, out + RANDOMNESS_DIGITS_AT + DIGITS_A_HALF);
     return out + EMPTY_RANDOMNESS.length;
+  }
+
+  /** The reason that is written; none to what stays a look-back's. */
+  #readMarks(tail: Tail): Buffer {
+    const { at, end, attributes } = this.#log;
+    this.#marks.read(this.#reader, at, end, LOG_ATTRIBUTES, attributes);
+    return this.#marks.isLookBack ? NONE : tail.logReason;
   }
 
   #addsRandomness(randomness: Bits56 | null): boolean {
@@ -78,7 +90,7 @@ export class LogTail {
   #copyWithout(bytes: Buffer, to: number): number {
     let out = to;
     this.#eachField((from, stop, isThreshold) => {
-      if (!isThreshold) out = copyRange(bytes, from, stop, out);
+      if (!isThreshold && !this.#marks.has(from)) out = copyRange(bytes, from, stop, out);
     });
     return out;
   }
@@ -95,23 +107,13 @@ export class LogTail {
       let isThreshold = false;
       if (tag === LOG_ATTRIBUTES) {
         const stop = readEnd(reader, end);
-        isThreshold = holdsKey(attributes, reader.bytes, start, stop);
+        isThreshold = holdsKey(attributes, reader.bytes, start, stop, THRESHOLD);
       }
       reader.pos = start;
       skipField(reader, tag, end);
       visit(from, reader.pos, isThreshold);
     }
   }
-}
-
-/** Whether the KeyValue between the two addresses is the threshold. */
-function holdsKey(attributes: AttributeTable, bytes: Uint8Array, from: number, to: number): boolean {
-  for (let i = 0; i < attributes.count; i++) {
-    const at = attributes.keyAt(i);
-    if (at < from || at >= to || attributes.keyLength(i) !== THRESHOLD.length) continue;
-    return THRESHOLD.equals(bytes.subarray(at, at + THRESHOLD.length));
-  }
-  return false;
 }
 
 /** Half of a randomness in hex. */

@@ -4,21 +4,21 @@ import { type Bits56, thresholdText } from '../otlp/tracestate.ts';
 import type { Addition, Selector } from '../processors/processor.ts';
 
 export const SPAN_TRACE_STATE = 26;
-const SPAN_ATTRIBUTES = 74;
-const LOG_ATTRIBUTES = 50;
+export const SPAN_ATTRIBUTES = 74;
+export const LOG_ATTRIBUTES = 50;
 /** Slots turn every few seconds, and a frame's traces are of two or three of them. */
 const REMEMBERED = 4;
 
-/** As bytes: to a span without a tracestate, to one that has one, to a log record. */
+/** As bytes: to a span without a tracestate, to one that has one. */
 export interface Tail {
   bits: Bits56;
   /** Hex digits; "0" is certainty, of which nothing is written. */
   text: string;
   span: Buffer;
   attributes: Buffer;
-  log: Buffer;
-  /** The record's attributes when it has a threshold of its own that stays. */
+  /** To a log record, as two parts: a threshold of its own may stay. */
   logReason: Buffer;
+  logThreshold: Buffer;
 }
 
 interface Slot {
@@ -71,7 +71,7 @@ export function tailOf(addition: Addition, bits: Bits56): Tail {
     text,
     span: Buffer.concat([state, attributes]),
     attributes,
-    log: Buffer.concat([logReason, threshold]),
     logReason,
+    logThreshold: threshold,
   };
 }

@@ -8,6 +8,7 @@ import { type Envelope, type ItemVisitor, walkItems } from '../otlp/resource.ts'
 import { readSpan } from '../otlp/traces.ts';
 import type { Measurer } from '../processors/processor.ts';
 import { signalOf } from './body.ts';
+import { isMarked } from './marks.ts';
 import type { Parts } from './parts.ts';
 
 /** A request that begins with so many bad items, and no good one, is refused as a whole: nobody waits until all of them are counted. */
@@ -87,7 +88,7 @@ function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisito
           return;
         }
         walk.items++;
-        if (span.traceStateTagAt >= 0) walk.hasTraceState = true;
+        if (span.traceStateTagAt >= 0 || isMarked(reader, span.attributes)) walk.hasTraceState = true;
         for (let i = 0; i < ofSpans.length; i++) ofSpans[i]!.span!(span, envelope);
       },
     },

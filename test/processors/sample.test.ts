@@ -406,6 +406,58 @@ test('a log record that was sampled before is held against the randomness it cam
   assert.ok(Math.abs(kept.length * 4 - original) < original * 0.1, `${kept.length} of ${original}`);
 });
 
+test('what an agent before this one has kept gets one reason, this agent’s; what a look-back has added stays one', (t) => {
+  const random = seeded(t, 13);
+  const bytes = (length: number) => Buffer.from(Array.from({ length }, () => random.below(256)));
+  const attribute = (key: string, stringValue: string) => ({ key, value: { stringValue } });
+  const marked = (kept: string) => [
+    attribute('a', '1'),
+    attribute('plumbline.kept', kept),
+    attribute('b', '2'),
+    attribute('plumbline.rule', 'theirs'),
+    { key: 'plumbline.partial', value: { boolValue: true } },
+    attribute('plumbline.keep', 'c'),
+  ];
+  const sampling = createSampling({ wait: '0s', base: '50%', keep: { error: '100%', rare: '0%' } });
+  const items = Array.from({ length: 400 }, (_, i) => ({
+    name: `${i % 2 === 0 ? 'base' : 'look_back'} ${i}`,
+    attributes: marked(i % 2 === 0 ? 'base' : 'look_back'),
+    ...(i % 4 < 2 ? {} : { state: i % 8 < 4 ? 'ot=th:4' : 'ot=th:c,x=1' }),
+    isError: i % 3 === 0,
+  }));
+  const spans = items.map(({ name, attributes, state, isError }) =>
+    span(0, {
+      traceId: bytes(16),
+      name,
+      attributes,
+      ...(state === undefined ? {} : { traceState: state }),
+      status: { code: isError ? 2 : 0 },
+    }),
+  );
+  const records = items.map(({ name, attributes, isError }, i) => ({
+    timeUnixNano: i + 1,
+    body: { stringValue: name },
+    severityNumber: isError ? 17 : 9,
+    attributes: i % 4 < 2 ? attributes : [attribute('sampling.threshold', '4'), ...attributes],
+  }));
+  sampling.send(NOW_MS, plainly(traces(...spans)));
+  sampling.send(NOW_MS + 1, { signal: 'logs', bytes: logs(...records) });
+  const outcomes = sampling.decide(Infinity);
+  const kept = outcomes.flatMap((one) => [...one.kept.traces, ...one.kept.logs]);
+  assert.ok(kept.length > 500, `${kept.length}`);
+  for (const item of kept) {
+    const name = String(item.name ?? (item.body as Plain).stringValue);
+    const list = (item.attributes as { key: string; value: Plain }[]).filter(({ key }) => !key.startsWith('sampling.'));
+    const keys = list.map(({ key }) => key);
+    assert.equal(new Set(keys).size, keys.length, `${name}: ${keys}`);
+    if (name.startsWith('look_back')) assert.deepEqual(list, marked('look_back'));
+    else {
+      assert.deepEqual(keys, ['a', 'b', 'plumbline.keep', 'plumbline.kept']);
+      assert.match(String(attributesOf(item)['plumbline.kept']), /^(base|error)$/);
+    }
+  }
+});
+
 test('a randomness that is none is not taken for one', () => {
   for (const stringValue of ['', 'ffffffffffff', 'fffffffffffffff', 'FFFFFFFFFFFFFF', 'gggggggggggggg']) {
     const sampling = createSampling({ wait: '0s', base: '50%' });

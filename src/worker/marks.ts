@@ -1,0 +1,108 @@
+/** What an agent before this one has written to an item that it kept: `plumbline.kept` and what stands beside it. Keys must not stand twice. */
+import { type AttributeTable, emptyValue, readValue } from '../otlp/attributes.ts';
+import { copyRange, type Reader, readTag, sameBytes, skipField } from '../otlp/protobuf.ts';
+
+const KEPT = Buffer.from('plumbline.kept');
+const KEYS = [KEPT, Buffer.from('plumbline.rule'), Buffer.from('plumbline.partial')];
+const LOOK_BACK = Buffer.from('look_back');
+/** "plum" read as a little-endian word. */
+const PLUM = 0x6d_75_6c_70;
+
+/** Of one item at a time. */
+export class Marks {
+  /** Start and end of each field, ascending; none where they stay. */
+  readonly #ranges: number[] = [];
+  readonly #value = emptyValue();
+  /** Of the fields that give way to this agent's. */
+  bytes = 0;
+  /** It counts nothing, whoever keeps it: it stays as it is, and gets no other reason. */
+  isLookBack = false;
+
+  /** Notes those of the item between `at` and `end`, whose attributes are fields `tag`. */
+  read(reader: Reader, at: number, end: number, tag: number, attributes: AttributeTable): void {
+    this.#ranges.length = 0;
+    this.bytes = 0;
+    this.isLookBack = false;
+    const kept = attributes.count === 0 ? -1 : attributes.find(reader.bytes, KEPT);
+    if (kept < 0) return;
+    const { pos } = reader;
+    this.isLookBack = this.#isLookBack(reader, attributes, kept);
+    if (!this.isLookBack) this.#note(reader, at, end, tag, attributes);
+    reader.pos = pos;
+  }
+
+  #isLookBack(reader: Reader, attributes: AttributeTable, kept: number): boolean {
+    const value = this.#value;
+    if (attributes.valueAt(kept) < 0) return false;
+    readValue(reader, attributes.valueAt(kept), attributes.valueEnd(kept), value);
+    const length = value.end - value.at;
+    return (
+      value.kind === 'string' && length === LOOK_BACK.length && sameBytes(reader.bytes, value.at, LOOK_BACK, 0, length)
+    );
+  }
+
+  #note(reader: Reader, at: number, end: number, wanted: number, attributes: AttributeTable): void {
+    reader.pos = at;
+    while (reader.pos < end) {
+      const from = reader.pos;
+      const tag = readTag(reader, end);
+      const start = reader.pos;
+      skipField(reader, tag, end);
+      const stop = reader.pos;
+      if (tag !== wanted || !KEYS.some((key) => holdsKey(attributes, reader.bytes, start, stop, key))) continue;
+      this.#ranges.push(from, reader.pos);
+      this.bytes += reader.pos - from;
+    }
+  }
+
+  /** Copies the item without them, and without what lies between `from` and `stop`, which is none of them (both -1: nothing else). */
+  copy(bytes: Buffer, at: number, end: number, from: number, stop: number, to: number): number {
+    const ranges = this.#ranges;
+    let out = to;
+    let done = at;
+    let isCut = from < 0;
+    for (let i = 0; i < ranges.length; i += 2) {
+      if (!isCut && from < ranges[i]!) {
+        out = copyRange(bytes, done, from, out);
+        done = stop;
+        isCut = true;
+      }
+      out = copyRange(bytes, done, ranges[i]!, out);
+      done = ranges[i + 1]!;
+    }
+    if (!isCut) {
+      out = copyRange(bytes, done, from, out);
+      done = stop;
+    }
+    return copyRange(bytes, done, end, out);
+  }
+
+  /** Whether the field that begins at `from` is one of them. */
+  has(from: number): boolean {
+    for (let i = 0; i < this.#ranges.length; i += 2) if (this.#ranges[i] === from) return true;
+    return false;
+  }
+}
+
+/** Whether an agent has kept the item. What it writes stands behind all others, and so the last key is looked at: every item is asked. */
+export function isMarked(reader: Reader, attributes: AttributeTable): boolean {
+  const last = attributes.count - 1;
+  if (last < 0 || attributes.keyLength(last) < KEPT.length) return false;
+  return reader.view.getInt32(attributes.keyAt(last), true) === PLUM && attributes.find(reader.bytes, KEPT) >= 0;
+}
+
+/** Whether the KeyValue between the two addresses has the key. */
+export function holdsKey(
+  attributes: AttributeTable,
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  key: Uint8Array,
+): boolean {
+  for (let i = 0; i < attributes.count; i++) {
+    const at = attributes.keyAt(i);
+    if (at < from || at >= to || attributes.keyLength(i) !== key.length) continue;
+    return sameBytes(bytes, at, key, 0, key.length);
+  }
+  return false;
+}
