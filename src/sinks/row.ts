@@ -231,18 +231,18 @@ export class DeliveryRow {
   }
 
   #take(batch: FrameBatch, skipped: number, stop: AbortSignal): void {
-    const { frames } = batch;
     this.#goTo(batch.next);
     if (skipped > 0) {
-      const last = readU64(this.#settings.pool, (frames[skipped - 1] as number) + Field.sequence);
-      this.#progress.add(frames.slice(0, skipped), { next: last + 1, damaged: 0, filtered: 0 }, 'held');
+      const last = readU64(this.#settings.pool, (batch.frames[skipped - 1] as number) + Field.sequence);
+      this.#progress.add(batch.frames.slice(0, skipped), { next: last + 1, damaged: 0, filtered: 0 }, 'held');
       // Only whole pieces count, and this one may go on in the next batch.
       if (last >= this.#skipTo) this.#progress.confirm(last);
     }
-    const rest = frames.slice(skipped);
+    const rest = batch.frames.slice(skipped);
     if (rest.length === 0) {
       this.#progress.pass(batch);
-      return batch.release();
+      batch.release();
+      return;
     }
     const entry = this.#progress.add(rest, batch, 'flying');
     this.#active++;

@@ -440,7 +440,11 @@ test('what an agent before this one has kept gets one reason, this agent’s; wh
     severityNumber: isError ? 17 : 9,
     attributes: i % 4 < 2 ? attributes : [attribute('sampling.threshold', '4'), ...attributes],
   }));
-  sampling.send(NOW_MS, plainly(traces(...spans)));
+  // Requests of which no span has a tracestate are read another way.
+  for (const isBare of [true, false]) {
+    const some = spans.filter((one) => ('traceState' in one ? !isBare : isBare));
+    sampling.send(NOW_MS, plainly(traces(...some)));
+  }
   sampling.send(NOW_MS + 1, { signal: 'logs', bytes: logs(...records) });
   const outcomes = sampling.decide(Infinity);
   const kept = outcomes.flatMap((one) => [...one.kept.traces, ...one.kept.logs]);
