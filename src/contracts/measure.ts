@@ -7,7 +7,7 @@ import { emptyValue, readValue } from '../otlp/attributes.ts';
 import type { LogView } from '../otlp/logs.ts';
 import type { MetricView } from '../otlp/metrics.ts';
 import type { PointView } from '../otlp/points.ts';
-import { HASH_SEED, hashBytes, hashName, Reader } from '../otlp/protobuf.ts';
+import { HASH_SEED, hashBytes, mixHash, Reader } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
 import type { SpanView } from '../otlp/traces.ts';
 import { adjustedCount, OtState, readOtState, readThreshold } from '../otlp/tracestate.ts';
@@ -34,7 +34,6 @@ export class ContractMeasure {
   readonly #reader: Reader;
   /** For looking around without moving the walk. */
   readonly #aside: Reader;
-  readonly #view: DataView;
   readonly #sight = new Sight();
   readonly #value = emptyValue();
   readonly #ot = new OtState();
@@ -48,7 +47,6 @@ export class ContractMeasure {
 
   constructor(plans: readonly ContractPlan[], reader: Reader, span: SpanView, log: LogView, point: PointView) {
     this.#reader = reader;
-    this.#view = reader.view;
     this.#aside = new Reader(reader.bytes);
     const { spanItem, logItem } = createItems(span, log, reader);
     this.#span = spanItem;
@@ -224,8 +222,9 @@ export class ContractMeasure {
   }
 
   #operationOf(span: SpanView): number {
-    const hash = hashName(this.#view, span.nameAt, span.nameLength, this.#versionHash);
-    return this.#cells.operation(hash, span.nameAt, span.nameLength, this.#versionAt, this.#versionLength);
+    const name = span.nameHash(this.#reader);
+    const hash = mixHash(name.first ^ this.#versionHash) >>> 0;
+    return this.#cells.operation(hash, span.nameAt, name.length, this.#versionAt, this.#versionLength);
   }
 
   /** Items sampled upstream count by their threshold, else as the contract says. */

@@ -2,7 +2,7 @@
 /** R of a log record: as a sampler before this one has written it, else that of its trace, else made from the record. */
 import { emptyValue, readValue } from './attributes.ts';
 import type { LogView } from './logs.ts';
-import { HASH_SEED, type Reader, signedHashName } from './protobuf.ts';
+import { HASH_SEED, hashWords, mixHash, type Reader } from './protobuf.ts';
 import { type Bits56, readRandomness, readStatedRandomness } from './tracestate.ts';
 
 const STATED = Buffer.from('sampling.randomness');
@@ -31,15 +31,8 @@ function isStated(reader: Reader, { attributes }: LogView, into: Bits56): boolea
 export function recordRandomness(view: DataView, log: LogView, into: Bits56): void {
   const from = log.bodyAt < 0 ? log.at : log.bodyAt;
   const length = (log.bodyAt < 0 ? log.end : log.bodyEnd) - from;
-  const first = mix(signedHashName(view, from, length, HASH_SEED ^ log.timeLow) ^ log.timeHigh);
+  // The hash alone leaves the high bits uneven.
+  const first = mixHash(hashWords(view, from, length, HASH_SEED ^ log.timeLow) ^ log.timeHigh);
   into.high = first >>> 4;
-  into.low = mix(first ^ log.timeLow) >>> 4;
-}
-
-/** MurmurHash3's finaliser: the hash alone leaves the high bits uneven. */
-function mix(value: number): number {
-  let hash = value;
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
+  into.low = mixHash(first ^ log.timeLow) >>> 4;
 }

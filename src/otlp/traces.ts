@@ -12,6 +12,7 @@
  */
 import { AttributeTable, NOT_NOTED, readKeyValue, readUsual, takeAttributes } from './attributes.ts';
 import { type Reader, readEnd, readTag, readVarint, skipField } from './protobuf.ts';
+import { NameHash } from './spanName.ts';
 
 export const STATUS_ERROR = 2;
 
@@ -39,6 +40,8 @@ export class SpanView {
   endLow = 0;
   endHigh = 0;
   readonly attributes = new AttributeTable();
+  readonly #nameHash = new NameHash();
+  #isHashed = false;
   /** Set by contracts: slower than a `slower_than` of its service. */
   slow = false;
   /** Set by contracts: one says from when on it is slow. */
@@ -47,6 +50,36 @@ export class SpanView {
   /** False without ids, and for what is over the limit. */
   isSound(mostBytes: number): boolean {
     return this.traceIdAt >= 0 && this.spanIdAt >= 0 && this.end - this.at <= mostBytes;
+  }
+
+  /** Of its name, made when it is first asked for. */
+  nameHash(reader: Reader): NameHash {
+    if (!this.#isHashed) {
+      this.#nameHash.read(reader.view, reader.bytes, this.nameAt, this.nameLength);
+      this.#isHashed = true;
+    }
+    return this.#nameHash;
+  }
+
+  /** Another span begins. */
+  clear(at: number, end: number): void {
+    this.at = at;
+    this.end = end;
+    this.traceIdAt = NO_ID;
+    this.spanIdAt = NO_ID;
+    this.traceStateTagAt = -1;
+    this.nameAt = at;
+    this.nameLength = 0;
+    this.kind = 0;
+    this.status = 0;
+    this.startLow = 0;
+    this.startHigh = 0;
+    this.endLow = 0;
+    this.endHigh = 0;
+    this.attributes.clear();
+    this.#isHashed = false;
+    this.slow = false;
+    this.isLimited = false;
   }
 
   /** Nanoseconds from start to end; 0 when the clock went backwards. */
@@ -63,22 +96,7 @@ export class SpanView {
 
 /** Reads and validates the span between `at` and `end`; throws BODY_UNDECODABLE. */
 export function readSpan(reader: Reader, at: number, end: number, span: SpanView): void {
-  span.at = at;
-  span.end = end;
-  span.traceIdAt = NO_ID;
-  span.spanIdAt = NO_ID;
-  span.traceStateTagAt = -1;
-  span.nameAt = at;
-  span.nameLength = 0;
-  span.kind = 0;
-  span.status = 0;
-  span.startLow = 0;
-  span.startHigh = 0;
-  span.endLow = 0;
-  span.endHigh = 0;
-  span.attributes.clear();
-  span.slow = false;
-  span.isLimited = false;
+  span.clear(at, end);
   let pos = at;
   while (pos < end) {
     reader.pos = readUsualFields(reader, pos, end, span);

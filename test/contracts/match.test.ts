@@ -6,7 +6,7 @@ import { createItems } from '../../src/contracts/items.ts';
 import { Sight } from '../../src/contracts/lookup.ts';
 import { compileConditions, matchesAll } from '../../src/contracts/match.ts';
 import { LogView } from '../../src/otlp/logs.ts';
-import { hashName, Reader, viewOf } from '../../src/otlp/protobuf.ts';
+import { Reader } from '../../src/otlp/protobuf.ts';
 import { Envelope, walkItems } from '../../src/otlp/resource.ts';
 import { readSpan, SpanView } from '../../src/otlp/traces.ts';
 import { SEED, seeded } from '../otlp/generate.ts';
@@ -198,17 +198,4 @@ test('many keys of like lengths and ends are told apart', () => {
     numbers.map((number) => sight.item.rowOf(number, sight.keys, span.attributes, bytes)),
     numbers,
   );
-});
-
-test('the hash of a name is that of its bytes wherever they lie', () => {
-  const name = Buffer.from('GET /api/v1/orders');
-  for (let length = 0; length <= name.length; length++) {
-    const at = hashName(viewOf(name), 0, length, 7);
-    const moved = Buffer.concat([Buffer.alloc(3, 1), name.subarray(0, length)]);
-    assert.equal(hashName(viewOf(moved), 3, length, 7), at);
-    if (length > 0) {
-      moved[length + 2]! ^= 1;
-      assert.notEqual(hashName(viewOf(moved), 3, length, 7), at);
-    }
-  }
 });

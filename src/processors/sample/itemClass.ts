@@ -4,7 +4,6 @@ import { FirstMatch } from '../../contracts/firstMatch.ts';
 import { createItems } from '../../contracts/items.ts';
 import { Sight } from '../../contracts/lookup.ts';
 import { compileConditions } from '../../contracts/match.ts';
-import { cutLength } from '../../core/boundedText.ts';
 import { type AttributeTable, emptyValue, readValue } from '../../otlp/attributes.ts';
 import { type LogView, SEVERITY_ERROR } from '../../otlp/logs.ts';
 import { Reader } from '../../otlp/protobuf.ts';
@@ -24,7 +23,6 @@ interface Rules {
 
 export class ItemClass {
   readonly #reader: Reader;
-  readonly #view: DataView;
   /** So that looking at an attribute does not move the walk. */
   readonly #aside: Reader;
   readonly #spanItem;
@@ -40,7 +38,6 @@ export class ItemClass {
   constructor({ rules, slower_than }: SampleConfig, { reader, span, log, traces }: Views) {
     this.#limits = slower_than === 'none' || traces === null ? null : new Limits(traces.limits);
     this.#reader = reader;
-    this.#view = reader.view;
     this.#aside = new Reader(reader.bytes);
     const { spanItem, logItem } = createItems(span, log, this.#aside);
     this.#spanItem = spanItem;
@@ -60,9 +57,8 @@ export class ItemClass {
   }
 
   /** What the span's operation is known by: as much of its name as summaries, which limits are learned from, tell. */
-  operationOf({ nameAt, nameLength, kind }: SpanView, envelope: Envelope): number {
-    const length = cutLength(this.#reader.bytes, nameAt, nameLength);
-    return hashOfOperation(this.#view, nameAt, length, kind, envelope.serviceHash | 0);
+  operationOf(span: SpanView, envelope: Envelope): number {
+    return hashOfOperation(span.nameHash(this.#reader), span.kind, envelope.serviceHash | 0);
   }
 
   get asksForOperations(): boolean {

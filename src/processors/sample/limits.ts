@@ -8,8 +8,9 @@
  * Main fills the table that is not in force, then puts it in force; a worker stays with one for a task. Between two changes lie seconds,
  * and a worker that is slower than that may miss a mark or make one too many.
  */
-import { signedHashName, viewOf } from '../../otlp/protobuf.ts';
+import { mixHash } from '../../otlp/protobuf.ts';
 import { hashOfService } from '../../otlp/resource.ts';
+import { NameHash } from '../../otlp/spanName.ts';
 import type { SpanView } from '../../otlp/traces.ts';
 
 /** Operations that can have a limit at once: half of the places. */
@@ -23,14 +24,13 @@ export function createLimits(): SharedArrayBuffer {
 }
 
 /** What an operation is known by; never 0. Signed, as all that is compared with it. */
-export function hashOfOperation(view: DataView, at: number, length: number, kind: number, service: number): number {
-  return signedHashName(view, at, length, service ^ Math.imul((kind & 0xff) + 1, 0x9e37_79b1)) || 1;
+export function hashOfOperation(name: NameHash, kind: number, service: number): number {
+  return mixHash(name.first ^ service ^ Math.imul((kind & 0xff) + 1, 0x9e37_79b1)) || 1;
 }
 
 /** The same, by names. */
 export function operationOf(service: string, name: string, kind: number): number {
-  const bytes = Buffer.from(name);
-  return hashOfOperation(viewOf(bytes), 0, bytes.length, kind, hashOfService(service) | 0);
+  return hashOfOperation(NameHash.of(name), kind, hashOfService(service) | 0);
 }
 
 function homeOf(operation: number): number {

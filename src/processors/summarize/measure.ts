@@ -10,8 +10,9 @@
 import { cutLength } from '../../core/boundedText.ts';
 import { emptyValue, readValue } from '../../otlp/attributes.ts';
 import type { LogView } from '../../otlp/logs.ts';
-import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';
+import { HASH_SEED, hashBytes, mixHash } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
+import { NameHash } from '../../otlp/spanName.ts';
 import type { SpanView } from '../../otlp/traces.ts';
 import { adjustedCount, OtState, readOtState } from '../../otlp/tracestate.ts';
 import type { Measurer, Views } from '../processor.ts';
@@ -50,7 +51,8 @@ const [SERV, ICE] = new Uint32Array(new Uint8Array(Buffer.from('service.')).buff
 const PREFIX_BYTES = 8;
 /** `service.*` attributes of a resource that are told. */
 export const MOST_ATTRIBUTES = 64;
-const SECOND_SEED = 0x9747_b28c;
+/** Of log records. */
+const NO_NAME = new NameHash();
 
 /** Where the buckets of a doubling begin, as the upper 31 bits of a mantissa; the last one is the next doubling's first. */
 const STARTS = Int32Array.from({ length: PER_DOUBLING + 1 }, (_, i) =>
@@ -107,26 +109,11 @@ export function createMeasurer(views: Views): Measurer {
   }
 
   /** The group's row, new with its identity filled in when it is the first of the task. */
-  function rowOf(envelope: Envelope, nameAt: number, nameLength: number, kind: number, status: number): number {
+  function rowOf(envelope: Envelope, nameAt: number, name: NameHash, kind: number, status: number): number {
     const seed = resourceHash ^ Math.imul(kind * 31 + status + 1, 0x9e37_79b1);
-    // Two hashes of different making in one pass: 64 bits of identity, of which main keeps 53.
-    let first = seed ^ nameLength;
-    let second = resourceHash ^ SECOND_SEED;
-    const nameEnd = nameAt + nameLength;
-    let i = nameAt;
-    for (; i + 4 <= nameEnd; i += 4) {
-      const word = view.getInt32(i, true);
-      first = Math.imul(first ^ word, 0x85eb_ca6b);
-      first ^= first >>> 15;
-      second = Math.imul(((second << 5) | (second >>> 27)) ^ word, 0x9e37_79b1);
-    }
-    for (; i < nameEnd; i++) {
-      const byte = bytes[i]!;
-      first = Math.imul(first ^ byte, 0x0100_0193);
-      second = Math.imul(((second << 5) | (second >>> 27)) ^ byte, 0x9e37_79b1);
-    }
-    const hash = (first ^ (first >>> 16)) >>> 0;
-    const hash2 = (second ^ (second >>> 15) ^ seed) >>> 0;
+    // 64 bits of identity, of which main keeps 53.
+    const hash = mixHash(name.first ^ seed) >>> 0;
+    const hash2 = (mixHash(name.second ^ resourceHash) ^ seed) >>> 0;
     let slot = hash & (table.length - 1);
     for (let found = table[slot]!; found !== 0; slot = (slot + 1) & (table.length - 1), found = table[slot]!) {
       const at = (found - 1) * STEP;
@@ -140,7 +127,7 @@ export function createMeasurer(views: Views): Measurer {
     rows[at + 2] = envelope.resourceAt;
     rows[at + 3] = envelope.resourceEnd;
     rows[at + 4] = nameAt;
-    rows[at + 5] = nameLength;
+    rows[at + 5] = name.length;
     rows[at + 6] = kind;
     rows[at + 7] = status;
     numbers[(at >>> 1) + 4] = 0;
@@ -197,8 +184,8 @@ export function createMeasurer(views: Views): Measurer {
       resourceHash = hash;
     },
     span(span, envelope) {
-      const nameLength = cutLength(bytes, span.nameAt, span.nameLength);
-      const row = rowOf(envelope, span.nameAt, nameLength, span.kind & 0xff, span.status & 0xff);
+      const name = span.nameHash(views.reader);
+      const row = rowOf(envelope, span.nameAt, name, span.kind & 0xff, span.status & 0xff);
       const ms = span.durationNs() / 1e6;
       const weight = weightOf(span);
       const at = row * (STEP / 2) + 4;
@@ -213,7 +200,7 @@ export function createMeasurer(views: Views): Measurer {
       }
     },
     log(log: LogView, envelope: Envelope) {
-      const row = rowOf(envelope, envelope.resourceAt, 0, log.severity & 0xff, LOG_ROW);
+      const row = rowOf(envelope, envelope.resourceAt, NO_NAME, log.severity & 0xff, LOG_ROW);
       const at = row * (STEP / 2) + 4;
       numbers[at] = numbers[at]! + 1;
     },

@@ -1,6 +1,4 @@
 /** `sample` before the journal: marking the traces of spans, beside reading them alone, plain, with learned limits, and with eight rules. */
-
-import { viewOf } from '../../../../src/otlp/protobuf.ts';
 import { readSpan } from '../../../../src/otlp/traces.ts';
 import { hashOfOperation, MOST_LIMITS, publishLimits } from '../../../../src/processors/sample/limits.ts';
 import { itemsOf } from '../../frames.ts';
@@ -18,13 +16,12 @@ export function benches(): Bench[] {
 }
 
 /** A limit for every operation of the spans, which none is over, and for as many others as there may be. */
-function learn({ pool, parts }: World, places: Int32Array): void {
+function learn({ parts }: World, places: Int32Array): void {
   const { reader, span, envelope, traces } = parts.views;
   const limits = new Map<number, number>();
   for (let i = 0; i < places.length; i += 2) {
     readSpan(reader, places[i]!, places[i + 1]!, span);
-    const { nameAt, nameLength, kind } = span;
-    limits.set(hashOfOperation(viewOf(pool.bytes), nameAt, nameLength, kind, envelope.serviceHash | 0), 1e6);
+    limits.set(hashOfOperation(span.nameHash(reader), span.kind, envelope.serviceHash | 0), 1e6);
   }
   for (let i = 1; limits.size < MOST_LIMITS; i++) limits.set(Math.imul(i, 0x9e37_79b1), 10);
   publishLimits(traces!.limits, limits);
