@@ -81,12 +81,12 @@ function run(requests: readonly Request[], changes: object = {}): Outcome[] {
   return [...outcomes, ...sampling.decide(END_MS)];
 }
 
-test('with 5 % of the spans late every error trace is whole up to its decision, late errors are kept alone: exact counts', (t) => {
+test('with 5 % of the spans late every error trace is whole up to its decision, late errors are kept by themselves: exact counts', (t) => {
   const { requests, all } = load(t, 3000);
   const kept = namesOf(run(requests));
   let late = 0;
   let wanted = 0;
-  const counts = { whole: 0, partial: 0, base: 0 };
+  const counts = { whole: 0, partial: 0, late: 0, base: 0 };
   for (const { id, spans } of all) {
     const first = spans[0]?.ms ?? 0;
     const isLate = ({ ms }: { ms: number }) => ms - first > WAIT_MS;
@@ -100,6 +100,9 @@ test('with 5 % of the spans late every error trace is whole up to its decision, 
       if (isErrorThen) {
         assert.deepEqual(found, { kept: 'error', partial: false }, what);
         counts.whole++;
+      } else if (isBase && one.failed && isLate(one)) {
+        assert.deepEqual(found, { kept: 'error', partial: false }, what);
+        counts.late++;
       } else if (isBase) {
         assert.deepEqual(found, { kept: 'base', partial: false }, what);
         counts.base++;
@@ -115,9 +118,45 @@ test('with 5 % of the spans late every error trace is whole up to its decision, 
   }
   assert.equal(kept.size, wanted, 'something was kept that should not have been');
   assert.ok(late > 0.035 * all.length * 3, `${late} late spans`);
-  assert.ok(counts.partial > 5 && counts.whole > 500 && counts.base > 500, JSON.stringify(counts));
+  assert.ok(counts.partial > 5 && counts.late > 0 && counts.whole > 500 && counts.base > 500, JSON.stringify(counts));
   t.diagnostic(`${late} of ${all.length * 3} spans late: ${JSON.stringify(counts)}`);
 });
+
+for (const [base, error] of [
+  ['10%', '100%'],
+  ['10%', '4%'],
+  ['0%', '20%'],
+  ['100%', '50%'],
+] as const) {
+  test(`late errors are as many as came, by their thresholds: base ${base}, errors ${error}`, (t) => {
+    const random = seeded(t, 161);
+    const ids = Array.from({ length: 5000 }, () => Buffer.from(Array.from({ length: 16 }, () => random.below(256))));
+    const sampling = createSampling({ base, keep: { error, rare: '0%' } });
+    const send = (ms: number, more: Plain) => {
+      for (let from = 0; from < ids.length; from += 500)
+        sampling.send(
+          ms,
+          plainly(traces(...ids.slice(from, from + 500).map((traceId, i) => span(i, { traceId, ...more })))),
+        );
+    };
+    send(START_MS, {});
+    const outcomes = sampling.decide(START_MS + WAIT_MS + 500);
+    send(START_MS + WAIT_MS + 1000, { name: 'late', status: { code: 2 } });
+    outcomes.push(...sampling.decide(END_MS));
+    const late = outcomes.flatMap(({ kept }) => kept.traces.filter(({ name }) => name === 'late'));
+    const counted = late.reduce((sum, item) => sum + countOf(item), 0);
+    // Of the larger share, by which all of them are kept; four standard deviations.
+    const share = Math.max(...[base, error].map((one) => Number.parseFloat(one) / 100));
+    const sigma = Math.sqrt(((1 - share) / share) * ids.length);
+    assert.ok(Math.abs(counted - ids.length) <= 4 * sigma, `${counted} of ${ids.length}`);
+  });
+}
+
+/** How many spans a kept one stands for. */
+function countOf({ traceState }: Plain): number {
+  const th = /^ot=th:([0-9a-f]+)$/.exec(String(traceState))?.[1];
+  return th === undefined ? 1 : 1 / (1 - Number.parseInt(th.padEnd(14, '0'), 16) / 2 ** 56);
+}
 
 for (const [name, changes] of [
   ['', {}],

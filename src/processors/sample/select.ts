@@ -43,6 +43,7 @@ export function createSelector(
   const isPossible = classes.map((one) => one !== null && one.share > 0);
   const random: Bits56 = { high: 0, low: 0 };
   const threshold: Bits56 = { high: 0, low: 0 };
+  const ofTrace: Bits56 = { high: 0, low: 0 };
   const ot = new OtState();
   let hasTraceState = false;
   let frameSlot = 0;
@@ -102,7 +103,21 @@ export function createSelector(
     },
   };
 
-  /** What an item is by itself; read only when its trace was dropped and had late marks. */
+  /**
+   * A late item counts by its own class, also where its trace was kept: there it would count for those of dropped traces, which count for
+   * themselves. Of the two thresholds the lower one holds, because it is kept by either.
+   */
+  function decideLate(own: number): number {
+    const isWhole = decide(traceClass, slot);
+    ofTrace.high = threshold.high;
+    ofTrace.low = threshold.low;
+    if (decide(own, frameSlot) && (!isWhole || atLeast(ofTrace, threshold))) return isWhole ? own : PARTIAL + own;
+    threshold.high = ofTrace.high;
+    threshold.low = ofTrace.low;
+    return isWhole ? traceClass : SAMPLED_OUT;
+  }
+
+  /** What an item is by itself; read only when its trace had late marks. */
   function lateClass(at: number, end: number, envelope: Envelope): number {
     readSpan(reader, at, end, span);
     envelope.load();
@@ -148,10 +163,11 @@ export function createSelector(
           random.low = ot.randomness.low;
         }
       }
-      if (decide(traceClass, slot)) return traceClass;
-      if (!isLate(entry, BASE)) return SAMPLED_OUT;
-      const own = lateClass(at, end, envelope);
-      return own >= SLOW && own > traceClass && decide(own, frameSlot) ? PARTIAL + own : SAMPLED_OUT;
+      if (isLate(entry, BASE)) {
+        const own = lateClass(at, end, envelope);
+        if (own >= SLOW && own > traceClass) return decideLate(own);
+      }
+      return decide(traceClass, slot) ? traceClass : SAMPLED_OUT;
     },
     log(at, end, envelope) {
       readLogRecord(reader, at, end, log);
