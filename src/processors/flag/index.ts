@@ -56,7 +56,7 @@ export const flag: ProcessorDefinition = {
   config,
   measurer: (given, views) => createMeasurer(views, (given as Config).metrics),
   observer(given, context, saved) {
-    const { every, threshold, margin, warm_up, repeat, metrics, max_series } = given as Config;
+    const { every, threshold, margin, warm_up, repeat, max_series } = given as Config;
     const options = {
       everyMs: parseDurationMs(every) ?? 5000,
       threshold,
@@ -64,7 +64,6 @@ export const flag: ProcessorDefinition = {
       warmUpPoints: warm_up,
       repeatMs: parseDurationMs(repeat) ?? 600_000,
       maxSeries: max_series,
-      metrics,
     };
     return createObserver(options, context, saved as SavedFlags | null);
   },

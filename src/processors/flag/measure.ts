@@ -15,17 +15,18 @@ export const HEADER_BYTES = 16;
 /** Byte offsets in the row of a service: u32 each. */
 export const Service = { hash: 0, nameAt: 4, nameLength: 8, count: 12, errors: 16 } as const;
 export const SERVICE_BYTES = 24;
-/** Byte offsets in the row of a data point: u32 each, then doubles. `metric` is the index of its name, `kind` a value of Reading. */
+/** Byte offsets in the row of a data point: u32 each, then doubles. `metricAt` is where its metric's name lies, `kind` a value of Reading. */
 export const Point = {
   hash: 0,
   hash2: 4,
   service: 8,
   nameAt: 12,
   nameLength: 16,
-  metric: 20,
+  metricAt: 20,
   kind: 24,
   at: 28,
   end: 32,
+  metricLength: 36,
   value: 40,
   timeMs: 48,
 } as const;
@@ -50,10 +51,12 @@ export function bucketOf(ms: number): number {
   return index > 0 ? (index < BUCKETS ? index : BUCKETS - 1) : 0;
 }
 
-/** `names`: metrics to watch, in the order in which their index is written. */
+/** `names`: metrics to watch. */
 export function createMeasurer(views: Views, names: readonly string[]): Measurer {
   const bytes = views.pool.bytes;
   const watched = names.map((name) => Buffer.from(name));
+  /** Of the names: a series is the same wherever its metric stands in the list. */
+  const hashes = watched.map((name) => hashBytes(name, 0, name.length, HASH_SEED));
   let services = new Uint32Array(SERVICE_STEP * 16);
   let serviceCount = 0;
   let points = new Float64Array((POINT_STEP / 2) * 64);
@@ -120,8 +123,8 @@ export function createMeasurer(views: Views, names: readonly string[]): Measurer
         points = grown;
         pointWords = new Uint32Array(points.buffer);
       }
-      const seed =
-        hashBytes(bytes, envelope.resourceAt, envelope.resourceEnd - envelope.resourceAt, HASH_SEED) + metric;
+      const { resourceAt, resourceEnd } = envelope;
+      const seed = hashBytes(bytes, resourceAt, resourceEnd - resourceAt, hashes[metric]!);
       let hash = 0;
       let hash2 = 0;
       // Added up, so that the order of attributes does not matter.
@@ -130,7 +133,7 @@ export function createMeasurer(views: Views, names: readonly string[]): Measurer
         const end = point.attributes.valueEnd(i);
         // An attribute without a value ends with its key.
         const length = end < 0 ? point.attributes.keyLength(i) : end - from;
-        const one = hashBytes(bytes, from, length, seed >>> 0);
+        const one = hashBytes(bytes, from, length, seed);
         hash = (hash + one) | 0;
         hash2 = (hash2 + Math.imul(one, one | 1)) | 0;
       }
@@ -140,7 +143,7 @@ export function createMeasurer(views: Views, names: readonly string[]): Measurer
       pointWords[at + 2] = envelope.serviceHash;
       pointWords[at + 3] = envelope.serviceAt;
       pointWords[at + 4] = envelope.serviceLength;
-      pointWords[at + 5] = metric;
+      pointWords[at + 5] = view.nameAt;
       pointWords[at + 6] =
         view.kind !== MetricKind.sum || !view.monotonic
           ? Reading.value
@@ -149,6 +152,7 @@ export function createMeasurer(views: Views, names: readonly string[]): Measurer
             : Reading.total;
       pointWords[at + 7] = point.at;
       pointWords[at + 8] = point.end;
+      pointWords[at + 9] = view.nameLength;
       points[(at >>> 1) + 5] = point.value;
       points[(at >>> 1) + 6] = point.timeMs();
     },

@@ -12,8 +12,6 @@ import { type Rules, type SavedWatch, type Side, Watch } from './watch.ts';
 export interface FlagOptions extends Rules {
   everyMs: number;
   maxSeries: number;
-  /** Names of metrics that are watched. */
-  metrics: readonly string[];
 }
 
 /** One series and what it is of. */
@@ -129,7 +127,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
     const key = `${serviceHash}/${number(Point.hash)}/${number(Point.hash2)}`;
     const series = seriesOf(key, serviceHash, nowMs, () => ({
       service: text(number(Point.nameAt), number(Point.nameLength)),
-      signal: `metric.${options.metrics[number(Point.metric)] ?? ''}`,
+      signal: `metric.${text(number(Point.metricAt), number(Point.metricLength))}`,
       unit: '',
       attributes: attributesOf(number(Point.at), number(Point.end)),
     }));

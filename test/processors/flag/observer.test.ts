@@ -197,6 +197,21 @@ test('a gauge is watched by its value, a total by its increase a second, and a r
   assert.deepEqual(step(305, 300, 9000), [], 'metrics that are not named are not watched');
 });
 
+test('a list of metrics that changes leaves each series with its own past', () => {
+  const world = start({ metrics: ['depth', 'bytes'] });
+  const sent = (i: number) => [
+    metric('depth', 'gauge', 10 + random.next(), 1000 + i * 5),
+    metric('bytes', 'gauge', 5000 + random.next(), 1000 + i * 5),
+  ];
+  for (let i = 0; i < 300; i++) assert.deepEqual(world.step(...sent(i)), []);
+  const other = start({ metrics: ['bytes'] }, world.save());
+  other.pause(300 * EVERY_MS);
+  assert.deepEqual(other.step(...sent(300)), []);
+  const [event] = other.step(metric('bytes', 'gauge', 90_000, 2600));
+  assert.equal(event?.attributes['signal.name'], 'metric.bytes');
+  assert.equal(Math.round(Number(event?.attributes['anomaly.expected']) / 100), 50);
+});
+
 test('beyond max_series nothing is watched, and that is counted', async () => {
   const world = start({ max_series: 4 });
   for (let i = 0; i < 3; i++) world.step(usual(), traffic(100, 20, 0, 'other'));
