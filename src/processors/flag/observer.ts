@@ -134,7 +134,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
     if (series === null) return;
     const came = out.getFloat64(at + Point.value, true);
     if (number(Point.kind) !== Reading.total) addValue(series, came);
-    else addTotal(series, came, out.getFloat64(at + Point.timeMs, true));
+    else addTotal(series, came, out.getFloat64(at + Point.timeMs, true), nowMs);
   }
 
   function attributesOf(at: number, end: number): Record<string, string> {
@@ -259,10 +259,16 @@ function addValue(series: Series, came: number): void {
   series.count++;
 }
 
-/** A total that fell began anew: the first after that has no rate. */
-function addTotal(series: Series, total: number, timeMs: number): void {
+/**
+ * A total that fell began anew: the first after that has no rate. A sender that tells no time, or one to come, is taken by the time of arrival:
+ * what followed would be late until then.
+ */
+function addTotal(series: Series, total: number, pointMs: number, receivedMs: number): void {
+  const timeMs = pointMs > 0 && pointMs < receivedMs ? pointMs : receivedMs;
+  // The clock was set back.
+  if (series.totalMs > receivedMs) series.total = Number.NaN;
   const seconds = (timeMs - series.totalMs) / 1000;
-  if (seconds <= 0) return;
+  if (seconds <= 0 && !Number.isNaN(series.total)) return;
   if (total >= series.total) addValue(series, (total - series.total) / seconds);
   series.total = total;
   series.totalMs = timeMs;

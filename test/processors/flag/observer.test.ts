@@ -197,6 +197,24 @@ test('a gauge is watched by its value, a total by its increase a second, and a r
   assert.deepEqual(step(305, 300, 9000), [], 'metrics that are not named are not watched');
 });
 
+for (const [what, timeS] of [
+  ['once told of a time to come', (i: number) => (i === 3 ? 4e9 : NOW_MS / 1000 + i * 5)],
+  ['tells no time', () => 0],
+] as const) {
+  test(`a total whose sender ${what} is watched`, () => {
+    const world = start({ metrics: ['sent'] });
+    const step = (i: number, increase: number) => {
+      total += increase;
+      return world.step(metric('sent', 'sum', total, timeS(i), TOTAL));
+    };
+    let total = 0;
+    for (let i = 0; i < 300; i++) assert.deepEqual(step(i, 100 + random.next()), [], `${i}`);
+    const [event] = step(300, 9000);
+    assert.equal(event?.attributes['signal.name'], 'metric.sent');
+    assert.equal(Math.round(Number(event?.attributes['signal.value'])), 1800);
+  });
+}
+
 test('a list of metrics that changes leaves each series with its own past', () => {
   const world = start({ metrics: ['depth', 'bytes'] });
   const sent = (i: number) => [
