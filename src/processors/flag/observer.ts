@@ -35,6 +35,7 @@ interface ServiceTraffic {
 
 export interface SavedFlags {
   judged: number;
+  isPartial?: boolean;
   services: [hash: number, name: string, seenMs: number, traffic: SavedTraffic][];
   series: (Omit<Series, 'watch'> & { watch: SavedWatch })[];
 }
@@ -43,6 +44,8 @@ export interface SavedFlags {
 const IDLE_MS = 24 * 3600 * 1000;
 /** Longer pauses than this many judgements (the agent was down) say nothing of rates. */
 const MOST_MISSED = 2;
+/** A clock that goes back by more than this part of the time between two judgements was set. */
+const SET_BACK_SHARE = 0.2;
 const POINT_ATTRIBUTES_TAG = 58;
 /** What is remembered of a series' names and attributes. */
 const MOST_ATTRIBUTES = 16;
@@ -73,6 +76,9 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
   /** Services of the rows of the task being merged; used again. */
   const rows: ServiceTraffic[] = [];
   let judged = saved?.judged ?? 0;
+  /** Counting began in the middle: until the next judgement there are no rates. */
+  let isPartial = saved?.isPartial ?? false;
+  let tickedMs = Number.NEGATIVE_INFINITY;
   for (const [hash, name, seenMs, traffic] of saved?.services ?? [])
     services.set(hash, { name, seenMs, traffic: new Traffic(traffic) });
   for (const { watch, ...series } of saved?.series ?? [])
@@ -153,6 +159,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
   function judge(nowMs: number, slots: number): Emission[] {
     if (all.size >= maxSeries || services.size >= maxSeries) forgetIdle(nowMs);
     const events = [...judgeTraffic(nowMs, slots), ...judgeContracts(nowMs), ...judgeMetrics(nowMs)];
+    isPartial = false;
     publishMarks(nowMs);
     if (events.length === 0) return [];
     return [
@@ -177,6 +184,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
   function judgeTraffic(nowMs: number, slots: number) {
     return [...services].flatMap(([hash, { name, traffic }]) => {
       const values = traffic.take(slots, everyMs / 1000);
+      if (isPartial) values.rate = Number.NaN;
       return TRAFFIC.flatMap(({ signal, of, unit }) => {
         if (Number.isNaN(values[of])) return [];
         const named = () => ({ service: name, signal, unit, attributes: {} });
@@ -237,16 +245,21 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
     tick(nowMs) {
       const slot = Math.floor(nowMs / everyMs);
       const missed = slot - judged;
-      if (missed <= 0) return [];
-      const known = judged > 0 && missed <= MOST_MISSED;
+      // A start goes over what was judged before again.
+      const isSetBack = tickedMs >= judged * everyMs && nowMs < tickedMs - SET_BACK_SHARE * everyMs;
+      tickedMs = nowMs;
+      if (missed <= 0 && !isSetBack) return [];
+      const known = judged > 0 && missed <= MOST_MISSED && !isSetBack;
       judged = slot;
       if (known) return judge(slot * everyMs, missed);
+      isPartial = true;
       for (const { traffic } of services.values()) traffic.forget();
       return [];
     },
     save: () =>
       ({
         judged,
+        isPartial,
         services: [...services].map(([hash, { name, seenMs, traffic }]) => [hash, name, seenMs, traffic.save()]),
         series: [...all.values()].map((series) => ({ ...series, watch: series.watch.save() })),
       }) satisfies SavedFlags,

@@ -45,9 +45,13 @@ function start(changes: Plain = {}, saved: unknown = null) {
       nowMs += EVERY_MS;
       return observer.tick(nowMs, false).flatMap(eventsOf);
     },
-    /** The agent was down so long. */
+    /** The agent was down so long, or, negative, the clock was set back. */
     pause(ms: number) {
       nowMs += ms;
+    },
+    /** The clock is asked in the middle. */
+    tick(ms: number) {
+      assert.deepEqual(observer.tick(nowMs + ms, false), []);
     },
   };
 }
@@ -125,6 +129,39 @@ test('a pause of the agent is no loss of traffic', () => {
   assert.deepEqual(world.step(), []);
   assert.deepEqual(world.step(usual()), []);
 });
+
+test('what is left of the time in which an agent starts is not taken for all of it', () => {
+  const world = warmed();
+  const other = start({}, world.save());
+  other.pause(300 * EVERY_MS + 60_000);
+  other.tick(0.8 * EVERY_MS);
+  assert.deepEqual(other.step(traffic(20)), []);
+  const again = start({}, other.save());
+  again.pause(301 * EVERY_MS + 60_000);
+  for (const next of [other, again]) {
+    assert.deepEqual(next.step(usual()), []);
+    assert.deepEqual(
+      next.step(traffic(10)).map(({ attributes }) => attributes['signal.name']),
+      ['rate'],
+    );
+  }
+});
+
+for (const ms of [2000, 60_000]) {
+  test(`a clock that is set back by ${ms} ms is no rise of traffic, and holds nothing up`, () => {
+    const world = warmed();
+    // It was in the middle of the time that is judged next.
+    world.tick(0.8 * EVERY_MS);
+    world.pause(-ms);
+    world.tick(0.8 * EVERY_MS);
+    assert.deepEqual(world.step(traffic(200)), []);
+    assert.deepEqual(world.step(usual()), []);
+    assert.deepEqual(
+      world.step(traffic(10)).map(({ attributes }) => attributes['signal.name']),
+      ['rate'],
+    );
+  });
+}
 
 test('what was received after a judgement and merged before it counts for the next', () => {
   const traffic = new Traffic(null);
