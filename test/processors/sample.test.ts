@@ -363,7 +363,12 @@ test('a log record without a trace carries the randomness it was decided by; a h
   }));
   sampling.send(NOW_MS, { signal: 'logs', bytes: logs(...records) });
   const kept = sampling.decide(Infinity)[0]?.kept.logs ?? [];
-  assert.ok(kept.length > 60 && kept.length < 140, `${kept.length}`);
+  // Who kept a quarter has kept less than half; of three quarters two thirds are left, by what lies above a third of a randomness.
+  const wanted = records.filter(
+    (record, i) => i % 3 === 0 || randomnessOf(record) >= (i % 3 === 1 ? '55555555555556' : '8'),
+  );
+  assert.equal(kept.length, wanted.length);
+  assert.ok(kept.length > 120 && kept.length < 165, `${kept.length}`);
   for (const item of kept) {
     const list = (item.attributes as { key: string; value: Plain }[]).filter(({ key }) => key === 'sampling.threshold');
     assert.equal(list.length, 1, 'a key stands twice');
@@ -372,7 +377,7 @@ test('a log record without a trace carries the randomness it was decided by; a h
     assert.equal(threshold, line % 3 === 0 ? 'c' : '8');
     if (line % 3 === 0) assert.equal(randomness, undefined);
     else {
-      assert.equal(randomness, randomnessOf(records[line] as Plain));
+      if (line % 3 === 2) assert.equal(randomness, randomnessOf(records[line] as Plain));
       assert.ok(String(randomness) >= '80000000000000', String(randomness));
     }
   }
@@ -459,6 +464,27 @@ test('what an agent before this one has kept gets one reason, this agent’s; wh
       assert.deepEqual(keys, ['a', 'b', 'plumbline.keep', 'plumbline.kept']);
       assert.match(String(attributesOf(item)['plumbline.kept']), /^(base|error)$/);
     }
+  }
+});
+
+test('log records that were sampled before and do not say by which randomness count for as many as there were', () => {
+  for (const base of ['100%', '50%', '10%', '2%']) {
+    const sampling = createSampling({ wait: '0s', base });
+    const records = Array.from({ length: 5000 }, (_, i) => ({
+      timeUnixNano: i + 1,
+      body: { stringValue: `line ${i}` },
+      attributes: [{ key: 'sampling.threshold', value: { stringValue: 'e6666666666666' } }],
+    }));
+    sampling.send(NOW_MS, { signal: 'logs', bytes: logs(...records) });
+    let counted = 0;
+    for (const item of sampling.decide(Infinity).flatMap((one) => one.kept.logs)) {
+      const { 'sampling.threshold': threshold, 'sampling.randomness': randomness } = attributesOf(item);
+      assert.ok(randomness === undefined || String(randomness) >= String(threshold), `${randomness} ${threshold}`);
+      counted += 1 / (1 - Number.parseInt(String(threshold).padEnd(14, '0'), 16) / 2 ** 56);
+    }
+    // What is over 10 % passes whole; of the rest four standard deviations.
+    const sigma = base === '2%' ? Math.sqrt(5000 * 0.2 * 0.8) * 50 : 1e-3;
+    assert.ok(Math.abs(counted - 50_000) < 4 * sigma, `${counted} at ${base}`);
   }
 });
 
