@@ -11,8 +11,8 @@ import { LogTail } from './logTail.ts';
 import { Marks } from './marks.ts';
 import { SPAN_ATTRIBUTES, SPAN_TRACE_STATE, type Tail, Tails } from './tails.ts';
 
-/** Longer tracestates stay as they are: W3C lets a vendor cut them at 512. */
-const MOST_STATE_BYTES = 900;
+/** Longer tracestates stay as they are: W3C has at most 32 members, each of a key, "=" and a value of 256 bytes at most, and a comma. */
+const MOST_STATE_BYTES = 32 * 514;
 
 /** Threshold and randomness of a log record, with tags, lengths and the growth of lengths around them. */
 const MOST_THRESHOLD_BYTES = 104;
@@ -42,7 +42,7 @@ export class ItemChooser implements Chooser {
   #chosenCount = 0;
   readonly #ot = new OtState();
   readonly #random: Bits56 = { high: 0, low: 0 };
-  readonly #state = Buffer.alloc(1024);
+  readonly #state = Buffer.alloc(MOST_STATE_BYTES + MOST_THRESHOLD_BYTES);
   readonly #marks = new Marks();
 
   constructor(views: Views, selectors: readonly Selector[]) {

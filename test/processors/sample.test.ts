@@ -65,6 +65,8 @@ const CONTRACT: ContractSource = {
   late_after: '2m',
   on_breach: { keep: '100%', look_back: '2m', budget: '20MiB/min' },
 };
+/** As long as W3C lets them be, with one member more. */
+const LONG_STATE = Array.from({ length: 31 }, (_, i) => `${i}`.padStart(256, 'k') + '='.padEnd(257, 'v')).join(',');
 const LOW = '00000000000001';
 const HIGH = 'ffffffffffffff';
 const attributesOf = (item: Plain | undefined) =>
@@ -142,6 +144,8 @@ test('the threshold is merged into the tracestate: vendors, rv and other sub-key
     ['ot=th:fff', 'ot=th:fff'],
     ['ot=th:zz', 'ot=th:e666'],
     ['ot=rv:ffffffffffffff', 'ot=th:e666;rv:ffffffffffffff'],
+    [LONG_STATE, `ot=th:e666,${LONG_STATE}`],
+    [`ot=th:8,${LONG_STATE}`, `ot=th:e666,${LONG_STATE}`],
   ];
   for (const [traceState, after] of cases) {
     const [kept] = keptOf([
