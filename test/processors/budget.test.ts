@@ -5,7 +5,7 @@ import { expectedBytes, fillBudget, type SlotTotals } from '../../src/processors
 import { BASE, CLASS_COUNT, ERROR, SLOW } from '../../src/processors/sample/classes.ts';
 import { SLOT_MS } from '../../src/processors/sample/slots.ts';
 import { type Plain, seeded } from '../otlp/generate.ts';
-import { NOW_MS, plainly, span, traces } from '../worker/world.ts';
+import { logs, NOW_MS, plainly, span, traces } from '../worker/world.ts';
 import { createSampling } from './sampling.ts';
 
 const SLOT_BYTES = 256 * 1024;
@@ -135,6 +135,14 @@ for (const [name, load] of Object.entries({
     );
   });
 }
+
+test('records without a trace that came before the first slot of a start are sampled as all others', () => {
+  const sampling = createSampling({ wait: '2s', base: '10%', budget: '1GiB/min' });
+  const records = Array.from({ length: 2000 }, (_, i) => ({ timeUnixNano: i + 1, body: { stringValue: `line ${i}` } }));
+  sampling.send(sampling.handle.startMs - SLOT_MS / 2, { signal: 'logs', bytes: logs(...records) });
+  const { length } = sampling.decide(Infinity).flatMap(({ kept }) => kept.logs);
+  assert.ok(Math.abs(length - 200) < 4 * Math.sqrt(2000 * 0.1 * 0.9), `${length}`);
+});
 
 test('two agents that see the same slot set the same thresholds, and a second run decides alike', (t) => {
   const load = { rates: [100, 300], errorShare: 0.1, batch: 20 };

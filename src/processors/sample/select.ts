@@ -142,7 +142,8 @@ export function createSelector(
       contracts.reset();
       itemClass.begin();
       hasTraceState = withTraceState;
-      frameSlot = Math.floor((receivedMs - startMs) / SLOT_MS);
+      // As the table has it: what came long before the start is of its first slot.
+      frameSlot = Math.max(0, Math.floor((receivedMs - startMs) / SLOT_MS));
       // The table may have changed since the last frame.
       lastLow = 0;
       lastHigh = 0;
