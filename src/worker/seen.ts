@@ -4,11 +4,12 @@
  * from its ids, a log record's from its bytes without what sampling adds.
  */
 import type { LogView } from '../otlp/logs.ts';
-import { HASH_SEED, hashBytes, Reader, readEnd, readTag, skipField } from '../otlp/protobuf.ts';
+import { HASH_SEED, hashBytes, Reader, readEnd, readTag, sameBytes, skipField } from '../otlp/protobuf.ts';
 import type { SpanView } from '../otlp/traces.ts';
 
 const OTHER_SEED = 0x9e37_79b1;
 const LOG_ATTRIBUTES = 50;
+const KEY = 10;
 const ADDED = [
   'plumbline.kept',
   'plumbline.partial',
@@ -61,23 +62,16 @@ export class Seen {
     this.#high = hashBytes(bytes, spanIdAt, 8, hashBytes(bytes, traceIdAt, 16, OTHER_SEED));
   }
 
-  #keyLog({ at, end, attributes }: LogView): void {
+  #keyLog({ at, end }: LogView): void {
     const reader = this.#reader;
     let low = HASH_SEED;
     let high = OTHER_SEED;
-    let next = 0;
     reader.pos = at;
     while (reader.pos < end) {
       const from = reader.pos;
       const tag = readTag(reader, end);
       const start = reader.pos;
-      let isAdded = false;
-      // Attributes were noted in their order.
-      if (tag === LOG_ATTRIBUTES) {
-        const stop = readEnd(reader, end);
-        isAdded = isAddedKey(reader.bytes, attributes.keyAt(next), attributes.keyLength(next), stop);
-        if (attributes.keyAt(next) < stop) next++;
-      }
+      const isAdded = tag === LOG_ATTRIBUTES && hasAddedKey(reader, readEnd(reader, end));
       reader.pos = start;
       skipField(reader, tag, end);
       if (isAdded) continue;
@@ -108,11 +102,20 @@ export class Seen {
   }
 }
 
-function isAddedKey(bytes: Uint8Array, at: number, length: number, stop: number): boolean {
-  if (at >= stop) return false;
-  for (let i = 0; i < ADDED.length; i++) {
-    const key = ADDED[i]!;
-    if (key.length === length && key.equals(bytes.subarray(at, at + length))) return true;
+/** Of the KeyValue at the reader; the record's table does not note each. */
+function hasAddedKey(reader: Reader, stop: number): boolean {
+  while (reader.pos < stop) {
+    const tag = readTag(reader, stop);
+    if (tag !== KEY) {
+      skipField(reader, tag, stop);
+      continue;
+    }
+    const length = readEnd(reader, stop) - reader.pos;
+    for (let i = 0; i < ADDED.length; i++) {
+      const key = ADDED[i]!;
+      if (key.length === length && sameBytes(reader.bytes, reader.pos, key, 0, length)) return true;
+    }
+    return false;
   }
   return false;
 }
