@@ -191,6 +191,31 @@ test('marks count until `wait` after the first item, later ones are late; the wo
   assert.equal(table.evicted, 0);
 });
 
+test('a trace is decided by what came within `wait`, to the millisecond, and what came behind it is late', () => {
+  for (const [waitMs, tick] of [
+    [10_000, 0],
+    [10_000, 15],
+    [50, 7],
+  ] as const) {
+    for (const afterMs of [0, 1, 15, 16]) {
+      const sampling = createSampling({ wait: `${waitMs}ms`, base: '0%', keep: { rare: '0%' } });
+      const firstMs = NOW_MS + tick;
+      sampling.send(firstMs, plainly(traces(span(1, { name: 'first' }))));
+      const outcomes = sampling.decide(firstMs + waitMs + afterMs);
+      sampling.send(firstMs + waitMs + afterMs, plainly(traces(span(1, { name: 'failed', status: { code: 2 } }))));
+      outcomes.push(...sampling.decide(Infinity));
+      const found = outcomes.flatMap(({ kept }) =>
+        kept.traces.map((item) => [item.name, attributesOf(item)['plumbline.partial']]),
+      );
+      const whole = [
+        ['first', undefined],
+        ['failed', undefined],
+      ];
+      assert.deepEqual(found, afterMs === 0 ? whole : [['failed', true]], `${waitMs} ms and ${afterMs}, in ${tick}`);
+    }
+  }
+});
+
 test('the table takes 32 bytes a trace', () => {
   const { memory } = traceTableFor(sampleConfig({ traces: 262_144 }), NOW_MS);
   assert.equal(memory.byteLength / 262_144, 32);

@@ -2,7 +2,8 @@
 /**
  * The trace table: what is known of every trace that passed lately, in shared memory. Main is the only writer, workers read.
  *
- *   entry, 16 bytes:  | id low | id high | first seen, ticks since start | bytes / 64 << 8 | late slow 0x80 | late error 0x40 | class |
+ *   entry, 16 bytes:  | id low | id high | first seen, ticks since start | last word |
+ *   last word:        | bytes / 64 << 12 | milliseconds of first seen within the tick << 8 | late slow 0x80 | late error 0x40 | class |
  *
  * Open addressing over PROBES neighbouring places, from the first of a cache line on; where all are taken the oldest trace goes, which is
  * counted when it was not decided yet. Nothing is ever deleted otherwise, so readers need no lock: they see an entry before or after, and a
@@ -27,9 +28,11 @@ const TICKS_PER_SLOT = SLOT_MS / TICK_MS;
 const CLASS_BITS = 0x3f;
 const LATE_ERROR = 0x40;
 const LATE_SLOW = 0x80;
-const BYTES_SHIFT = 8;
+const WITHIN_SHIFT = 8;
+const WITHIN_BITS = 0xf00;
+const BYTES_SHIFT = 12;
 const BYTES_UNIT = 64;
-const MOST_UNITS = 0xff_ffff;
+const MOST_UNITS = 0xf_ffff;
 /** Times before the start, of frames that are measured again, are told apart as far back. */
 const BEFORE_START_MS = 3600_000;
 
@@ -59,7 +62,9 @@ export class TraceTable {
   readonly #signed: Int32Array;
   readonly #mask: number;
   readonly #handle: TraceTableHandle;
-  readonly #waitTicks: number;
+  readonly #waitMs: number;
+  /** Until then a trace is not decided. */
+  readonly #undecidedTicks: number;
   /** Where bytes are added up; null without a budget. */
   readonly #slots: Slots | null;
 
@@ -69,11 +74,16 @@ export class TraceTable {
     this.#words = new Uint32Array(handle.memory);
     this.#signed = new Int32Array(handle.memory);
     this.#mask = this.#words.length / STEP - 1;
-    this.#waitTicks = Math.floor(handle.waitMs / TICK_MS);
+    this.#waitMs = handle.waitMs;
+    this.#undecidedTicks = Math.ceil(handle.waitMs / TICK_MS);
   }
 
   ticksOf(receivedMs: number): number {
-    return Math.max(0, Math.floor((receivedMs - this.#handle.startMs) / TICK_MS));
+    return Math.floor(this.#sinceStart(receivedMs) / TICK_MS);
+  }
+
+  #sinceStart(receivedMs: number): number {
+    return Math.max(0, receivedMs - this.#handle.startMs);
   }
 
   /** Fetches the first line of where the trace is, or will be, into the near caches: what is computed is of no interest. */
@@ -87,7 +97,8 @@ export class TraceTable {
     const signed = this.#signed;
     const low = idLow | 0;
     const high = idHigh | 0;
-    const now = this.ticksOf(receivedMs);
+    const nowMs = this.#sinceStart(receivedMs);
+    const now = Math.floor(nowMs / TICK_MS);
     let place = -1;
     let oldest = Infinity;
     const home = homeOf(low, high, this.#mask);
@@ -95,7 +106,7 @@ export class TraceTable {
       const at = ((home + i) & this.#mask) * STEP;
       const first = words[at + 2]!;
       if (signed[at] === low && signed[at + 1] === high) {
-        this.#markAgain(at, now, traceClass, bytes);
+        this.#markAgain(at, nowMs, traceClass, bytes);
         return;
       }
       if (signed[at] === 0 && signed[at + 1] === 0) {
@@ -108,30 +119,31 @@ export class TraceTable {
         place = at;
       }
     }
-    if (now <= oldest + this.#waitTicks) this.evicted++;
+    if (now <= oldest + this.#undecidedTicks) this.evicted++;
     words[place] = low;
     words[place + 1] = high;
     words[place + 2] = now;
-    words[place + 3] = traceClass | (unitsOf(bytes) << BYTES_SHIFT);
+    words[place + 3] = traceClass | ((nowMs - now * TICK_MS) << WITHIN_SHIFT) | (unitsOf(bytes) << BYTES_SHIFT);
     if (this.#slots !== null) addBytes(this.#slots.of(slotOfTicks(now)), traceClass, bytes);
   }
 
-  #markAgain(at: number, now: number, traceClass: number, bytes: number): void {
+  #markAgain(at: number, nowMs: number, traceClass: number, bytes: number): void {
     const words = this.#words;
     const known = words[at + 3]!;
     const first = words[at + 2]!;
-    if (now > first + this.#waitTicks) {
+    // To the millisecond, as decisions are: what comes behind them must not look as if it had been known.
+    if (nowMs > first * TICK_MS + withinTick(known) + this.#waitMs) {
       if (traceClass === ERROR) words[at + 3] = known | LATE_ERROR;
       else if (traceClass === SLOW) words[at + 3] = known | LATE_SLOW;
       // What comes late leaves with the slot it came in.
       if (this.#slots !== null)
-        addBytes(this.#slots.of(slotOfTicks(now)), Math.max(known & CLASS_BITS, traceClass), bytes);
+        addBytes(this.#slots.of(Math.floor(nowMs / SLOT_MS)), Math.max(known & CLASS_BITS, traceClass), bytes);
       return;
     }
     const before = known & CLASS_BITS;
     const after = before > traceClass ? before : traceClass;
     const units = Math.min(MOST_UNITS, (known >>> BYTES_SHIFT) + unitsOf(bytes));
-    words[at + 3] = after | ((units << BYTES_SHIFT) >>> 0);
+    words[at + 3] = after | (known & WITHIN_BITS) | (units << BYTES_SHIFT);
     if (this.#slots === null) return;
     const totals = this.#slots.of(slotOfTicks(first));
     if (after !== before) moveBytes(totals, before, after, (known >>> BYTES_SHIFT) * BYTES_UNIT);
@@ -149,8 +161,13 @@ export class TraceTable {
     // So that they move along when the trace turns out to be of another class.
     const known = this.#words[at + 3]!;
     const units = Math.min(MOST_UNITS, (known >>> BYTES_SHIFT) + unitsOf(bytes));
-    this.#words[at + 3] = (known & 0xff) | ((units << BYTES_SHIFT) >>> 0);
+    this.#words[at + 3] = (known & ((1 << BYTES_SHIFT) - 1)) | (units << BYTES_SHIFT);
   }
+}
+
+/** Milliseconds of when it was first seen, beyond the tick. Of an entry's last word. */
+function withinTick(known: number): number {
+  return (known & WITHIN_BITS) >>> WITHIN_SHIFT;
 }
 
 function unitsOf(bytes: number): number {
@@ -200,7 +217,7 @@ export function firstTick(words: Uint32Array, place: number): number {
 
 /** When the trace's first item came, Unix milliseconds. */
 export function firstMs({ startMs }: TraceTableHandle, words: Uint32Array, place: number): number {
-  return startMs + words[place + 2]! * TICK_MS;
+  return startMs + words[place + 2]! * TICK_MS + withinTick(words[place + 3]!);
 }
 
 /** Whether the trace had items of this class, ERROR or SLOW, after it was decided; of 0 whether it had any. */
