@@ -236,6 +236,12 @@ test('a full table gives up its oldest trace, and counts those that were not dec
   const before = table.evicted;
   for (const [low, high] of ids) table.mark(low ^ 1, high, NOW_MS + 100_000, BASE);
   assert.ok(table.evicted - before < ids.length, 'decided traces go without being counted');
+  // With a budget they are decided a slot later.
+  const later = new TraceTable(traceTableFor(sampleConfig({ traces: CONFIG.traces, budget: '1GiB/min' }), NOW_MS));
+  for (const [low, high] of ids) later.mark(low, high, NOW_MS, BASE);
+  const full = later.evicted;
+  for (const [low, high] of ids.slice(0, 100)) later.mark(low ^ 1, high, NOW_MS + 15_000, BASE);
+  assert.ok(later.evicted - full > 80, `${later.evicted - full} of 100`);
 });
 
 test('rules give the base shares of their own, by attributes of spans, resources and log records; the first that matches counts', () => {

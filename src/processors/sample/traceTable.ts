@@ -75,7 +75,7 @@ export class TraceTable {
     this.#signed = new Int32Array(handle.memory);
     this.#mask = this.#words.length / STEP - 1;
     this.#waitMs = handle.waitMs;
-    this.#undecidedTicks = Math.ceil(handle.waitMs / TICK_MS);
+    this.#undecidedTicks = Math.ceil((handle.waitMs + handle.lagMs) / TICK_MS);
   }
 
   ticksOf(receivedMs: number): number {
