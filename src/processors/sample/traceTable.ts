@@ -79,11 +79,7 @@ export class TraceTable {
   }
 
   ticksOf(receivedMs: number): number {
-    return Math.floor(this.#sinceStart(receivedMs) / TICK_MS);
-  }
-
-  #sinceStart(receivedMs: number): number {
-    return Math.max(0, receivedMs - this.#handle.startMs);
+    return Math.max(0, Math.floor((receivedMs - this.#handle.startMs) / TICK_MS));
   }
 
   /** Fetches the first line of where the trace is, or will be, into the near caches: what is computed is of no interest. */
@@ -97,8 +93,9 @@ export class TraceTable {
     const signed = this.#signed;
     const low = idLow | 0;
     const high = idHigh | 0;
-    const nowMs = this.#sinceStart(receivedMs);
-    const now = Math.floor(nowMs / TICK_MS);
+    const now = this.ticksOf(receivedMs);
+    // As a small integer: milliseconds that cross a call would be boxed for each trace.
+    const within = Math.max(0, receivedMs - this.#handle.startMs - now * TICK_MS) | 0;
     let place = -1;
     let oldest = Infinity;
     const home = homeOf(low, high, this.#mask);
@@ -106,7 +103,7 @@ export class TraceTable {
       const at = ((home + i) & this.#mask) * STEP;
       const first = words[at + 2]!;
       if (signed[at] === low && signed[at + 1] === high) {
-        this.#markAgain(at, nowMs, traceClass, bytes);
+        this.#markAgain(at, now, within, traceClass, bytes);
         return;
       }
       if (signed[at] === 0 && signed[at + 1] === 0) {
@@ -123,21 +120,21 @@ export class TraceTable {
     words[place] = low;
     words[place + 1] = high;
     words[place + 2] = now;
-    words[place + 3] = traceClass | ((nowMs - now * TICK_MS) << WITHIN_SHIFT) | (unitsOf(bytes) << BYTES_SHIFT);
+    words[place + 3] = traceClass | (within << WITHIN_SHIFT) | (unitsOf(bytes) << BYTES_SHIFT);
     if (this.#slots !== null) addBytes(this.#slots.of(slotOfTicks(now)), traceClass, bytes);
   }
 
-  #markAgain(at: number, nowMs: number, traceClass: number, bytes: number): void {
+  #markAgain(at: number, now: number, within: number, traceClass: number, bytes: number): void {
     const words = this.#words;
     const known = words[at + 3]!;
     const first = words[at + 2]!;
     // To the millisecond, as decisions are: what comes behind them must not look as if it had been known.
-    if (nowMs > first * TICK_MS + withinTick(known) + this.#waitMs) {
+    if ((now - first) * TICK_MS + within - withinTick(known) > this.#waitMs) {
       if (traceClass === ERROR) words[at + 3] = known | LATE_ERROR;
       else if (traceClass === SLOW) words[at + 3] = known | LATE_SLOW;
       // What comes late leaves with the slot it came in.
       if (this.#slots !== null)
-        addBytes(this.#slots.of(Math.floor(nowMs / SLOT_MS)), Math.max(known & CLASS_BITS, traceClass), bytes);
+        addBytes(this.#slots.of(slotOfTicks(now)), Math.max(known & CLASS_BITS, traceClass), bytes);
       return;
     }
     const before = known & CLASS_BITS;
