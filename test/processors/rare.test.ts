@@ -19,6 +19,18 @@ test('an operation is rare once a minute, whatever its hash; no operation never 
   }
 });
 
+test('at the border of two minutes, where what comes is not in order, an operation is rare once in each', () => {
+  const rare = new Rare();
+  let first = 0;
+  for (let i = 0; i < 100; i++) {
+    const receivedMs = 120_000 + i - 50 + (i % 2) * 10;
+    for (let operation = 1; operation <= 10; operation++) if (rare.isFirst(operation, receivedMs)) first++;
+  }
+  assert.equal(first, 20);
+  // Nor does a clock that is set back by more keep everything from being rare.
+  assert.ok(rare.isFirst(1, 10_000));
+});
+
 test('beyond a bound nothing is rare until the next minute', () => {
   const rare = new Rare();
   const count = (fromMs: number) => {

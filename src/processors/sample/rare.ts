@@ -18,7 +18,8 @@ export class Rare {
     const wanted = operation | 0;
     if (wanted === 0) return false;
     const minute = Math.floor(receivedMs / MINUTE_MS);
-    if (minute !== this.#minute) {
+    // Workers hand over in another order than it came: the last of a minute is not the beginning of another.
+    if (minute !== this.#minute && minute !== this.#minute - 1) {
       this.#minute = minute;
       this.#count = 0;
       this.#slots.fill(0);
