@@ -152,6 +152,32 @@ test('log records are counted by severity', () => {
   ]);
 });
 
+test('a log record sampled upstream counts for those it stands for, rounded so that the sum stays true', () => {
+  const { world, observer } = createBench();
+  const records = (severityNumber: number, value: Plain) =>
+    Array.from({ length: 3000 }, (_, i) => ({
+      severityNumber,
+      timeUnixNano: i + 1,
+      attributes: [{ key: 'sampling.threshold', value }],
+    }));
+  const sent = [
+    ...records(9, { stringValue: 'c' }),
+    ...records(13, { stringValue: '6' }),
+    ...records(17, { stringValue: 'x' }),
+    ...records(21, { intValue: 8 }),
+  ];
+  for (let from = 0; from < sent.length; from += 500)
+    feed(world, observer, { signal: 'logs', bytes: logs(...sent.slice(from, from + 500)) });
+  const points = pointsOf(flush(observer));
+  const of = (severity: number) =>
+    count(
+      points.filter(({ key }) => key.includes(`severity.number=${severity}`)),
+      'plumbline.log.records',
+    );
+  assert.deepEqual([of(9), of(17), of(21)], [12_000, 3000, 3000]);
+  assert.ok(Math.abs(of(13) - 4800) < 4 * 27, `found ${of(13)}`);
+});
+
 test('groups beyond the bound are counted together as otel.metric.overflow, and no item is lost', async () => {
   const { world, observer, telemetry } = createBench({ max_groups: 3 });
   feed(world, observer, plainly(traces(...Array.from({ length: 10 }, (_, i) => span(i)))));

@@ -14,7 +14,7 @@ import { HASH_SEED, hashBytes, mixHash } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import { NameHash } from '../../otlp/spanName.ts';
 import type { SpanView } from '../../otlp/traces.ts';
-import { adjustedCount, OtState, readOtState } from '../../otlp/tracestate.ts';
+import { adjustedCount, OtState, readOtState, readThreshold } from '../../otlp/tracestate.ts';
 import type { Measurer, Views } from '../processor.ts';
 
 /** Byte offsets in a row: hashes u32 each, addresses of the Resource content and the name u32 each, then doubles in milliseconds. */
@@ -51,6 +51,7 @@ const [SERV, ICE] = new Uint32Array(new Uint8Array(Buffer.from('service.')).buff
 const PREFIX_BYTES = 8;
 /** `service.*` attributes of a resource that are told. */
 export const MOST_ATTRIBUTES = 64;
+const THRESHOLD = Buffer.from('sampling.threshold');
 /** Of log records. */
 const NO_NAME = new NameHash();
 
@@ -142,11 +143,23 @@ export function createMeasurer(views: Views): Measurer {
     if (span.traceStateTagAt < 0) return 1;
     readOtState(bytes, span.traceStateAt, span.traceStateEnd, ot);
     if (!ot.hasThreshold) return 1;
+    return rounded(span.spanIdAt < 0 ? 2 ** 31 : hashBytes(bytes, span.spanIdAt, 8, HASH_SEED));
+  }
+
+  /** Samplers of log records write their threshold as an attribute. */
+  function weightOfLog({ at, end, attributes }: LogView): number {
+    const found = attributes.count === 0 ? -1 : attributes.find(bytes, THRESHOLD);
+    if (found < 0) return 1;
+    readValue(views.reader, attributes.valueAt(found), attributes.valueEnd(found), value);
+    if (value.kind !== 'string' || !readThreshold(bytes, value.at, value.end, ot.threshold)) return 1;
+    return rounded(hashBytes(bytes, at, end - at, HASH_SEED));
+  }
+
+  /** What the threshold read last says, rounded by a hash of the item, so that every reader rounds alike and the sum stays true. */
+  function rounded(hash: number): number {
     const exact = adjustedCount(ot.threshold);
     const whole = Math.floor(exact);
-    // Rounded by the span id's bits, so that every reader rounds alike and the sum stays true.
-    const dice = span.spanIdAt < 0 ? 0.5 : hashBytes(bytes, span.spanIdAt, 8, HASH_SEED) / 2 ** 32;
-    return Math.min(0xffff_ffff, exact - whole > dice ? whole + 1 : whole);
+    return Math.min(0xffff_ffff, exact - whole > hash / 2 ** 32 ? whole + 1 : whole);
   }
 
   function pushEntry(word: number): void {
@@ -202,7 +215,7 @@ export function createMeasurer(views: Views): Measurer {
     log(log: LogView, envelope: Envelope) {
       const row = rowOf(envelope, envelope.resourceAt, NO_NAME, log.severity & 0xff, LOG_ROW);
       const at = row * (STEP / 2) + 4;
-      numbers[at] = numbers[at]! + 1;
+      numbers[at] = numbers[at]! + weightOfLog(log);
     },
     size: () => HEADER_BYTES + rowCount * ROW_BYTES + entryCount * 4,
     write(out, at) {
