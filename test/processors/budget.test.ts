@@ -136,6 +136,38 @@ for (const [name, load] of Object.entries({
   });
 }
 
+test('log records that come before the spans of their traces are within the budget of the slot they come in', (t) => {
+  const random = seeded(t, 142);
+  const sampling = createSampling({ wait: '5s', base: '100%', keep: { rare: '0%' }, budget: BUDGET }, 64);
+  const bySlot = new Map<number, number>();
+  const body = { stringValue: 'v'.repeat(1000) };
+  const open: { ms: number; ids: Buffer[] }[] = [];
+  const note = (untilMs: number) => {
+    for (const { receivedMs, bytes } of sampling.decide(untilMs)) {
+      const slot = Math.floor((receivedMs - START_MS) / SLOT_MS);
+      bySlot.set(slot, (bySlot.get(slot) ?? 0) + bytes);
+    }
+  };
+  // Twelve times the budget.
+  for (let ms = START_MS; ms < START_MS + 3 * SLOT_MS; ms += 100) {
+    note(ms);
+    const ids = Array.from({ length: 30 }, () => Buffer.from(Array.from({ length: 16 }, () => random.below(256))));
+    const records = ids.map((traceId) => ({ traceId, spanId: Buffer.alloc(8, 1), body }));
+    sampling.send(ms, { signal: 'logs', bytes: logs(...records) });
+    open.push({ ms, ids });
+    // Spans come when they have ended.
+    const [ended] = open;
+    if (ended === undefined || ended.ms > ms - 2000) continue;
+    open.shift();
+    sampling.send(ms, plainly(traces(...ended.ids.map((traceId, i) => span(i, { traceId })))));
+  }
+  note(START_MS + 10 * SLOT_MS);
+  const shares = [0, 1, 2].map((slot) => (bySlot.get(slot) ?? 0) / SLOT_BYTES);
+  const text = shares.map((share) => share.toFixed(2)).join(' ');
+  t.diagnostic(`of the budget: ${text}`);
+  assert.ok(Math.max(...shares) <= MOST_OVER && Math.min(...shares) > 0.7, text);
+});
+
 test('records without a trace that came before the first slot of a start are sampled as all others', () => {
   const sampling = createSampling({ wait: '2s', base: '10%', budget: '1GiB/min' });
   const records = Array.from({ length: 2000 }, (_, i) => ({ timeUnixNano: i + 1, body: { stringValue: `line ${i}` } }));

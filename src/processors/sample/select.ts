@@ -65,7 +65,8 @@ export function createSelector(
     lastHigh = high;
     const place = table === null ? -1 : placeOf(table, low >>> 0, high >>> 0);
     entry = place < 0 ? 0 : table![place + 3]!;
-    slot = place < 0 ? frameSlot : slotOfTicks(firstTick(table!, place));
+    // What came before the first span, as log records do, is counted in the slot it came in.
+    slot = place < 0 ? frameSlot : Math.min(frameSlot, slotOfTicks(firstTick(table!, place)));
     traceClass = known(classOf(entry));
   }
 
