@@ -160,6 +160,14 @@ test('where a contract says from when on a span is slow, nothing else does', () 
     ['/judged', 500],
     ['/free', 300],
   ]);
+  // The same where a span comes late and others of its trace make it looked at.
+  const send = (...spans: Plain[]) => sampling.send(NOW_MS + 20_000, plainly(service('shop', ...spans)));
+  sampling.send(NOW_MS + 10_000, plainly(service('shop', at(11, '/judged', 10))));
+  sampling.decide(NOW_MS + 15_000);
+  send({ ...at(11, '/judged', 300), name: 'GET /' }, { ...at(11, '/judged', 10), name: 'failed', status: { code: 2 } });
+  assert.deepEqual(reasonsOf(sampling.decide(NOW_MS + 30_000).flatMap((one) => one.kept.traces)), [
+    ['failed', 'error'],
+  ]);
 });
 
 test('a slow span of a trace that was dropped is kept alone', () => {

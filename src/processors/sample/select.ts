@@ -167,7 +167,7 @@ export function createSelector(
       }
       if (isLate(entry, BASE)) {
         const own = lateClass(at, end, envelope);
-        if (own >= SLOW && own > traceClass) return decideLate(own);
+        if (own >= SLOW && own > traceClass && isLate(entry, own)) return decideLate(own);
       }
       return decide(traceClass, slot) ? traceClass : SAMPLED_OUT;
     },
