@@ -76,6 +76,7 @@ class DirectOutput implements OutputFile {
   /** Page-aligned, as O_DIRECT wants its memory. */
   readonly #stage = freeStages.pop() ?? alignedMemory(STAGE_BYTES);
   #staged = 0;
+  #isClosed = false;
   /** Bytes in the file; a multiple of a page. */
   #written = 0;
   get bytes(): number {
@@ -119,6 +120,9 @@ class DirectOutput implements OutputFile {
   }
 
   async close(): Promise<void> {
+    // Given back twice, the stage would be that of two files.
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     await this.#file.close();
     if (freeStages.length < MOST_FREE_STAGES) freeStages.push(this.#stage);
   }

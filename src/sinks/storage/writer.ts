@@ -226,7 +226,7 @@ class RowFile {
     // Without a file nothing that was taken is lost: the batch alone comes again.
     if (file === null) return;
     clearTimeout(file.timer);
-    // Closed already when it was the rename that failed, and then close answers with an error of its own.
+    // Closed already when it was the rename that failed.
     await file.output.close().catch((cause) => this.#context.log.debug({ error: messageOf(cause) }, 'close'));
     this.#context.rewind(this.#row, `${this.#directory}: ${messageOf(error)}`);
   }

@@ -36,3 +36,22 @@ for (const compression of ['none', 'gzip', 'zstd'] as const) {
     assert.ok(read.equals(bytes), 'the file holds something else, or in another order');
   });
 }
+
+test('files that are closed twice, as after a rename that failed, leave memory that one other file has', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'plumbline-output-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const bytes = Buffer.concat([Buffer.alloc(1000, 1), Buffer.alloc(1000, 2)]);
+  const failed = await createOutput(join(directory, 'failed'), true, 'none');
+  await failed.close();
+  await failed.close();
+  const paths = ['one', 'two'].map((name) => join(directory, name));
+  const outputs = await Promise.all(paths.map((path) => createOutput(path, true, 'none')));
+  for (const [i, output] of outputs.entries()) await output.write(bytes, [{ at: i * 1000, length: 1000 }]);
+  for (const output of outputs) await output.complete();
+  for (const output of outputs) await output.close();
+  for (const [i, path] of paths.entries())
+    assert.ok(
+      readFileSync(path).equals(bytes.subarray(i * 1000, i * 1000 + 1000)),
+      `${path} holds what is not its own`,
+    );
+});
