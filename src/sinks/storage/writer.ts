@@ -133,18 +133,23 @@ class RowFile {
     });
   }
 
-  resume(firstSequence: number, receivedMs: number): Promise<number | null> {
-    return this.#inTurn(async () => {
-      await this.#sweep();
-      const hour = join(this.#directory, hourPath(receivedMs));
-      for (const name of await list(hour)) {
-        const found = parseName(this.#agent, name);
-        if (found?.first !== firstSequence) continue;
-        await this.#uploads?.add(this.#row, join(hour, name));
-        return found.last;
-      }
-      return null;
-    });
+  async resume(firstSequence: number, receivedMs: number): Promise<number | null> {
+    const found = await this.#inTurn(() => this.#find(firstSequence, receivedMs));
+    if (found === null) return null;
+    // Out of turn: it lasts as long as the bucket is away, and whoever makes room in the journal would wait, too.
+    await this.#uploads?.add(this.#row, found.path);
+    return found.last;
+  }
+
+  /** The finished file that begins with this frame. */
+  async #find(firstSequence: number, receivedMs: number): Promise<{ path: string; last: number } | null> {
+    await this.#sweep();
+    const hour = join(this.#directory, hourPath(receivedMs));
+    for (const name of await list(hour)) {
+      const found = parseName(this.#agent, name);
+      if (found?.first === firstSequence) return { path: join(hour, name), last: found.last };
+    }
+    return null;
   }
 
   /** Finishes what is open; the next batch begins a new file. */
