@@ -236,7 +236,7 @@ export class DeliveryRow {
       const last = readU64(this.#settings.pool, (batch.frames[skipped - 1] as number) + Field.sequence);
       this.#progress.add(batch.frames.slice(0, skipped), { next: last + 1, damaged: 0, filtered: 0 }, 'held');
       // Only whole pieces count, and this one may go on in the next batch.
-      if (last >= this.#skipTo) this.#progress.confirm(last);
+      if (last >= this.#skipTo) this.confirm(last);
     }
     const rest = batch.frames.slice(skipped);
     if (rest.length === 0) {

@@ -174,6 +174,22 @@ test('pieces that were finished before a crash are counted and not written again
   await ended(harness);
 });
 
+test('what went wrong until a piece from before the start was safe is not said any more when it is', async () => {
+  const sink = scriptedSink({ holds: true });
+  sink.resume = async (row, first) => {
+    if (first > 0) return null;
+    sink.context.fail(row, 'the bucket is away');
+    return 2;
+  };
+  const harness = createHarness(sink.definition, SECTION);
+  fill(harness, 3);
+  harness.delivery.start();
+  await eventually(() => harness.cursor(ROW).next === 3);
+  const { state, error } = harness.delivery.state();
+  assert.deepEqual([state, error], ['ok', null]);
+  await ended(harness);
+});
+
 test('a cursor is never saved in the middle of a piece, whatever comes first: its last answer or its confirmation', async () => {
   const sink = scriptedSink({ holds: true });
   const saved: number[] = [];
