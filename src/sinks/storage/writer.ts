@@ -1,6 +1,6 @@
 /** The storage sink's I/O: one open .tmp per row, finished by size, age, hour or close. What cannot be written is read again. */
 import { join } from 'node:path';
-import type { Batch, Part, Row, SinkContext, WriteResult, Writer } from '../../core/component.ts';
+import type { Batch, Row, SinkContext, WriteResult, Writer } from '../../core/component.ts';
 import { messageOf } from '../../core/errors.ts';
 import { hourPath, list, publish, remove, rowDirectory, safeName } from './files.ts';
 import { type Compression, createOutput } from './output.ts';
@@ -95,6 +95,8 @@ class RowFile {
   readonly #uploads: Uploads | null;
   readonly #directory: string;
   #open: OpenFile | null = null;
+  /** Everything that was read up to here is in the open file or in one that is finished. */
+  #taken = -1;
   /** Of the file before. */
   #lastBytes = 0;
   #isSwept = false;
@@ -158,10 +160,10 @@ class RowFile {
   }
 
   async #append(batch: Batch): Promise<WriteResult> {
-    const first = batch.parts[0] as Part;
-    const last = batch.parts.at(-1) as Part;
-    // Sent again because the answer came late: it is in the file.
-    if (this.#open !== null && first.sequence <= this.#open.last) return { kind: 'held' };
+    // Sent again because the answer came late, or cut otherwise after something was given up. Of a frame in pieces each is one of its own.
+    const parts = batch.parts.filter(({ lastSequence, part }) => part > 0 || lastSequence > this.#taken);
+    const [first, last] = [parts[0], parts.at(-1)];
+    if (first === undefined || last === undefined) return { kind: 'held' };
     if (this.#uploads !== null && this.#uploads.waiting(this.#row) >= MOST_WAITING) {
       return { kind: 'retry', error: this.#uploads.error };
     }
@@ -169,8 +171,9 @@ class RowFile {
     if (this.#open !== null && this.#open.hour !== hour) await this.#finish(this.#open);
     this.#open ??= await this.#create(first.sequence, hour, batch.bytes);
     const file = this.#open;
-    await file.output.write(this.#context.pool.bytes, batch.parts);
+    await file.output.write(this.#context.pool.bytes, parts);
     file.last = last.lastSequence;
+    this.#taken = last.lastSequence;
     file.pieces++;
     if (file.output.bytes < this.#settings.rotateBytes && file.pieces < MOST_PIECES) return { kind: 'held' };
     await this.#finish(file);
@@ -225,6 +228,7 @@ class RowFile {
   async #giveUp(error: unknown): Promise<void> {
     const file = this.#open;
     this.#open = null;
+    this.#taken = -1;
     this.#isSwept = false;
     this.#syncedHour = '';
     this.#generation++;

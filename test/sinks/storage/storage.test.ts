@@ -378,6 +378,51 @@ test('a directory that cannot be written makes the sink retry, and it recovers',
   assert.equal(cursor(ROW).delivered, 3);
 });
 
+/** A writer of its own, without a deliverer in front of it, and batches of one span for each sequence. */
+async function bareWriter(t: TestContext) {
+  const directory = join(temporaryFolder(t), 'storage');
+  const pool = BlockPool.create(16 << 20);
+  const confirmed: number[] = [];
+  const context: SinkContext = {
+    ...{ name: 'storage', agent: AGENT, pool, directory, log: pino({ level: 'silent' }), now: Date.now },
+    ...{ fail: () => {}, rewind: () => {}, confirm: (_row, last) => void confirmed.push(last) },
+  };
+  const writer = await storage.open(validated(storage, { type: 'storage', subscribe: ['raw'], directory }), context);
+  const batch = (...sequences: number[]) => {
+    const parts = sequences.map((sequence) => {
+      const bytes = spans(sequence, sequence + 1);
+      const at = pool.allocate(bytes.length + 4);
+      pool.bytes.writeUInt32BE(bytes.length, at);
+      pool.bytes.set(bytes, at + 4);
+      return { at, length: bytes.length + 4, sequence, lastSequence: sequence, part: 0, items: 1, key: null };
+    });
+    return { row: ROW, parts, receivedMs: START_MS, bytes: parts.reduce((sum, { length }) => sum + length, 0) };
+  };
+  return { directory, writer, batch, confirmed };
+}
+
+test('frames that come again in other batches, after older ones were given up, stand in the file once, and new ones with them', async (t) => {
+  const { directory, writer, batch } = await bareWriter(t);
+  assert.deepEqual(await writer.write(batch(0, 1, 2)), { kind: 'held' });
+  assert.deepEqual(await writer.write(batch(1, 2, 3, 4)), { kind: 'held' });
+  await writer.close(Date.now() + 5000);
+  assert.deepEqual(contents(directory), numbers(0, 5));
+});
+
+test('a batch whose answer was late is not written again, nor when its file was finished meanwhile', async (t) => {
+  const { directory, writer, batch, confirmed } = await bareWriter(t);
+  const one = batch(0);
+  await Promise.all([writer.write(one), writer.finish?.(ROW), writer.write(one), writer.write(batch(1))]);
+  await writer.close(Date.now() + 5000);
+  assert.deepEqual(
+    [confirmed, contents(directory)],
+    [
+      [0, 1],
+      ['0', '1'],
+    ],
+  );
+});
+
 test('a file that cannot get its final name is written again in full', async (t) => {
   const { delivery, cursor, directory, feed, tick } = bench(t, { rotate: { every: '10s' } });
   delivery.start();
