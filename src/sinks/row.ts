@@ -140,10 +140,10 @@ export class DeliveryRow {
 
   /**
    * Gives up what lies below `next`, where the row's running total is `total`; returns the items that were given up. What the destination
-   * holds already is safe soon and is left alone.
+   * holds already is safe soon and is left alone, unless it says that it is not.
    */
   expire(next: number, total: number): number {
-    if (this.#progress.first?.state === 'held') return 0;
+    if (this.#progress.first?.state === 'held' && this.#trouble === null) return 0;
     const items = expireCursor(this.#cursor, next, total);
     if (items < 0) return 0;
     this.#settings.telemetry.sinkItems.inc({ ...this.row, sink: this.#settings.name, outcome: 'expired' }, items);

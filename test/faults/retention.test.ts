@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import type { LedgerRow } from '../../src/status/ledger.ts';
 import { type AgentProcess, eventually, startAgentProcess, temporaryDirectory } from '../support/agent.ts';
 import { Client, checkIds } from '../support/owing.ts';
+import { CREDENTIALS } from '../support/s3/server.ts';
 import { type KeyValue, readAllStored, spansOf } from '../support/storage.ts';
 
 const MAX_MIB = 64;
@@ -74,35 +75,42 @@ interface Logs {
   resourceLogs: { scopeLogs: { logRecords: { eventName?: string; attributes: KeyValue[] }[] }[] }[];
 }
 
-test('Kafka dead with max_lag, storage healthy, three times max_size: no 503, storage has all of it, what Kafka lost is counted and told', async (t) => {
-  const directory = temporaryDirectory(t, 'max-lag');
-  const kafka = `  - { type: kafka, ${DEAD_KAFKA}, max_lag: 4MiB, subscribe: { sampled: dead } }`;
-  const agent = await startAgentProcess(directory, yaml('', `${STORAGE}\n${kafka}`));
-  t.after(() => agent.end('SIGKILL'));
-  const { owed, sent, refused } = await load(agent, 3 * MAX_MIB);
-  assert.equal(refused, 0, 'a dead sink refuses nobody');
-  await eventually(
-    'storage has it',
-    60_000,
-    async () => (await rowOf(agent, 'storage', 'raw')).queued === 0 || undefined,
-  );
-  const row = await eventually('the lag is within its bound', 10_000, async () => {
-    const found = await rowOf(agent, 'kafka', 'sampled');
-    return found.expired > 0 ? found : undefined;
+/** Sinks of the sampled stream whose destination is gone. Of the bucket's the finished files wait on disk, which makes them safe nowhere. */
+const DEAD = {
+  kafka: `{ type: kafka, name: dead, ${DEAD_KAFKA}, max_lag: 4MiB, subscribe: { sampled: dead } }`,
+  s3: '{ type: storage, name: dead, max_lag: 4MiB, subscribe: [sampled], rotate: { every: 1s }, s3: { bucket: b, endpoint: "http://127.0.0.1:9" } }',
+};
+
+for (const [type, sink] of Object.entries(DEAD)) {
+  test(`${type} dead with max_lag, storage healthy, three times max_size: no 503, storage has all of it, what the dead one lost is counted and told`, async (t) => {
+    const directory = temporaryDirectory(t, 'max-lag');
+    const agent = await startAgentProcess(directory, yaml('', `${STORAGE}\n  - ${sink}`), CREDENTIALS);
+    t.after(() => agent.end('SIGKILL'));
+    const { owed, sent, refused } = await load(agent, 3 * MAX_MIB);
+    assert.equal(refused, 0, 'a dead sink refuses nobody');
+    await eventually(
+      'storage has it',
+      60_000,
+      async () => (await rowOf(agent, 'storage', 'raw')).queued === 0 || undefined,
+    );
+    const row = await eventually('the lag is within its bound', 10_000, async () => {
+      const found = await rowOf(agent, 'dead', 'sampled');
+      return found.expired > 0 ? found : undefined;
+    });
+    checkBalance(row);
+    assert.equal(row.delivered, 0);
+    assert.equal(await agent.end('SIGTERM'), 0);
+    const storage = join(directory, 'data/storage');
+    checkIds(
+      'raw',
+      spansOf(readAllStored(storage, 'raw', 'traces')).map(({ spanId }) => spanId),
+      owed,
+      sent,
+    );
+    const told = losses(storage);
+    assert.ok((told['max_lag dead'] ?? 0) >= row.expired, `${JSON.stringify(told)} tells of ${row.expired}`);
   });
-  checkBalance(row);
-  assert.equal(row.delivered, 0);
-  assert.equal(await agent.end('SIGTERM'), 0);
-  const storage = join(directory, 'data/storage');
-  checkIds(
-    'raw',
-    spansOf(readAllStored(storage, 'raw', 'traces')).map(({ spanId }) => spanId),
-    owed,
-    sent,
-  );
-  const told = losses(storage);
-  assert.ok((told['max_lag kafka'] ?? 0) >= row.expired, `${JSON.stringify(told)} tells of ${row.expired}`);
-});
+}
 
 test('Kafka dead without a bound, 10 % sampled, three times max_size: still no 503, and everything sampled is queued for it', async (t) => {
   const directory = temporaryDirectory(t, 'dead-kafka');

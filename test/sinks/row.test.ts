@@ -100,6 +100,23 @@ test('held data that was lost is read again from the cursor', async (t) => {
   await ended(harness);
 });
 
+test('what is held is given up only when the destination says that it is safe nowhere', async () => {
+  const sink = scriptedSink({ holds: true });
+  sink.script = () => ({ kind: 'held' });
+  const harness = started(sink);
+  fill(harness, 6);
+  await harness.delivery.drain(Date.now() + 60_000);
+  assert.equal(harness.delivery.expire(ROW, 3, 3), 0);
+  sink.context.fail(ROW, 'the bucket is away');
+  assert.equal(harness.delivery.expire(ROW, 3, 3), 3);
+  await harness.delivery.drain(Date.now() + 60_000);
+  assert.equal(sink.calls.at(-1)?.last, 5);
+  sink.context.confirm(ROW, 5);
+  const { next, expired, delivered } = harness.cursor(ROW);
+  assert.deepEqual([next, expired, delivered], [6, 3, 3]);
+  await ended(harness);
+});
+
 test('a row tells its source where it goes on, back again after a rewind, and that it is gone', async (t) => {
   const tick = mockClock(t);
   const sink = scriptedSink({ holds: true });
