@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { it } from 'node:test';
+import { CursorTable } from '../../src/journal/cursors.ts';
 import { startAgentProcess, temporaryDirectory } from '../support/agent.ts';
 import { Client, checkIds } from '../support/owing.ts';
 import { readAllStored, spansOf } from '../support/storage.ts';
@@ -38,4 +39,20 @@ it('SIGTERM under load loses nothing: what was answered is in finished files, th
       assert.equal(ids.length, new Set(ids).size, `${stream}: an item stands twice`);
     }
   }
+});
+
+it('a destination that is down uses up the grace for itself alone: the files of another sink are finished and counted', async (t) => {
+  const directory = temporaryDirectory(t, 'stop-dead');
+  // Nobody listens there.
+  const dead = '{ type: kafka, brokers: ["127.0.0.1:9"], subscribe: { raw: dead } }';
+  const yaml = YAML.replace('grace: 20s', 'grace: 3s').replace('sinks: [', `sinks: [ ${dead},`);
+  const agent = await startAgentProcess(directory, yaml);
+  const client = new Client(agent.ingest, new Set());
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await client.stop();
+  assert.equal(await agent.end('SIGTERM'), 0, agent.output());
+  const ids = spansOf(readAllStored(join(directory, 'data/storage'), 'raw', 'traces')).map(({ spanId }) => spanId);
+  checkIds('raw', ids, client.owed, new Set(ids));
+  const row = (await CursorTable.peek(join(directory, 'data/journal'))).rows().get('storage/raw/traces');
+  assert.equal(row?.delivered, ids.length);
 });
