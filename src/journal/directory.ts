@@ -26,6 +26,8 @@ export interface DirectoryOptions {
   agent: string;
   /** How long to wait for another agent to leave; default 30 s. */
   lockWaitMs?: number;
+  /** Told once, when there is another agent to wait for, how long that may take. */
+  onWait?: (ms: number) => void;
   files?: Files;
 }
 
@@ -37,7 +39,8 @@ export async function openDirectory(options: DirectoryOptions): Promise<JournalD
   let lock: Lock | undefined;
   try {
     await files.makeDirectory(options.path);
-    lock = await takeLock(options.path, options.lockWaitMs ?? LOCK_WAIT_MS);
+    const waitMs = options.lockWaitMs ?? LOCK_WAIT_MS;
+    lock = await takeLock(options.path, waitMs, () => options.onWait?.(waitMs));
     const identity = await identify(files, options.path, options.agent);
     const held = lock;
     return { path: options.path, identity, close: () => held.release() };

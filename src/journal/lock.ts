@@ -19,15 +19,15 @@ interface Bound {
 const LONGEST_PATH = 88;
 
 /**
- * Takes the lock of `directory`, waiting up to `waitMs` for its present owner to end (a rolling update). Throws JOURNAL_LOCKED, or
- * JOURNAL_UNWRITABLE when no socket can be made there.
+ * Takes the lock of `directory`, waiting up to `waitMs` for its present owner to end (a rolling update), which `onWait` is told at once.
+ * Throws JOURNAL_LOCKED, or JOURNAL_UNWRITABLE when no socket can be made there.
  */
-export async function takeLock(directory: string, waitMs: number): Promise<Lock> {
+export async function takeLock(directory: string, waitMs: number, onWait: () => void): Promise<Lock> {
   const folder = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
   const short = `/proc/self/fd/${folder}/lock`;
   const address = directory.length > LONGEST_PATH ? short : path.join(directory, 'lock');
   try {
-    const bound = await bindBefore(address, directory, performance.now() + waitMs, waitMs);
+    const bound = await bindBefore(address, directory, waitMs, onWait);
     return { release: () => unbind(bound, folder) };
   } catch (error) {
     fs.closeSync(folder);
@@ -37,7 +37,9 @@ export async function takeLock(directory: string, waitMs: number): Promise<Lock>
   }
 }
 
-async function bindBefore(address: string, directory: string, deadline: number, waitMs: number): Promise<Bound> {
+async function bindBefore(address: string, directory: string, waitMs: number, onWait: () => void): Promise<Bound> {
+  const deadline = performance.now() + waitMs;
+  let isTold = false;
   for (;;) {
     const bound = await bind(address);
     if (bound !== undefined) return bound;
@@ -47,6 +49,8 @@ async function bindBefore(address: string, directory: string, deadline: number, 
       continue;
     }
     const left = deadline - performance.now();
+    if (left > 0 && !isTold) onWait();
+    isTold = true;
     if (left <= 0 || !(await ended(owner, left))) {
       owner.destroy();
       const message = `${directory} is used by another agent, waited ${waitMs} ms: stop that one or set journal.directory`;

@@ -36,7 +36,14 @@ export interface Store {
 export async function openStore(ground: Ground): Promise<Store> {
   const { config, log, telemetry, pool, now } = ground;
   const path = config.journal.directory;
-  const root = await openDirectory({ path, agent: config.agent.id });
+  const root = await openDirectory({
+    path,
+    agent: config.agent.id,
+    onWait: (ms) =>
+      log.warn(
+        `${path} is used by another agent: waiting up to ${ms / 1000} s for it to end, or set journal.directory`,
+      ),
+  });
   ground.undo.push(() => root.close());
   const table = await CursorTable.open(path);
   if (table.found === 'damaged')

@@ -91,6 +91,7 @@ describe('start-up', () => {
     assert.equal(answer.status, 200);
     const { status, stderr } = await second;
     assert.equal(status, 1);
+    assert.match(stderr, /data\/journal.*waiting up to 30 s/, 'it says what it waits for');
     assert.match(stderr, /data\/journal/);
     assert.match(stderr, /another agent|in use/i);
     assert.equal(await first.end('SIGTERM'), 0);

@@ -47,6 +47,18 @@ test('whoever waits for the lock gets it as soon as its owner ends', async () =>
   await (await waiting).close();
 });
 
+test('whoever has to wait for the lock is told so at once, and nobody else', async () => {
+  const where = temporaryDirectory();
+  const told: number[] = [];
+  const onWait = Promise.withResolvers<number>();
+  const first = await openDirectory({ path: where, agent: 'one', onWait: (ms) => told.push(ms) });
+  const waiting = openDirectory({ path: where, agent: 'two', lockWaitMs: 30_000, onWait: onWait.resolve });
+  assert.equal(await onWait.promise, 30_000);
+  await first.close();
+  await (await waiting).close();
+  assert.deepEqual(told, []);
+});
+
 test('of many that start over a stale lock exactly one gets it', async () => {
   for (let round = 0; round < 20; round++) {
     const where = temporaryDirectory();
