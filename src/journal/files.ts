@@ -1,6 +1,7 @@
 /** The few file operations a journal needs, as an interface, so that tests can hand in a disk that fails; knows no formats. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { makeDirectory } from '../core/makeDirectory.ts';
 
 /** Every method rejects with Node's own errors (`code` is the errno's name). */
 export interface Files {
@@ -45,9 +46,7 @@ export const diskFiles: Files = {
   unlink: (file) => run((done) => fs.unlink(file, done)),
   list: (directory) => call((done) => fs.readdir(directory, done)),
   size: async (file) => (await fs.promises.stat(file)).size,
-  makeDirectory: async (directory) => {
-    await fs.promises.mkdir(directory, { recursive: true, mode: 0o750 });
-  },
+  makeDirectory: (directory) => makeDirectory(directory, 0o750),
   free: async (directory) => {
     const { bavail, bsize } = await fs.promises.statfs(directory);
     return bavail * bsize;

@@ -1,8 +1,9 @@
 /** Keeps what a destination refuses for good: an otlp_proto file with the bytes and a .json beside it with the reason. */
-import { mkdir, open, rename } from 'node:fs/promises';
+import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BlockPool, Field, frameRecord, readU64 } from '../core/block.ts';
 import type { Part, Row } from '../core/component.ts';
+import { makeDirectory } from '../core/makeDirectory.ts';
 import { sequenceText } from './parts.ts';
 
 export interface Grave {
@@ -76,7 +77,7 @@ function recordsOf({ pool }: Grave, part: Part, frames: readonly number[]): Buff
 
 async function bury(grave: Grave, frames: readonly number[], records: Buffer[], words: Words): Promise<number> {
   const { agent, sink, row, pool } = grave;
-  await mkdir(grave.directory, { recursive: true, mode: 0o750 });
+  await makeDirectory(grave.directory, 0o750);
   // A refusal that comes again after a crash overwrites itself.
   const name = `${agent}_${row.stream}_${row.signal}_${words.sequence}`.replace(/[^A-Za-z0-9._-]/g, '_');
   const received_ms = readU64(pool, (frames[0] as number) + Field.receivedMs);

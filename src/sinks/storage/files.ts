@@ -1,7 +1,8 @@
 /** Names and disk operations of the storage sink: where a file goes, how it gets its final name safely, what may be deleted. */
-import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import type { Row } from '../../core/component.ts';
+import { makeDirectory } from '../../core/makeDirectory.ts';
 
 const DIRECTORY_MODE = 0o750;
 
@@ -28,7 +29,7 @@ export function hourPath(receivedMs: number): string {
 
 /** Gives a synced file its final name; returns when a power cut could not take back the name, nor the directories up to `top`. */
 export async function publish(from: string, to: string, top: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true, mode: DIRECTORY_MODE });
+  await makeDirectory(dirname(to), DIRECTORY_MODE);
   await rename(from, to);
   // A directory that is new is an entry of the one above it.
   for (let directory = dirname(to); ; directory = dirname(directory)) {

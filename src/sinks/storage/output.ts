@@ -1,6 +1,6 @@
 /** Opens what the storage sink writes to: a file as it is, or compressed. */
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeDirectory } from '../../core/makeDirectory.ts';
 import { CompressedOutput } from './compressed.ts';
 import { type OutputFile, openPlain } from './plain.ts';
 
@@ -10,7 +10,7 @@ export type Compression = 'none' | 'gzip' | 'zstd';
 
 /** Opens a file that does not exist yet, with the directories above it. `isBusy`: much will be written to it. */
 export async function createOutput(path: string, isBusy: boolean, compression: Compression): Promise<OutputFile> {
-  await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+  await makeDirectory(dirname(path), DIRECTORY_MODE);
   const file = await openPlain(path, isBusy);
   return compression === 'none' ? file : new CompressedOutput(file, compression);
 }
