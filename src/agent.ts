@@ -190,8 +190,8 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Ag
 function valuesOf(detect: DetectObserver | null): ContractValue[] {
   return (detect?.report() ?? []).flatMap(({ service, signals }) =>
     signals
-      .filter(({ state, frozen, items }) => state !== 'unknown' && !frozen && items > 0)
-      .map(({ name, value }) => ({ service, signal: name, value })),
+      .filter(({ state, frozen }) => state !== 'unknown' && !frozen)
+      .flatMap(({ name, value }) => (value === null ? [] : [{ service, signal: name, value }])),
   );
 }
 

@@ -50,8 +50,9 @@ export function limitOf(plan: SignalPlan, value: number): string {
   return isOver || degraded === null ? breached : degraded;
 }
 
-/** "7.1% of 812 items bad in 1m, limit above 5%" */
+/** "7.1% of 812 items bad in 1m, limit above 5%"; a share of nothing is no number, a rate of nothing is 0. */
 export function whyOf(plan: SignalPlan, value: number, items: number): string {
   const over = plan.measured === 'silence' || plan.measured === 'burn' ? '' : ` in ${formatDuration(plan.windowMs)}`;
+  if (items === 0 && plan.measured !== 'rate') return `nothing came${over}, limit ${limitOf(plan, value)}`;
   return `${formatValue(plan, value)} ${describeMeasure(plan, items)}${over}, limit ${limitOf(plan, value)}`;
 }

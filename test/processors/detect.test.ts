@@ -158,7 +158,8 @@ test('too few items are an event of their own, once, and freeze the state', asyn
   );
   const [contract] = detect.observer.report();
   assert.deepEqual([contract?.state, contract?.signals[0]?.frozen], ['healthy', true]);
-  assert.match(contract?.signals[0]?.why ?? '', /too few items \(0 of 5\), so it stays healthy/);
+  assert.match(contract?.signals[0]?.why ?? '', /^nothing came in .*too few items \(0 of 5\), so it stays healthy/);
+  assert.equal(contract?.signals[0]?.value, null, 'a share of nothing is not 0 %');
 });
 
 test('with `per` each instance is judged, the worst counts, and one that is gone is forgotten', () => {

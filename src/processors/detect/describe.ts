@@ -29,7 +29,8 @@ export type SignalReport = {
   state: State;
   since: string | null;
   frozen: boolean;
-  value: number;
+  /** Null while there is nothing to take it of. */
+  value: number | null;
   items: number;
   window: string;
   threshold: { degraded: string | null; breached: string };
@@ -39,7 +40,7 @@ export type SignalReport = {
   series: SeriesValue[];
   /** Ids of traces that show it, newest first. */
   traces: string[];
-  instances?: { name: string; state: State; value: number; items: number }[];
+  instances?: { name: string; state: State; value: number | null; items: number }[];
 };
 
 export type OperationReport = { name: string; version: string; items: number; bad: number; excess: number };
@@ -190,7 +191,7 @@ function reportSignal({ per }: ContractPlan, signal: WatchedSignal): SignalRepor
     state,
     since: judged === undefined || judged.since === 0 ? null : timeOf(judged.since),
     frozen,
-    value,
+    value: items === 0 ? null : value,
     items,
     window: formatDuration(plan.windowMs),
     threshold: plan.thresholds,
@@ -203,5 +204,6 @@ function reportSignal({ per }: ContractPlan, signal: WatchedSignal): SignalRepor
 }
 
 function describeInstance({ name, memory: { judged } }: Instance) {
-  return { name, state: judged.state, value: judged.value, items: judged.items };
+  const { state, value, items } = judged;
+  return { name, state, value: items === 0 ? null : value, items };
 }
