@@ -10,11 +10,12 @@ export type LossCause =
   | 'max_lag'
   | 'drop_oldest'
   | 'sink_removed'
-  | 'dead_letter_retain';
+  | 'dead_letter_retain'
+  | 'too_large';
 
 export interface Loss {
   cause: LossCause;
-  /** The sink that will not get it; null when the selection had not decided about it, so that no sink will. */
+  /** The sink that will not get it; null when no sink will: the selection had not decided about it, or it never was in the journal. */
   sink: string | null;
   stream: Stream;
   signal: Signal;
@@ -29,6 +30,7 @@ const WORDS: Record<LossCause, string> = {
   drop_oldest: 'given up because the journal was full (journal.when_full: drop_oldest)',
   dead_letter_retain: 'in dead letters beyond dead_letter_retain of the sink',
   sink_removed: 'queued for a sink that is configured no longer',
+  too_large: 'in one piece that fits no segment: lower max_groups of summarize, or raise journal.segment_size',
 };
 
 /** ERROR, as data is gone. */

@@ -156,9 +156,10 @@ export class Memory {
 
   /** What no segment can hold would be tried for ever, and everything behind it would wait. */
   #giveUp({ stream, signal, items }: Emission, cause: unknown): void {
-    const { log, telemetry } = this.#options;
+    const { agent, log, now, telemetry } = this.#options;
     log.error({ stream, signal, items }, `what was to be told is too large and is given up: ${messageOf(cause)}`);
     telemetry.toldGivenUp.inc({ stream }, items);
+    this.tell(lossEmission({ cause: 'too_large', sink: null, stream, signal, items }, agent, now()));
   }
 
   /** `enforce` is called every second, before the cursors are saved. */

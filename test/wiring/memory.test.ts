@@ -77,6 +77,10 @@ test('a summary that fits no segment is counted and told as an error, and does n
   memory.lose({ cause: 'damaged', sink: null, stream: 'raw', signal: 'logs', items: 1 });
   assert.deepEqual(await memory.unsaid.say(), { flushed: true, error: null });
   assert.equal(derived.total('events', 'logs'), 1);
+  const [{ emission: told } = { emission: undefined }] = memory.unsaid.save();
+  assert.match(Buffer.from(told?.bytes ?? []).toString('latin1'), /too_large.*plumbline\.loss/s);
+  assert.deepEqual(await memory.unsaid.say(), { flushed: false, error: null });
+  assert.equal(derived.total('events', 'logs'), 2, 'that it was given up is an event, too');
   assert.deepEqual(
     (await telemetry.toldGivenUp.get()).values.map(({ labels, value }) => [labels.stream, value]),
     [['summaries', 7]],
