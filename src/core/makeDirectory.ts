@@ -2,18 +2,22 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** Also when it is there already; rejects with Node's error. */
-export async function makeDirectory(directory: string, mode: number): Promise<void> {
+/** Whether any had to be made; rejects with Node's error. */
+export async function makeDirectory(directory: string, mode: number): Promise<boolean> {
   try {
     await mkdir(directory, mode);
+    return true;
   } catch (error) {
     const above = dirname(directory);
     const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (isMissing && above !== directory) {
-      await makeDirectory(above, mode);
-      // Somebody else may have made it meanwhile.
-      await mkdir(directory, mode).catch((why: unknown) => expectDirectory(directory, why));
-    } else await expectDirectory(directory, error);
+    if (!isMissing || above === directory) {
+      await expectDirectory(directory, error);
+      return false;
+    }
+    await makeDirectory(above, mode);
+    // Somebody else may have made it meanwhile.
+    await mkdir(directory, mode).catch((why: unknown) => expectDirectory(directory, why));
+    return true;
   }
 }
 

@@ -46,7 +46,9 @@ export const diskFiles: Files = {
   unlink: (file) => run((done) => fs.unlink(file, done)),
   list: (directory) => call((done) => fs.readdir(directory, done)),
   size: async (file) => (await fs.promises.stat(file)).size,
-  makeDirectory: (directory) => makeDirectory(directory, 0o750),
+  makeDirectory: async (directory) => {
+    await makeDirectory(directory, 0o750);
+  },
   free: async (directory) => {
     const { bavail, bsize } = await fs.promises.statfs(directory);
     return bavail * bsize;

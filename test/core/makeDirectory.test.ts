@@ -14,7 +14,8 @@ after(() => rmSync(root, { recursive: true, force: true }));
 test('it and all above it are made, with the mode, by several at once and again', async () => {
   const deep = join(root, 'a/b/c');
   await Promise.all([makeDirectory(deep, 0o700), makeDirectory(join(root, 'a/b/d'), 0o700)]);
-  await makeDirectory(deep, 0o700);
+  assert.equal(await makeDirectory(deep, 0o700), false);
+  assert.equal(await makeDirectory(join(deep, 'd'), 0o700), true);
   assert.equal(statSync(deep).mode & 0o777, 0o700);
   assert.equal(statSync(join(root, 'a')).mode & 0o777, 0o700);
 });

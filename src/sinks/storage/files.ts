@@ -1,6 +1,6 @@
 /** Names and disk operations of the storage sink: where a file goes, how it gets its final name safely, what may be deleted. */
 import { open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import type { Row } from '../../core/component.ts';
 import { makeDirectory } from '../../core/makeDirectory.ts';
 
@@ -27,14 +27,17 @@ export function hourPath(receivedMs: number): string {
   return join(`year=${year}`, `month=${month}`, `day=${day}`, `hour=${hour}`);
 }
 
-/** Gives a synced file its final name; returns when a power cut could not take back the name, nor the directories up to `top`. */
-export async function publish(from: string, to: string, top: string): Promise<void> {
-  await makeDirectory(dirname(to), DIRECTORY_MODE);
+/**
+ * Gives a synced file its final name; returns when a power cut could not take back the name, nor the directories up to `top`. `isSynced`:
+ * they were synced before, which says nothing when they had to be made again.
+ */
+export async function publish(from: string, to: string, top: string, isSynced: boolean): Promise<void> {
+  const made = await makeDirectory(dirname(to), DIRECTORY_MODE);
   await rename(from, to);
   // A directory that is new is an entry of the one above it.
   for (let directory = dirname(to); ; directory = dirname(directory)) {
     await syncDirectory(directory);
-    if (relative(top, directory) === '' || directory === dirname(directory)) return;
+    if ((isSynced && !made) || relative(top, directory) === '' || directory === dirname(directory)) return;
   }
 }
 
@@ -61,14 +64,24 @@ export async function remove(path: string): Promise<void> {
   await rm(path, { force: true });
 }
 
-/** Removes a directory that holds nothing any more. */
-export async function removeIfEmpty(directory: string): Promise<void> {
+/** Removes a directory that holds nothing any more; whether it is gone. */
+export async function removeIfEmpty(directory: string): Promise<boolean> {
   try {
     await rmdir(directory);
+    return true;
   } catch (error) {
+    if (isMissing(error)) return true;
     if (!(error instanceof Error && 'code' in error && (error.code === 'ENOTEMPTY' || error.code === 'EEXIST')))
       throw error;
+    return false;
   }
+}
+
+/** Removes what hourPath made above a file, as far as it holds nothing any more. */
+export async function removeEmptyHour(path: string): Promise<void> {
+  let directory = dirname(path);
+  while (/^(hour|day|month|year)=/.test(basename(directory)) && (await removeIfEmpty(directory)))
+    directory = dirname(directory);
 }
 
 export interface FinishedFile {

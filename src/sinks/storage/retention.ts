@@ -1,5 +1,5 @@
-/** Deletes this agent's oldest finished files beyond a total size or an age. Keeps a list, so that the directory is walked once. */
-import { type FinishedFile, findFinished, remove } from './files.ts';
+/** Deletes this agent's oldest finished files beyond a total size or an age, and the hours that are empty then. Keeps a list, so that the directory is walked once. */
+import { type FinishedFile, findFinished, remove, removeEmptyHour } from './files.ts';
 
 export interface Limits {
   retainBytes: number;
@@ -65,6 +65,7 @@ export class Retention {
       await remove(oldest.path);
       files.shift();
       this.#bytes -= oldest.bytes;
+      await removeEmptyHour(oldest.path);
     }
   }
 }

@@ -199,7 +199,7 @@ class RowFile {
     const name = `${this.#agent}_${file.first}-${file.last}${this.#settings.extension}`;
     const path = join(this.#directory, file.hour, name);
     // The directories above an hour's first file are new, too.
-    await publish(file.path, path, this.#syncedHour === file.hour ? join(path, '..') : this.#settings.directory);
+    await publish(file.path, path, this.#settings.directory, this.#syncedHour === file.hour);
     this.#syncedHour = file.hour;
     this.#open = null;
     const confirm = () => this.#context.confirm(this.#row, file.last);

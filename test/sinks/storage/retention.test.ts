@@ -78,3 +78,29 @@ test('files go at their age where no other is finished, those that are there fro
   assert.deepEqual(names(), []);
   assert.deepEqual(errors, []);
 });
+
+test('hours, days, months and years that are empty go with their last file, and nothing else', async (t) => {
+  const { root, retention, errors, finish } = bench(t, 1.5 * FILE_BYTES);
+  const old = 'raw/logs/year=2025/month=12/day=31/hour=23';
+  for (const [i, name] of [
+    `${old}/ours0`,
+    `${old}/ours1`,
+    'raw/logs/year=2026/month=01/day=01/hour=00/ours2',
+  ].entries())
+    finish(name, i);
+  mkdirSync(join(root, 'raw/logs/year=2026/month=01/day=01/hour=01'));
+  retention.add(finish('raw/logs/year=2026/month=01/day=02/hour=00/ours3', 3), FILE_BYTES, 3000);
+  await retention.settled();
+  assert.deepEqual(readdirSync(join(root, 'raw/logs'), { recursive: true, encoding: 'utf8' }).sort(), [
+    'year=2026',
+    'year=2026/month=01',
+    'year=2026/month=01/day=01',
+    'year=2026/month=01/day=01/hour=01',
+    'year=2026/month=01/day=02',
+    'year=2026/month=01/day=02/hour=00',
+    'year=2026/month=01/day=02/hour=00/ours3',
+  ]);
+  retention.expire(Infinity);
+  await retention.settled();
+  assert.deepEqual(errors, []);
+});
