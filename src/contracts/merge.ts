@@ -7,8 +7,10 @@ import { boundsOf, type Measurements, MOST_TRACES, WIDTHS } from './rows.ts';
 import { newSpread } from './spread.ts';
 
 export interface MergeOptions {
-  /** The target of a signal's key and an instance; null for what nobody asks about any more. `name` reads the instance's name. */
+  /** The target of a signal's key and an instance; null for what nobody asks about any more, or beyond a bound. `name` reads the instance's name. */
   find(key: number, group: number, name: () => string): Target | null;
+  /** Items, or points, of a key for which there was no target. */
+  unplaced?(key: number, items: number): void;
   /** Items that were not judged, and why. */
   unjudged(target: Target, reason: 'late' | 'unmeasured', items: number): void;
   /** Bytes that the addresses in the tables point into. */
@@ -25,6 +27,7 @@ export function mergeMeasurements(tables: Measurements, receivedMs: number, opti
   });
   targets.forEach((target, cell) => {
     if (target !== null) mergeCell(tables, cell, target, receivedMs, buckets[cell], options);
+    else options.unplaced?.(tables.identity[cell * WIDTHS.identity] as number, itemsOf(tables, cell));
   });
   mergePoints(tables, targets, receivedMs, options.texts);
   for (const target of targets) {
@@ -41,6 +44,14 @@ function cellsOf({ identity }: Measurements, { find, bytes }: MergeOptions): (Ta
     targets.push(find(number(0), number(1), () => text(bytes, number(2), number(3))));
   }
   return targets;
+}
+
+/** All that a cell is about, judged or not. */
+function itemsOf({ numbers, points }: Measurements, cell: number): number {
+  const [counted = 0, late = 0, unmeasured = 0] = numbers.subarray(cell * WIDTHS.numbers + 5);
+  let items = counted + late + unmeasured;
+  for (let at = 0; at < points.length; at += WIDTHS.points) if (points[at] === cell) items++;
+  return items;
 }
 
 function mergeCell(

@@ -91,7 +91,7 @@ export function createTelemetry() {
     }),
     contractUnjudged: new Counter({
       name: 'plumbline_contract_unjudged_items_total',
-      help: 'Items of a signal that were not judged: late, or unmeasured (no number, or a unit that is none of time)',
+      help: 'Items of a signal that were not judged: late, unmeasured (no number, or a unit that is none of time), or of instances beyond the bound',
       labelNames: [...CONTRACT_LABELS, 'signal', 'reason'] as const,
       registers,
     }),

@@ -275,6 +275,18 @@ test('late items are counted and not judged', async () => {
   );
 });
 
+test('items of instances beyond the bound are counted and not judged', async () => {
+  const detect = createDetect(contractOf([ERRORS], { ...TIMES, per: 'service.instance.id' }));
+  detect.tick(0);
+  for (let i = 0; i < 1002; i++)
+    detect.send(0, request({ 'service.instance.id': `pod-${i}` }, ...spans(i * 3, 'a', 3, 0)));
+  const unjudged = async () =>
+    (await detect.telemetry.contractUnjudged.get()).values.map(({ labels, value }) => [labels, value]);
+  assert.deepEqual(await unjudged(), [[{ service: 'shop', signal: 'errors', reason: 'instances' }, 6]]);
+  detect.tick(1);
+  assert.equal(detect.observer.report()[0]?.signals[0]?.instances?.length, 1000);
+});
+
 test('contracts that differ in namespace or environment alone have metrics of their own', async () => {
   const eu = contractOf([ERRORS], { ...TIMES, namespace: 'eu' });
   const staging = contractOf([ERRORS], { ...TIMES, namespace: 'eu', environment: 'staging', late_after: '1m' });

@@ -154,6 +154,13 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
     return [{ stream: 'summaries', signal: 'metrics', bytes, items, timeMs: nowMs, ends: false }];
   }
 
+  function countUnjudged(key: number, reason: 'late' | 'unmeasured' | 'instances', items: number): void {
+    const found = byKey.get(key);
+    if (found === undefined) return;
+    const labels = { ...labelsOf(found.contract.plan), signal: found.signal.plan.name };
+    contractUnjudged.inc({ ...labels, reason }, items);
+  }
+
   function showStates(): void {
     for (const { plan, signals } of watched)
       for (const signal of signals)
@@ -175,11 +182,8 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
           const found = byKey.get(key);
           return found === undefined ? null : instanceOf(found.signal, group, name);
         },
-        unjudged({ plan }, reason, items) {
-          const contract = byKey.get(plan.key)?.contract;
-          if (contract !== undefined)
-            contractUnjudged.inc({ ...labelsOf(contract.plan), signal: plan.name, reason }, items);
-        },
+        unplaced: (key, items) => countUnjudged(key, 'instances', items),
+        unjudged: ({ plan }, reason, items) => countUnjudged(plan.key, reason, items),
       });
     },
     tick(nowMs) {
