@@ -19,7 +19,7 @@ import { messageOf } from './errors.ts';
 const MOST_BYTES = 1 << 20;
 const MOST_ALIASES = 100;
 /** `$${env:NAME}` is the text itself; `${env:NAME}` and `${env:NAME:-default}` are replaced, as in the Collector. */
-const VARIABLE = /\$(\$?)\{([^}]*)\}/g;
+const VARIABLE = /\$(\$?)\{([^}]*)(\}|$)/g;
 const ENV = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s;
 
 export type Path = readonly (string | number)[];
@@ -97,16 +97,18 @@ class Reading {
       if (this.faults.length > 0) return;
       this.#document = document;
       for (const override of this.#source.set ?? []) this.#override(document, override);
-      let dangling = 0;
+      let faulty = 0;
       visit(document, {
         Scalar: (key, node) => (key === 'key' ? undefined : this.#interpolate(node)),
-        Alias: (_, node) => {
-          if (node.resolve(document) !== undefined) return;
-          dangling++;
-          this.fault(node.range?.[0] ?? 0, 'an alias with no anchor before it');
+        Alias: (_, node, path) => {
+          const anchored = node.resolve(document);
+          if (anchored !== undefined && !path.includes(anchored)) return;
+          faulty++;
+          const what = anchored === undefined ? 'with no anchor before it' : 'of what it stands in, which has no end';
+          this.fault(node.range?.[0] ?? 0, `an alias ${what}`);
         },
       });
-      if (dangling > 0) return;
+      if (faulty > 0) return;
       this.value = document.toJS({ maxAliasCount: MOST_ALIASES });
       this.readable = true;
     } catch (error) {
@@ -158,7 +160,9 @@ class Reading {
       this.fault(offset, `duplicate key "${key}": keep one of them`);
       return;
     }
-    this.fault(offset, `not YAML: ${withoutQuote(error.message)}`);
+    const isSecond = error.code === 'MULTIPLE_DOCS';
+    const what = isSecond ? 'a second document: give it a file of its own' : `not YAML: ${withoutQuote(error.message)}`;
+    this.fault(offset, what);
   }
 
   #override(document: Document, override: string): void {
@@ -191,9 +195,9 @@ class Reading {
   #interpolate(node: Scalar): void {
     const text = node.value;
     if (typeof text !== 'string' || !text.includes('${')) return;
-    const replaced = text.replace(VARIABLE, (whole: string, escaped: string, inside: string) => {
+    const replaced = text.replace(VARIABLE, (whole: string, escaped: string, inside: string, end: string) => {
       if (escaped !== '') return whole.slice(1);
-      return this.#variable(node, inside);
+      return this.#variable(node, end === '' ? whole : inside);
     });
     this.written.set(node, text);
     node.value = replaced;

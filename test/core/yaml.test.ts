@@ -20,6 +20,10 @@ test('broken YAML, duplicate keys and bombs are faults with a place', () => {
   assert.match(only('{"a": "b"} : c d: e\n  - f'), /^agent\.yaml:\d+:\d+: /);
   const levels = Array.from({ length: 9 }, (_, i) => `a${i + 1}: &a${i + 1} [${Array(9).fill(`*a${i}`).join(', ')}]`);
   assert.match(only(`a0: &a0 [x, x]\n${levels.join('\n')}`), /Excessive alias count/);
+  assert.equal(only('a: &x\n  b: [*x]'), 'agent.yaml:2:7: an alias of what it stands in, which has no end');
+  assert.equal(only('a: 1\n---\nb: 2'), 'agent.yaml:2:1: a second document: give it a file of its own');
+  assert.match(only('a: "${env:HOME"'), /^agent\.yaml:1:4: a "\$\{\.\.\.\}" that is no variable: write/);
+  assert.deepEqual(inspect('a: "$${env:HOME"').value, { a: '${env:HOME' });
   assert.match(
     only(`# ${'x'.repeat(1 << 20)}`),
     /^agent\.yaml:1:1: the file has 1048578 bytes, at most 1048576 are read$/,
