@@ -45,7 +45,7 @@ export function readContracts(globs: readonly string[], cache: ContractCache = n
     }
   }
   report.plans = report.files.map(({ plan }) => plan);
-  report.faults.push(...sharedSignals(report.plans));
+  report.faults.push(...sharedSignals(report.files));
   return report;
 }
 
@@ -54,15 +54,17 @@ export function contractFiles(globs: readonly string[]): string[] {
 }
 
 /** Two contracts that measure the very same thing would have to share its counts. */
-function sharedSignals(plans: readonly ContractPlan[]): string[] {
-  const seen = new Map<number, ContractPlan>();
+function sharedSignals(files: readonly ContractFile[]): string[] {
+  const seen = new Map<number, ContractFile>();
   const faults: string[] = [];
-  for (const plan of plans) {
-    for (const { key, name } of plan.signals) {
+  for (const one of files) {
+    for (const { key, name } of one.plan.signals) {
       const other = seen.get(key);
-      if (other === undefined) seen.set(key, plan);
-      else if (other !== plan)
-        faults.push(`signal "${name}" of service ${plan.service} stands in two contracts: leave it in one`);
+      if (other === undefined) seen.set(key, one);
+      else if (other !== one) {
+        const signal = `signal "${name}" of service ${one.plan.service}`;
+        faults.push(`${one.file}: ${signal} stands in ${other.file}, too: leave it in one`);
+      }
     }
   }
   return faults;

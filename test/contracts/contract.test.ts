@@ -72,6 +72,15 @@ test('every fault is said with file, line and column', (t) => {
   assert.deepEqual(readContracts(['/nowhere/*.yaml']), { plans: [], files: [], faults: [] });
 });
 
+test('a signal that stands in two contracts is told with both files', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-contract-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const files = ['a.yaml', 'b.yaml'].map((name) => join(folder, name));
+  for (const file of files) writeFileSync(file, contract({ bad: { status: 'error' } }));
+  const [fault] = readContracts(files).faults;
+  assert.equal(fault, `${files[1]}: signal "s" of service shop stands in ${files[0]}, too: leave it in one`);
+});
+
 test('thresholds, windows and defaults are what was written', (t) => {
   const made = plan(
     t,
