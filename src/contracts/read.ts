@@ -71,11 +71,14 @@ function sharedSignals(files: readonly ContractFile[]): string[] {
 }
 
 function readContract(text: string, file: string): { contract: ContractFile | null; faults: string[] } {
-  const yaml = readYaml({ text, file, env: {} });
+  // A contract means the same on every node, and in CI.
+  const yaml = readYaml({ text, file, env: null });
   if (!yaml.readable) return { contract: null, faults: yaml.faults };
   const source = yaml.value ?? {};
   const within = (path: Path) => (path.length === 0 ? 'the contract' : path.join('.'));
-  const faults = check(source, within).map(({ path, part, message }) => `${yaml.where(path, part)}: ${message}`);
+  const faults = check(source, within)
+    .filter(({ path }) => !yaml.isUnset(path))
+    .map(({ path, part, message }) => `${yaml.where(path, part)}: ${message}`);
   if (faults.length > 0 || yaml.faults.length > 0) return { contract: null, faults: [...yaml.faults, ...faults] };
   // The schema has just said that it is one, and filled in its defaults.
   const planned = planContract(source as ContractSource);

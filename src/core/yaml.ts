@@ -28,7 +28,8 @@ export interface YamlSource {
   text: string;
   /** As it should stand in messages. */
   file: string;
-  env: Readonly<Record<string, string | undefined>>;
+  /** Null: variables have no place in this file, and are faults. */
+  env: Readonly<Record<string, string | undefined>> | null;
   /** `a.b=c`, applied in order before variables are replaced. */
   set?: readonly string[] | undefined;
 }
@@ -204,15 +205,17 @@ class Reading {
   }
 
   #variable(node: Scalar, inside: string): string {
-    const match = ENV.exec(inside);
-    const value = match === null ? undefined : (this.#source.env[match[1] as string] ?? match[2]);
+    const { env } = this.#source;
+    const match = env === null ? null : ENV.exec(inside);
+    const value = match === null ? undefined : (env?.[match[1] as string] ?? match[2]);
     if (value !== undefined) return value;
     const place = this.#overrides.get(node);
     const where = place === undefined ? this.#place(node.range?.[0] ?? 0) : `--set ${place}`;
     this.unset.add(node);
+    const known = env === null ? 'the value itself' : '${env:NAME} or ${env:NAME:-default}';
     this.faults.push(
       match === null
-        ? `${where}: a "\${...}" that is no variable: write \${env:NAME} or \${env:NAME:-default}, or $\${ for the text itself`
+        ? `${where}: a "\${...}" that is no variable${env === null ? ' here' : ''}: write ${known}, or $\${ for the text itself`
         : `${where}: the environment variable ${match[1]} is not set: set it, or give a default: \${env:${match[1]}:-default}`,
     );
     return '';

@@ -72,6 +72,18 @@ test('every fault is said with file, line and column', (t) => {
   assert.deepEqual(readContracts(['/nowhere/*.yaml']), { plans: [], files: [], faults: [] });
 });
 
+test('a variable is a fault, with a default or without: a contract means the same everywhere', (t) => {
+  const said =
+    /^\/shop\.yaml:1:\d+: a "\$\{\.\.\.\}" that is no variable here: write the value itself, or \$\$\{ for the text/;
+  for (const service of ['${env:HOME}', '${env:NONE:-shop}']) {
+    const { faults } = read(t, contract({ bad: { status: 'error' } }, { service }));
+    assert.equal(faults.length, 1, faults.join('\n'));
+    assert.match(faults[0] ?? '', said);
+  }
+  const { plans } = read(t, contract({ bad: { status: 'error' } }, { service: '$${shop}' }));
+  assert.equal(plans[0]?.service, '${shop}');
+});
+
 test('a signal that stands in two contracts is told with both files', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'plumbline-contract-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
