@@ -27,9 +27,13 @@ export async function listen(server: Server, text: string, scheme: 'http' | 'htt
 function bind(server: Server, text: string, where: { path: string } | { host: string; port: number }): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
-      const reason = cause.code === 'EADDRINUSE' ? 'is taken by another program' : cause.message;
-      const message = `${text} ${reason}: stop that program or set ingest.http.endpoint`;
-      reject(new AgentError('ADDRESS_IN_USE', message, { cause }));
+      const taken = `${text} is taken by another program: stop that program or set ingest.http.endpoint`;
+      const other = `ingest.http.endpoint ${text} cannot be listened on: ${cause.message}`;
+      const error =
+        cause.code === 'EADDRINUSE'
+          ? new AgentError('ADDRESS_IN_USE', taken, { cause })
+          : new AgentError('CONFIG_INVALID', other, { cause });
+      reject(error);
     });
     server.listen(where, resolve);
   });

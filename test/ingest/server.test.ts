@@ -314,6 +314,13 @@ test('a port that is taken is named with the way out', async (t) => {
   await assert.rejects(start(t, { endpoint: new URL(url).host }), { code: 'ADDRESS_IN_USE' });
 });
 
+test('an address that this host does not have is called so, and is no program to stop', async (t) => {
+  await assert.rejects(start(t, { endpoint: '192.0.2.1:0' }), {
+    code: 'CONFIG_INVALID',
+    message: /^ingest\.http\.endpoint 192\.0\.2\.1:0 cannot be listened on: .*EADDRNOTAVAIL/,
+  });
+});
+
 /** Raw bytes there and back, then `drip` every 50 ms; resolves when the server closes the connection. */
 function raw(url: string, bytes: string, drip?: string): Promise<string> {
   return new Promise((resolve, reject) => {
