@@ -140,7 +140,7 @@ class Reading {
         if (!isNode(item)) break;
         [key, value] = [undefined, item];
       } else if (isMap(parent)) {
-        const pair = parent.items.find((item) => isScalar(item.key) && String(item.key.value) === String(step));
+        const pair = parent.items.find(({ key }) => String(isScalar(key) ? key.value : key) === String(step));
         if (pair === undefined) break;
         key = isNode(pair.key) ? pair.key : undefined;
         value = isNode(pair.value) ? pair.value : (key ?? value);

@@ -41,6 +41,15 @@ test('--set counts in validation', async (context) => {
   assert.match(world.stderr(), /^--set agent\.workers: agent\.workers must be >= 1, found 0\n$/);
 });
 
+test('what --set adds to a section of the file is placed at --set', async (context) => {
+  const world = fakeWorld();
+  const file = fileWith(context, 'agent:\n  id: a\n');
+  const args = ['validate', '--config', file, '--set', 'agent.workers=0', '--set', 'agent.idd=b'];
+  assert.equal(await runCommand(args, world.context), 2);
+  assert.match(world.stderr(), /^--set agent\.workers: agent\.workers must be >= 1, found 0$/m);
+  assert.match(world.stderr(), /^--set agent\.idd: unknown key "idd" in agent: did you mean "id"\?$/m);
+});
+
 test('a file that cannot be read is exit status 2', async () => {
   const world = fakeWorld();
   assert.equal(await runCommand(['validate', '--config', '/nowhere/agent.yaml'], world.context), 2);
