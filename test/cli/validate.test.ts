@@ -50,6 +50,13 @@ test('what --set adds to a section of the file is placed at --set', async (conte
   assert.match(world.stderr(), /^--set agent\.idd: unknown key "idd" in agent: did you mean "id"\?$/m);
 });
 
+test('what is valid and hardly meant is said, and is no fault', async (context) => {
+  const file = fileWith(context, 'contracts: ["nowhere-*.yaml"]\n');
+  const world = fakeWorld();
+  assert.equal(await runCommand(['validate', '--config', file], world.context), 0);
+  assert.match(world.stdout(), /^no file is at .*nowhere-\*\.yaml: there is no contract, nothing is judged$/m);
+});
+
 test('a file that cannot be read is exit status 2', async () => {
   const world = fakeWorld();
   assert.equal(await runCommand(['validate', '--config', '/nowhere/agent.yaml'], world.context), 2);
@@ -63,7 +70,9 @@ test('contracts that the file names are checked with it, each fault at its place
   writeFileSync(join(file, '../c-good.yaml'), good);
   const world = fakeWorld();
   assert.equal(await runCommand(['validate', '--config', file], world.context), 0, world.stderr());
-  assert.equal(world.stdout(), `${file} is valid with 1 contract\n`);
+  // No processor is known in this world.
+  const advice = 'there are contracts and no `detect` among the processors: nothing is judged';
+  assert.equal(world.stdout(), `${advice}\n${file} is valid with 1 contract\n`);
   writeFileSync(join(file, '../c-bad.yaml'), good.replace('slower_than', 'slowr_than').replace('service', 'servce'));
   assert.equal(await runCommand(['validate', '--config', file], world.context), 2);
   assert.match(world.stderr(), /c-bad\.yaml:2:1: unknown key "servce" in the contract: did you mean "service"\?$/m);

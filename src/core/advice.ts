@@ -1,9 +1,13 @@
-/** What is valid and yet hardly meant: said in a warning when the agent starts. */
-import type { AgentConfig } from '../config.ts';
-import { millisecondsOf } from './ground.ts';
+/** What is valid and yet hardly meant: said in a warning when the agent starts, and by `validate`. */
+import type { Settings } from './settings.ts';
+import { parseDurationMs } from './units.ts';
+
+interface Advised extends Pick<Settings, 'agent' | 'contracts'> {
+  processors: readonly { type: string }[];
+}
 
 /** `found`: contracts that were read. */
-export function adviceOf({ agent, contracts, processors }: AgentConfig, found: number): string[] {
+export function adviceOf({ agent, contracts, processors }: Advised, found: number): string[] {
   const advice: string[] = [];
   const has = (type: string) => processors.some((one) => one.type === type);
   if (contracts.length > 0 && found === 0)
@@ -11,7 +15,8 @@ export function adviceOf({ agent, contracts, processors }: AgentConfig, found: n
   if (found > 0 && !has('detect'))
     advice.push('there are contracts and no `detect` among the processors: nothing is judged');
   const { serve_on: serveOn, grace } = agent.shutdown;
-  if (millisecondsOf(serveOn) >= millisecondsOf(grace))
+  // The schema has let both pass.
+  if ((parseDurationMs(serveOn) ?? 0) >= (parseDurationMs(grace) ?? 0))
     advice.push(
       `agent.shutdown.serve_on ${serveOn} leaves nothing of grace ${grace}: what is in flight has no time to end`,
     );

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspectConfig } from '../../src/config.ts';
+import { adviceOf } from '../../src/core/advice.ts';
 import { processors } from '../../src/processors/registry.ts';
 import { sinks } from '../../src/sinks/registry.ts';
-import { adviceOf } from '../../src/wiring/advice.ts';
 
 function advice(text: string, found: number): string[] {
   const { config, faults } = inspectConfig({ text, file: 'agent.yaml', env: {}, processors, sinks });
