@@ -53,6 +53,12 @@ test('version says name, version and Node', async () => {
   assert.match(world.stdout(), /^plumbline \d+\.\d+\.\d+\S* \(Node v\d+\.\d+\.\d+\)\n$/);
 });
 
+test('a file that the schema cannot be written to is one line, exit status 2', async () => {
+  const world = fakeWorld();
+  assert.equal(await runCommand(['schema', '--output', '/nowhere/schema.json'], world.context), 2);
+  assert.match(world.stderr(), /^--output \/nowhere\/schema\.json cannot be written: ENOENT[^\n]*\n$/);
+});
+
 test('schema prints JSON Schema of agent.yaml or of a contract', async () => {
   const world = fakeWorld();
   assert.equal(await runCommand(['schema'], world.context), 0);
