@@ -175,6 +175,11 @@ test('wrong kinds of value are said by what was found', () => {
   assert.equal(only('sinks: [{ name: x }]'), 'agent.yaml:1:9: missing key "type" in sinks[0]');
 });
 
+test('what is empty and must not be is called so', () => {
+  const { faults } = inspect('contracts: [""]');
+  assert.deepEqual(faults, ['agent.yaml:1:13: contracts[0] must not be empty']);
+});
+
 test('variables are replaced, with their defaults, and an unset one without refuses the start', () => {
   const text = 'agent:\n  id: "${env:NODE}-${env:ZONE:-z1}"\n  data_dir: $${env:NODE}\n';
   const { config } = inspect(text, { env: { NODE: 'n1' } });

@@ -137,7 +137,10 @@ function inWords(error: ErrorObject, root: unknown, within: (path: Path) => stri
   if (error.keyword === 'required') {
     return { path, part: 'key', message: `missing key "${error.params.missingProperty}" in ${within(path)}` };
   }
-  // Bounds and lengths read well as ajv puts them: "must be >= 1".
+  const { limit } = error.params;
+  if ((error.keyword === 'minItems' || error.keyword === 'minLength') && limit === 1)
+    return { path, part: 'value', message: `${within(path)} must not be empty` };
+  // Bounds and other lengths read well as ajv puts them: "must be >= 1".
   const rule = IN_OUR_WORDS.has(error.keyword) ? `must be ${expectation(schema)}` : (error.message ?? error.keyword);
   const message = `${within(path)} ${rule}, found ${show(error.data, path)}`;
   return { path, part: 'value', message: message + meantWord(schema, error.data) };
