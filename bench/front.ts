@@ -51,7 +51,6 @@ async function serve(fastPath: boolean): Promise<void> {
       }
       return { kind: 'accepted', items: 1, rejected: 0, warned: 0 };
     },
-    refusing: () => null,
     telemetry: createTelemetry(),
     now: Date.now,
   });

@@ -17,8 +17,6 @@ export interface HandleOptions {
   maxBodyBytes: number;
   cors: CorsOptions;
   submit: Submit;
-  /** Why nothing is taken right now, or null. */
-  refusing(): string | null;
   /** Something threw that nobody expected: for the log. */
   onFault(error: unknown): void;
   telemetry: Telemetry;
@@ -105,7 +103,7 @@ async function answer(
     refuseMethod(exchange) ??
     refuseClient(client, signal) ??
     refuseClaim(claim.refusal) ??
-    refuseState(options.refusing() ?? admission.pressure(), admission) ??
+    refuseState(admission.pressure(), admission) ??
     refuseSize(announced, options.maxBodyBytes) ??
     refuseQuota(client, announced, options.now());
   if (refusal !== null || client === null) return exchange.refuse(refusal ?? unauthenticated(), json);

@@ -30,7 +30,6 @@ export async function serveIngest(ground: Ground, store: Store, intake: Intake):
     ...accessOf(ground),
     submit: submitTo(ground, store, intake),
     lend: (bytes) => LentBlock.of(ground.pool, bytes),
-    refusing: () => null,
     fastPath: http.fast_path,
     onNoFastPath: () =>
       log.warn('ingest.http.fast_path does not work with this version of Node: node:http reads all requests'),

@@ -333,7 +333,6 @@ export const ERRORS: Row[] = [
         onNoFastPath: () => assert.fail('no fast path'),
         onReload: () => {},
         onFault: () => faults++,
-        refusing: () => null,
         submit: async () => {
           throw new RangeError('on purpose, at /secret/place.ts:1');
         },

@@ -28,7 +28,6 @@ export async function startHttpTarget(): Promise<{ server: IngestServer; run(inp
     onFault: (error) => {
       throw error;
     },
-    refusing: () => null,
     submit: async ({ bytes }) => ({ kind: 'accepted', items: bytes, rejected: 0, warned: 0 }),
     telemetry: createTelemetry(),
     now: Date.now,

@@ -38,7 +38,6 @@ async function start(t: TestContext, changes: Partial<IngestOptions>) {
       submitted.push(bytes);
       return { kind: 'accepted', items: 1, rejected: 0, warned: 0 };
     },
-    refusing: () => null,
     telemetry: createTelemetry(),
     now: () => 0,
     ...changes,

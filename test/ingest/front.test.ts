@@ -435,7 +435,6 @@ async function bareFront(t: TestContext) {
     maxBodyBytes: 1 << 20,
     cors: { allowedOrigins: [], allowedHeaders: [], maxAgeS: 0 },
     submit: () => assert.fail('it is not submitted'),
-    refusing: () => null,
     onFault: () => {},
     telemetry: createTelemetry(),
     now: () => 0,

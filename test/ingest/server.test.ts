@@ -45,7 +45,6 @@ async function start(t: TestContext, changes: Partial<IngestOptions> = {}) {
     onReload: () => {},
     onFault: () => {},
     submit,
-    refusing: () => null,
     telemetry: createTelemetry(),
     now: () => 0,
     ...changes,
@@ -303,9 +302,9 @@ test('while it drains every reply closes its connection', async (t) => {
 });
 
 test('while nothing is taken the refusal says why and when to come back', async (t) => {
-  const { url, bodies } = await start(t, { refusing: () => 'shutting down' });
+  const { url, bodies } = await start(t, { pressure: () => 'no memory' });
   const reply = await send(`${url}/v1/traces`, { 'content-type': PROTOBUF }, ONE);
-  assert.deepEqual([reply.status, statusOf(reply, PROTOBUF), bodies], [503, 'shutting down', []]);
+  assert.deepEqual([reply.status, statusOf(reply, PROTOBUF), bodies], [503, 'no memory', []]);
   assert.ok(Number(reply.headers['retry-after']) >= 1);
 });
 

@@ -38,7 +38,6 @@ export async function startSide(
       throw error;
     },
     submit,
-    refusing: () => null,
     telemetry: createTelemetry(),
     now: () => 0,
     ...changes,
