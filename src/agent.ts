@@ -38,8 +38,6 @@ export interface Agent {
   reload(): Promise<void>;
   /** Drains and stops; resolves when everything is closed. */
   stop(): Promise<void>;
-  /** Resolves when the agent cannot go on. */
-  failed: Promise<Error>;
 }
 
 /** Blocks may take this share of memory_limit. */
@@ -52,7 +50,6 @@ export interface AgentOptions {
 }
 
 export async function startAgent(config: AgentConfig, { log, source }: AgentOptions): Promise<Agent> {
-  const failed = Promise.withResolvers<Error>();
   const pool = BlockPool.create(memoryLimitBytes(config.agent.memory_limit) * BLOCK_SHARE);
   const ground: Ground = {
     config,
@@ -61,18 +58,17 @@ export async function startAgent(config: AgentConfig, { log, source }: AgentOpti
     pool,
     now: Date.now,
     trouble: new Map(),
-    fail: failed.resolve,
     undo: [],
   };
   try {
-    return { ...(await build(ground, source ?? null)), failed: failed.promise };
+    return await build(ground, source ?? null);
   } catch (error) {
     for (const undo of ground.undo.reverse()) await undo();
     throw error;
   }
 }
 
-async function build(ground: Ground, source: ConfigFile | null): Promise<Omit<Agent, 'failed'>> {
+async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> {
   const { config, log, telemetry } = ground;
   const cache: ContractCache = new Map();
   const contracts = readContracts(config.contracts, cache);

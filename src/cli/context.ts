@@ -10,8 +10,6 @@ export interface RunningAgent {
   reload(): Promise<void>;
   /** Drains and stops; resolves when everything is closed. */
   stop(): Promise<void>;
-  /** Resolves when the agent cannot go on; stays open otherwise. */
-  failed: Promise<Error>;
 }
 
 export interface StartOptions {

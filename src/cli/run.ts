@@ -3,7 +3,7 @@ import { type Logger, pino } from 'pino';
 import type { AgentConfig } from '../config.ts';
 import { AgentError } from '../core/errors.ts';
 import { readConfiguration } from './configuration.ts';
-import type { Context, RunningAgent, StartOptions } from './context.ts';
+import type { Context, StartOptions } from './context.ts';
 import { EXIT_FAILED } from './exit.ts';
 
 const STDERR = 2;
@@ -16,7 +16,7 @@ export async function run(args: string[], context: Context): Promise<number> {
   return await runAgent(config, log, context, { file, read: () => readConfiguration(args, context) });
 }
 
-/** Runs until a signal or a failure; returns the exit status. */
+/** Runs until a signal or a fault that nobody caught; returns the exit status. */
 export async function runAgent(
   config: AgentConfig,
   log: Logger,
@@ -25,7 +25,7 @@ export async function runAgent(
 ): Promise<number> {
   const signals = countSignals(context);
   const uncaught = new Promise<Error>((resolve) => context.onUncaught(resolve));
-  // Raced against the first failure and the second signal at every step: neither may wait for a step that hangs.
+  // Raced against the first fault and the second signal at every step: neither may wait for a step that hangs.
   const crashed = uncaught.then((error) => {
     log.error({ err: error }, 'uncaught exception: this is a fault of the agent');
     return EXIT_FAILED;
@@ -55,24 +55,9 @@ async function serve(
   const agent = begun;
   context.stdout(`ready ingest=${agent.ingestUrl} admin=${agent.adminUrl}\n`);
   context.onHangup(() => void agent.reload());
-  const end = await Promise.race([stopped, agent.failed]);
-  if (typeof end === 'string') {
-    log.info(`${end}: stopping`);
-    await agent.stop();
-    return 0;
-  }
-  log.error({ err: end }, 'the agent cannot go on');
-  await stopAfterFailure(agent, log);
-  return EXIT_FAILED;
-}
-
-async function stopAfterFailure(agent: RunningAgent, log: Logger): Promise<void> {
-  try {
-    await agent.stop();
-  } catch (error) {
-    // The first failure decides the exit status; this one may explain it.
-    log.error({ err: error }, 'stopping failed, too');
-  }
+  log.info(`${await stopped}: stopping`);
+  await agent.stop();
+  return 0;
 }
 
 /** The first and the second signal as they come. */

@@ -15,7 +15,6 @@ export interface Ground {
   now(): number;
   /** Why no data can be taken, by cause; empty when it can. */
   trouble: Map<string, string>;
-  fail(error: Error): void;
   /** Undoes what was started, newest last. */
   undo: (() => Promise<void> | void)[];
 }

@@ -54,7 +54,6 @@ export function fakeAgent(changes: Partial<RunningAgent> = {}): RunningAgent {
     adminUrl: 'http://127.0.0.1:2',
     reload: async () => {},
     stop: async () => {},
-    failed: new Promise(() => {}),
     ...changes,
   };
 }

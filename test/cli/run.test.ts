@@ -44,12 +44,12 @@ test('a second signal leaves at once though the stop hangs, exit status 1', asyn
   assert.equal(await status, 1);
 });
 
-test('an agent that fails is stopped, exit status 1, even when stopping fails, too', async () => {
-  const agent = fakeAgent({
-    failed: Promise.resolve(new Error('disk gone')),
-    stop: () => Promise.reject(new Error('still gone')),
-  });
-  assert.equal(await runAgent(config, log, fakeWorld({ start: async () => agent }).context), 1);
+test('a stop that fails is thrown to the caller', async () => {
+  const world = fakeWorld({ start: async () => fakeAgent({ stop: () => Promise.reject(new Error('disk gone')) }) });
+  const status = runAgent(config, log, world.context);
+  await world.printed;
+  world.signal('SIGTERM');
+  await assert.rejects(status, /disk gone/);
 });
 
 test('an uncaught exception is exit status 1', async () => {
