@@ -19,6 +19,7 @@ const DETECT = 'processors: [{ type: detect }]\n';
 test('a usual configuration needs no advice', () => {
   assert.deepEqual(advice(`${SINK}${DETECT}contracts: [c/*.yaml]\n`, 1), []);
   assert.deepEqual(advice(SINK, 0), []);
+  assert.deepEqual(advice('agent: { memory_limit: 100MiB }\n', 0), []);
 });
 
 test('what would be in vain is said, with the way out', () => {
@@ -26,6 +27,11 @@ test('what would be in vain is said, with the way out', () => {
     [`${SINK}${DETECT}contracts: [c/*.yaml]\n`, 0, /no file is at .*c\/\*\.yaml/],
     [`${SINK}contracts: [c/*.yaml]\n`, 2, /no `detect` among the processors/],
     [`${SINK}agent: { shutdown: { serve_on: 30s, grace: 20s } }\n`, 0, /serve_on 30s leaves nothing of grace 20s/],
+    [
+      'agent: { memory_limit: 99MiB }\n',
+      0,
+      /memory_limit 99MiB has no room for requests of 20MiB, answered 503: raise it/,
+    ],
   ];
   for (const [text, found, said] of cases) {
     const lines = advice(text, found);
