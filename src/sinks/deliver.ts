@@ -7,7 +7,7 @@ import type { Telemetry } from '../core/telemetry.ts';
 import { LetterBound, type LetterLimits } from './letterBound.ts';
 import type { BuriedLetter } from './letters.ts';
 import type { EncodeTask } from './parts.ts';
-import { expireCursor } from './progress.ts';
+import { expireCursor, passedOf } from './progress.ts';
 import { backoffMs, type Retry, type RowState, sleep, stateOf } from './retry.ts';
 import { DeliveryRow } from './row.ts';
 
@@ -139,7 +139,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     finish: async (row) => find(row)?.finish(),
     state: () => {
       const found = rows.map((row) => row.state());
-      if (openError !== null) found.push(unopened(openError, options.now() - failingSinceMs, options.streams));
+      if (openError !== null) found.push(...unopened(openError, options.now() - failingSinceMs, options));
       const summed = sumOf(found);
       options.telemetry.sinkLagItems.set({ sink: options.name }, summed.lagItems);
       options.telemetry.sinkLagSeconds.set({ sink: options.name }, summed.lagMs / 1000);
@@ -199,10 +199,15 @@ function createRows(options: DeliveryOptions, writer: Writer, letters: LetterBou
   );
 }
 
-function unopened(error: string, forMs: number, streams: readonly Stream[]): RowState {
-  const stream = streams[0] ?? 'raw';
-  const row = { stream, signal: SIGNALS_OF[stream][0] as Signal };
-  return { row, state: stateOf(error, forMs), error, lagItems: 0, lagMs: forMs };
+/** What waits is not read yet: it is at least as old as the failure when there is any. */
+function unopened(error: string, forMs: number, { streams, source, cursor }: DeliveryOptions): RowState[] {
+  return streams.flatMap((stream) =>
+    SIGNALS_OF[stream].map((signal) => {
+      const row = { stream, signal };
+      const lagItems = Math.max(0, source(stream).total(stream, signal) - passedOf(cursor(row)));
+      return { row, state: stateOf(error, forMs), error, lagItems, lagMs: lagItems === 0 ? 0 : forMs };
+    }),
+  );
 }
 
 /** The worst row's state and words. */

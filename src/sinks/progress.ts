@@ -57,6 +57,8 @@ export class Progress {
   #entries: Entry[] = [];
   /** The destination has everything up to here. */
   #confirmed = -1;
+  /** When the oldest came that was read since the cursor moved; Infinity: nothing was. */
+  #seenMs = Infinity;
 
   /** `moved` is called after the cursor moved. */
   constructor(cursor: CursorRow, pool: BlockPool, moved: (moved: Moved) => void) {
@@ -69,12 +71,22 @@ export class Progress {
     return this.#entries[0];
   }
 
+  /** When the oldest came that is not safe, also while none of it is here; Infinity: nothing waits, or it was never read. */
+  get oldestMs(): number {
+    return this.#entries[0]?.receivedMs ?? this.#seenMs;
+  }
+
   get error(): string | null {
     return this.#entries.find((entry) => entry.error !== null)?.error ?? null;
   }
 
   get isFarAhead(): boolean {
     return this.#entries[0]?.state === 'flying' && this.#entries.length >= MOST_AHEAD;
+  }
+
+  /** Frames were read; what comes before they are added may fail. */
+  see([first]: readonly number[]): void {
+    if (first !== undefined) this.#seenMs = readU64(this.#pool, first + Field.receivedMs);
   }
 
   add(frames: readonly number[], { next, damaged, filtered }: Passed, state: 'flying' | 'held'): Entry {
@@ -129,6 +141,7 @@ export class Progress {
 
   /** Forgets what was read: it is read again from the cursor. */
   clear(): void {
+    this.#seenMs = this.oldestMs;
     this.#entries = [];
   }
 
@@ -152,6 +165,7 @@ export class Progress {
 
   /** Position and counts change together: whoever saves the row between two events saves both or neither. */
   #move(next: number, moved: Moved): void {
+    this.#seenMs = Infinity;
     this.#cursor.next = next;
     this.#cursor.delivered += moved.delivered;
     this.#cursor.deadLettered += moved.deadLettered;

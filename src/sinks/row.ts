@@ -83,7 +83,7 @@ export class DeliveryRow {
         failures = 0;
       } catch (error) {
         // Reading or resuming failed and nothing was taken: the same position is read again.
-        this.#failRow(messageOf(error));
+        this.fail(messageOf(error));
         await sleep(backoffMs(this.#settings.retry, failures++), stop);
       }
     }
@@ -118,12 +118,13 @@ export class DeliveryRow {
   }
 
   fail(error: string): void {
-    this.#failRow(error);
+    this.#startFailing(error);
+    this.#trouble = error;
   }
 
   rewind(error: string): void {
     this.#pauseMs = backoffMs(this.#settings.retry, this.#rewinds++);
-    this.#failRow(error);
+    this.fail(error);
     this.#restart();
   }
 
@@ -155,12 +156,13 @@ export class DeliveryRow {
     const nowMs = this.#settings.now();
     const error = this.#trouble ?? this.#progress.error;
     const total = this.#source.total(this.row.stream, this.row.signal);
+    const lagItems = Math.max(0, total - passedOf(this.#cursor));
     return {
       row: this.row,
       state: stateOf(error, nowMs - this.#failingSinceMs),
       error,
-      lagItems: Math.max(0, total - passedOf(this.#cursor)),
-      lagMs: Math.max(0, nowMs - (this.#progress.first?.receivedMs ?? nowMs)),
+      lagItems,
+      lagMs: lagItems === 0 ? 0 : Math.max(0, nowMs - this.#progress.oldestMs),
     };
   }
 
@@ -176,6 +178,7 @@ export class DeliveryRow {
     const batch = await this.#source.read(this.#position, this.row, this.#settings.batchBytes, passedOf(this.#cursor));
     this.#isCaughtUp = batch !== null && batch.next >= this.#source.head;
     if (batch === null) return this.#rest(stop);
+    this.#progress.see(batch.frames);
     let skipped = 0;
     try {
       if (!stop.aborted) skipped = await this.#countSkipped(batch.frames);
@@ -276,11 +279,6 @@ export class DeliveryRow {
 
   #isAnswered(): boolean {
     return this.#unanswered < this.#concurrency + MOST_ABANDONED;
-  }
-
-  #failRow(error: string): void {
-    this.#startFailing(error);
-    this.#trouble = error;
   }
 
   #startFailing(error: string): void {

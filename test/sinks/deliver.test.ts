@@ -202,6 +202,8 @@ test('a writer that cannot be opened is opened again', async (t) => {
   fill(harness, 1);
   await eventually(() => harness.delivery.state().error === 'no such certificate');
   assert.equal(harness.delivery.state().state, 'retrying');
+  tick(200);
+  assert.deepEqual([harness.delivery.state().lagItems, harness.delivery.state().lagMs], [1, 200], 'it waits meanwhile');
   await eventually(
     () => harness.cursor(ROW).next === 1,
     () => tick(500),

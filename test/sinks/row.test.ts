@@ -78,6 +78,40 @@ test('held data counts when it is confirmed, and its memory is free before that'
   await ended(harness);
 });
 
+test('while the destination fails, however it does, the lag is as old as what waits', async (t) => {
+  const tick = mockClock(t);
+  const sink = scriptedSink({ holds: true });
+  sink.script = () => ({ kind: 'held' });
+  let isBroken = true;
+  sink.resume = async () => {
+    if (isBroken) throw new Error('no directory');
+    return null;
+  };
+  const harness = started(sink);
+  fill(harness, 2);
+  const lag = () => [harness.delivery.state().lagItems, harness.delivery.state().lagMs];
+  await eventually(() => harness.delivery.state().error === 'no directory');
+  tick(400);
+  assert.deepEqual(lag(), [2, 400], 'it was read, and not yet sent');
+  isBroken = false;
+  await eventually(
+    () => sink.calls.length > 0,
+    () => tick(100),
+  );
+  const [, before = 0] = lag();
+  sink.context.rewind(ROW, 'disk full');
+  tick(300);
+  assert.deepEqual(lag(), [2, before + 300], 'it was given back, and not yet read again');
+  await eventually(
+    () => sink.calls.length > 1,
+    () => tick(100),
+  );
+  sink.context.confirm(ROW, 1);
+  tick(1000);
+  assert.deepEqual(lag(), [0, 0]);
+  await ended(harness);
+});
+
 test('held data that was lost is read again from the cursor', async (t) => {
   const tick = mockClock(t);
   const sink = scriptedSink({ holds: true });
