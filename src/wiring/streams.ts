@@ -117,6 +117,7 @@ export async function restoreObservers(
   };
   const read = (next: number, maxBytes: number) => intake.readAll(next, maxBytes);
   await measureAgain(pool, workers, read, from, observers, before, onFault);
+  if (checkpoint !== null) observers.resume();
   return observers;
 }
 

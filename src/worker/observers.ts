@@ -154,6 +154,11 @@ export class Observers {
     );
   }
 
+  /** What was committed before a restart is merged. */
+  resume(): void {
+    for (const placed of this.#placed) placed?.observer.resume?.();
+  }
+
   save(): SavedObservers {
     return {
       position: this.position,

@@ -76,7 +76,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
   /** Services of the rows of the task being merged; used again. */
   const rows: ServiceTraffic[] = [];
   let judged = saved?.judged ?? 0;
-  /** Counting began in the middle: until the next judgement there are no rates. */
+  /** Something of the time may not have been seen: until the next judgement there are no rates. */
   let isPartial = saved?.isPartial ?? false;
   let tickedMs = Number.NEGATIVE_INFINITY;
   for (const [hash, name, seenMs, traffic] of saved?.services ?? [])
@@ -255,6 +255,9 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
       isPartial = true;
       for (const { traffic } of services.values()) traffic.forget();
       return [];
+    },
+    resume() {
+      isPartial = true;
     },
     save: () =>
       ({

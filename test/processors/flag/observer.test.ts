@@ -45,6 +45,10 @@ function start(changes: Plain = {}, saved: unknown = null) {
       nowMs += EVERY_MS;
       return observer.tick(nowMs, false).flatMap(eventsOf);
     },
+    /** Everything that was committed before the restart is merged. */
+    resume() {
+      observer.resume?.();
+    },
     /** The agent was down so long, or, negative, the clock was set back. */
     pause(ms: number) {
       nowMs += ms;
@@ -145,6 +149,18 @@ test('what is left of the time in which an agent starts is not taken for all of 
       ['rate'],
     );
   }
+});
+
+test('seconds in which an agent is down are no loss of traffic', () => {
+  const other = start({}, warmed().save());
+  other.pause(300 * EVERY_MS);
+  other.resume();
+  assert.deepEqual(other.step(traffic(40)), []);
+  assert.deepEqual(other.step(usual()), []);
+  assert.deepEqual(
+    other.step(traffic(10)).map(({ attributes }) => attributes['signal.name']),
+    ['rate'],
+  );
 });
 
 for (const ms of [2000, 60_000]) {
