@@ -54,7 +54,8 @@ export interface Editor {
   /** Bytes that one attribute or resource can grow by at most. */
   readonly growth: number;
   attribute(bytes: Buffer, edit: AttributeEdit): 'keep' | 'remove' | 'replace';
-  addToResource(bytes: Buffer, at: number, end: number): Buffer | null;
+  /** `added`: what editors before it add to this resource. */
+  addToResource(bytes: Buffer, at: number, end: number, added: Buffer | null): Buffer | null;
 }
 
 /**

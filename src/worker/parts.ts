@@ -118,7 +118,7 @@ function combineEditors(policy: Policy): Edits | null {
     addToResource(bytes, at, end) {
       let added: Buffer | null = null;
       for (let i = 0; i < editors.length; i++) {
-        const more = editors[i]!.addToResource(bytes, at, end);
+        const more = editors[i]!.addToResource(bytes, at, end, added);
         if (more !== null) added = added === null ? more : Buffer.concat([added, more]);
       }
       return added;

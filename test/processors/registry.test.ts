@@ -105,6 +105,24 @@ test('enrich adds what is missing and never overwrites; an empty value adds noth
   ]);
 });
 
+test('what one enrich has added the next does not add again', () => {
+  const world = createWorld({
+    processors: [
+      { type: 'enrich', resource: { node: 'n1', zone: 'z1' } },
+      { type: 'enrich', resource: { node: 'n2', rack: 'r2' } },
+      { type: 'enrich', resource: { zone: 'z3' } },
+    ],
+  });
+  const { result, frames } = world.observe([plainly(traces(span(1)))]);
+  const [at = 0] = liveFrames(world, frames, result.moved);
+  assert.deepEqual(itemsOf('traces', contentOf(world, at))[0]?.resource?.attributes, [
+    { key: 'service.name', value: { stringValue: 'shop' } },
+    { key: 'node', value: { stringValue: 'n1' } },
+    { key: 'zone', value: { stringValue: 'z1' } },
+    { key: 'rack', value: { stringValue: 'r2' } },
+  ]);
+});
+
 test('enrich adds to spans without a resource, too', {}, () => {
   const world = createWorld({ processors: [{ type: 'enrich', resource: { node: 'n1' } }] });
   const bytes = Buffer.from(traces(span(1)));

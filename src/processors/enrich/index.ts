@@ -45,15 +45,18 @@ function createEditor(resource: Record<string, string>): Editor {
   const everything = Buffer.concat(added.map(({ field }) => field));
   let reader = new Reader(Buffer.alloc(0));
   const present = new AttributeTable();
+  const earlier = new AttributeTable();
   return {
     touchesItems: false,
     growth: added.reduce((bytes, { field }) => bytes + field.length, 8),
     attribute: () => 'keep',
-    addToResource(bytes, at, end) {
+    addToResource(bytes, at, end, others) {
       if (reader.bytes !== bytes) reader = new Reader(bytes);
       present.count = 0;
       readAttributes(reader, at, end, RESOURCE_ATTRIBUTES, present);
-      const has = (key: Buffer) => present.find(bytes, key) >= 0;
+      earlier.clear();
+      if (others !== null) readAttributes(new Reader(others), 0, others.length, RESOURCE_ATTRIBUTES, earlier);
+      const has = (key: Buffer) => present.find(bytes, key) >= 0 || (others !== null && earlier.find(others, key) >= 0);
       let found = 0;
       for (let i = 0; i < added.length; i++) if (has(added[i]!.key)) found++;
       // A resource mostly has none of them, or all.
