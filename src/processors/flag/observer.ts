@@ -35,6 +35,8 @@ interface ServiceTraffic {
 
 export interface SavedFlags {
   judged: number;
+  /** Missing of former versions, as the next. */
+  everyMs?: number;
   isPartial?: boolean;
   services: [hash: number, name: string, seenMs: number, traffic: SavedTraffic][];
   series: (Omit<Series, 'watch'> & { watch: SavedWatch })[];
@@ -75,9 +77,10 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
   const all = new Map<string, Series>();
   /** Services of the rows of the task being merged; used again. */
   const rows: ServiceTraffic[] = [];
-  let judged = saved?.judged ?? 0;
+  const judgedMs = (saved?.judged ?? 0) * (saved?.everyMs ?? everyMs);
+  let judged = Math.floor(judgedMs / everyMs);
   /** Something of the time may not have been seen: until the next judgement there are no rates. */
-  let isPartial = saved?.isPartial ?? false;
+  let isPartial = saved?.isPartial === true || judgedMs % everyMs !== 0;
   let tickedMs = Number.NEGATIVE_INFINITY;
   for (const [hash, name, seenMs, traffic] of saved?.services ?? [])
     services.set(hash, { name, seenMs, traffic: new Traffic(traffic) });
@@ -262,6 +265,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
     save: () =>
       ({
         judged,
+        everyMs,
         isPartial,
         services: [...services].map(([hash, { name, seenMs, traffic }]) => [hash, name, seenMs, traffic.save()]),
         series: [...all.values()].map((series) => ({ ...series, watch: series.watch.save() })),

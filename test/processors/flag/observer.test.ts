@@ -151,6 +151,19 @@ test('what is left of the time in which an agent starts is not taken for all of 
   }
 });
 
+test('an agent that judges less often from now on goes on with what it knew, and what it counted in part has no rate', () => {
+  // Now in the middle of ten seconds, now at their end.
+  for (const more of [0, 1]) {
+    const world = warmed();
+    for (let i = 0; i < more; i++) world.step(usual());
+    const other = start({ every: '10s' }, world.save());
+    other.pause((300 + more) * EVERY_MS);
+    for (let i = 0; i < 6; i++) assert.deepEqual(other.step(usual()), []);
+    const slow = [0, 1, 2, 3].flatMap(() => other.step(usual(90)));
+    assert.deepEqual(slow.map(({ attributes }) => attributes['signal.name']).sort(), ['latency.p50', 'latency.p95']);
+  }
+});
+
 test('seconds in which an agent is down are no loss of traffic', () => {
   const other = start({}, warmed().save());
   other.pause(300 * EVERY_MS);
