@@ -326,6 +326,27 @@ test('a text is cut where a character ends, and one that is short stays as it is
   assert.equal(cutText('\u20ac'.repeat(85)), '\u20ac'.repeat(85));
 });
 
+test('a clock that is set back by an hour holds no summary up, and none ends before it begins', () => {
+  const { world, observer } = createBench();
+  feed(world, observer, plainly(traces(span(1))));
+  assert.deepEqual(observer.tick(NOW_MS + 3000, false), []);
+  const [flush] = observer.tick(NOW_MS - 3600_000, false);
+  assert.equal(flush?.timeMs, NOW_MS + 3000);
+  assert.equal(count(pointsOf(decoded('metrics', flush.bytes)), 'traces.span.metrics.calls'), 1);
+  // What was under way when it was set.
+  feed(world, observer, plainly(traces(span(2))));
+  assert.equal(observer.tick(NOW_MS - 3599_000, false)[0]?.timeMs, NOW_MS);
+  assert.deepEqual(observer.tick(NOW_MS - 3580_000, false), []);
+});
+
+test('what is tried again of the time before a checkpoint ends no summary', () => {
+  const { world, observer } = createBench();
+  feed(world, observer, plainly(traces(span(1))));
+  const { observer: restored } = createBench({}, afterRestart(observer.save()));
+  for (let ms = -60_000; ms <= 0; ms += 5000) assert.deepEqual(restored.tick(NOW_MS + ms, false), []);
+  assert.equal(restored.tick(NOW_MS + 10_000, false).length, 1);
+});
+
 test('what is saved and restored flushes the same', () => {
   const { world, observer, context } = createBench();
   feed(world, observer, plainly(traces(span(1), span(2, {}, 0), span(3, {}, 5000))));

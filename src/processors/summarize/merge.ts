@@ -12,6 +12,8 @@ import { Histograms } from './histograms.ts';
 import { HEADER_BYTES, LOG_ROW, MOST_ATTRIBUTES, ROW_BYTES, Row, WEIGHTED, ZERO_BUCKET } from './measure.ts';
 
 const RESOURCE_ATTRIBUTES = 10;
+/** A clock that goes back by more was set: what is open leaves, instead of waiting until the time comes again. */
+const SET_BACK_MS = 1000;
 /** Strings of groups that a flush has ended are kept for the next, up to so many for each group there may be. */
 const IDENTITIES_PER_GROUP = 2;
 /** Characters in all groups: with them, written up to twice in UTF-8, a summary still fits the usual segment. */
@@ -32,6 +34,9 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
   const histograms = new Histograms();
   if (restored !== null) histograms.restore(restored.histograms);
   let startMs = restored?.startMs ?? 0;
+  /** A start goes over what came before `startMs` again, until it comes to what it has not merged. */
+  let isPast = startMs > 0;
+  let tickedMs = 0;
   /** Groups of the rows of the task being merged; used again. */
   const rowGroups: number[] = [];
   const numbers = new Float64Array(pool.handle.memory);
@@ -131,14 +136,19 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
     tick(nowMs, final) {
       // Aligned to the clock, so that agents' summaries line up.
       const due = Math.floor(nowMs / everyMs) > Math.floor(startMs / everyMs);
-      if (startMs === 0 || !(due || final)) return [];
+      if (nowMs >= startMs) isPast = false;
+      const newestMs = Math.max(startMs, tickedMs);
+      const isSetBack = !isPast && nowMs < newestMs - SET_BACK_MS;
+      const endMs = isSetBack ? newestMs : nowMs;
+      tickedMs = nowMs;
+      if (startMs === 0 || !(due || isSetBack || final)) return [];
       const flushed = groups.identities.map((identity, i) => ({ identity, histogram: histograms.read(i) }));
       const from = startMs;
       groups = new GroupTable();
       histograms.clear();
       startMs = 0;
       context.operations.flushed = operationsOf(flushed);
-      return flushed.length === 0 ? [] : [new Flush(flushed, from, nowMs, context.agent)];
+      return flushed.length === 0 ? [] : [new Flush(flushed, from, endMs, context.agent)];
     },
     save() {
       return { startMs, groups: groups.save(), histograms: histograms.save() } satisfies Saved;
