@@ -67,6 +67,10 @@ export class TraceTable {
   readonly #undecidedTicks: number;
   /** Where bytes are added up; null without a budget. */
   readonly #slots: Slots | null;
+  /** The time of the last mark, which is that of all in a task, and the same as ticks and milliseconds within one. */
+  #receivedMs = -1;
+  #ticks = 0;
+  #within = 0;
 
   constructor(handle: TraceTableHandle, slots: Slots | null = null) {
     this.#handle = handle;
@@ -93,9 +97,8 @@ export class TraceTable {
     const signed = this.#signed;
     const low = idLow | 0;
     const high = idHigh | 0;
-    const now = this.ticksOf(receivedMs);
-    // As a small integer: milliseconds that cross a call would be boxed for each trace.
-    const within = Math.max(0, receivedMs - this.#handle.startMs - now * TICK_MS) | 0;
+    if (receivedMs !== this.#receivedMs) this.#turnTo(receivedMs);
+    const now = this.#ticks;
     let place = -1;
     let oldest = Infinity;
     const home = homeOf(low, high, this.#mask);
@@ -103,7 +106,7 @@ export class TraceTable {
       const at = ((home + i) & this.#mask) * STEP;
       const first = words[at + 2]!;
       if (signed[at] === low && signed[at + 1] === high) {
-        this.#markAgain(at, now, within, traceClass, bytes);
+        this.#markAgain(at, traceClass, bytes);
         return;
       }
       if (signed[at] === 0 && signed[at + 1] === 0) {
@@ -120,16 +123,23 @@ export class TraceTable {
     words[place] = low;
     words[place + 1] = high;
     words[place + 2] = now;
-    words[place + 3] = traceClass | (within << WITHIN_SHIFT) | (unitsOf(bytes) << BYTES_SHIFT);
+    words[place + 3] = traceClass | (this.#within << WITHIN_SHIFT) | (unitsOf(bytes) << BYTES_SHIFT);
     if (this.#slots !== null) addBytes(this.#slots.of(slotOfTicks(now)), traceClass, bytes);
   }
 
-  #markAgain(at: number, now: number, within: number, traceClass: number, bytes: number): void {
+  #turnTo(receivedMs: number): void {
+    this.#receivedMs = receivedMs;
+    this.#ticks = this.ticksOf(receivedMs);
+    this.#within = Math.max(0, receivedMs - this.#handle.startMs - this.#ticks * TICK_MS) | 0;
+  }
+
+  #markAgain(at: number, traceClass: number, bytes: number): void {
     const words = this.#words;
+    const now = this.#ticks;
     const known = words[at + 3]!;
     const first = words[at + 2]!;
     // To the millisecond, as decisions are: what comes behind them must not look as if it had been known.
-    if ((now - first) * TICK_MS + within - withinTick(known) > this.#waitMs) {
+    if ((now - first) * TICK_MS + this.#within - withinTick(known) > this.#waitMs) {
       if (traceClass === ERROR) words[at + 3] = known | LATE_ERROR;
       else if (traceClass === SLOW) words[at + 3] = known | LATE_SLOW;
       // What comes late leaves with the slot it came in.
