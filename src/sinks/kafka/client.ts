@@ -1,6 +1,6 @@
 /** The client in its thread: bytes in flight are capped, each batch has a deadline, connections are replaced, errors become words. */
 import type { WriteResult } from '../../core/component.ts';
-import { messageOf } from '../../core/errors.ts';
+import { AgentError, messageOf } from '../../core/errors.ts';
 import { formatDuration } from '../../core/units.ts';
 import { Attempt } from './attempt.ts';
 import { type Connection, openConnection, typeOf } from './connection.ts';
@@ -132,6 +132,7 @@ export class Client {
 }
 
 function wordsFor(error: unknown, records: readonly WireRecord[]): string {
+  if (error instanceof AgentError) return error.message;
   const topics = [...new Set(records.map(({ topic }) => topic))].join(', ');
   const type = typeOf(error);
   if (type === 'UNKNOWN_TOPIC_OR_PARTITION') {

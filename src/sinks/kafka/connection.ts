@@ -2,6 +2,7 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import type { KafkaConfig as ClientConfig, Kafka, Message } from 'kafkajs';
+import { AgentError, messageOf } from '../../core/errors.ts';
 import { parseDurationMs } from '../../core/units.ts';
 import { changesOf } from '../fileChanges.ts';
 import type { KafkaConfig } from './config.ts';
@@ -103,6 +104,11 @@ async function createTopic(kafka: Kafka, topic: string, how: KafkaConfig['create
       ...(replicationFactor === undefined ? {} : { replicationFactor }),
     };
     await admin.createTopics({ topics: [{ topic, ...settings }], waitForLeaders: true });
+  } catch (error) {
+    // kafkajs has one error for each topic, of which there is one, and around them one that says nothing.
+    const cause = error instanceof Error && 'errors' in error && Array.isArray(error.errors) ? error.errors[0] : error;
+    const message = `topic ${topic} cannot be created: ${messageOf(cause)}: create it, or mend create_topics`;
+    throw new AgentError('SINK_RETRY', message, { retryable: true, cause });
   } finally {
     await admin.disconnect();
   }

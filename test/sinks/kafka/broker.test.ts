@@ -166,6 +166,21 @@ describe('with a broker', { skip: unavailable() ?? false }, () => {
     assert.equal((await recordsOf(broker, 'made', 1)).length, 1);
   });
 
+  test('a topic that cannot be created is said with the reason and the way out', async () => {
+    const config = section({ subscribe: { sampled: 'wide' }, create_topics: { replication_factor: 3 } });
+    const { source, delivery, cursor } = createHarness(kafka, config, { retry: { initialMs: 100, maxMs: 500 } });
+    source.append('sampled', 'traces', spans(0, 1), 1);
+    delivery.start();
+    await within(15_000, () => delivery.state().state === 'retrying');
+    assert.match(
+      String(delivery.state().error),
+      /^topic wide cannot be created: Replication-factor is invalid: create it, or mend create_topics$/,
+    );
+    await broker.createTopics(['wide']);
+    await within(10_000, () => cursor(TRACES).next === 1);
+    await delivery.close(Date.now() + 5000);
+  });
+
   test('an idle client costs no CPU', async () => {
     await broker.createTopics(['idle']);
     const { source, delivery, cursor } = createHarness(kafka, section({ subscribe: { sampled: 'idle' } }));
