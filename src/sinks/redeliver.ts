@@ -36,6 +36,12 @@ export interface Redelivered {
   left: string[];
 }
 
+/** A letter that the destination took, and how many of its items it refused again in pieces. */
+interface Sent {
+  letter: BuriedLetter;
+  refused: number;
+}
+
 export async function redeliver(options: RedeliverOptions): Promise<Redelivered> {
   const { letters, faults } = await readLetters(options.deadLetter);
   const result: Redelivered = { letters: 0, items: 0, partial: 0, left: faults };
@@ -49,9 +55,12 @@ export async function redeliver(options: RedeliverOptions): Promise<Redelivered>
 
 async function sendAll(options: RedeliverOptions, agent: string, letters: BuriedLetter[], result: Redelivered) {
   const { definition, config, now } = options;
-  const arrived = (letter: BuriedLetter) => {
-    result.letters++;
-    result.items += letter.said.items;
+  const arrived = ({ letter, refused }: Sent) => {
+    const { items } = letter.said;
+    result.items += items - refused;
+    if (refused === 0) result.letters++;
+    // Those are letters of their own by now.
+    else result.left.push(`${letter.path}: ${refused} of ${items} items refused again, kept as pieces of it`);
     return removeLetter(letter);
   };
   let lost: string | null = null;
@@ -67,23 +76,23 @@ async function sendAll(options: RedeliverOptions, agent: string, letters: Buried
     },
   };
   const writer = await definition.open(config, context);
-  const held: BuriedLetter[] = [];
+  const held: Sent[] = [];
   for (const letter of letters) {
     try {
       const before = await versionOf(letter);
-      const answer = await send(options, agent, writer, letter);
+      const { answer, refused } = await send(options, agent, writer, letter);
       if (answer.kind === 'retry') result.left.push(`${letter.path}: ${answer.error}`);
       else if ((await versionOf(letter)) !== before) result.left.push(`${letter.path}: refused again`);
-      else if (answer.kind === 'held') held.push(letter);
-      else await arrived(letter);
+      else if (answer.kind === 'held') held.push({ letter, refused });
+      else await arrived({ letter, refused });
     } catch (error) {
       result.left.push(`${letter.path}: ${messageOf(error)}`);
     }
   }
   await writer.close(Math.max(options.deadlineMs, now() + options.timeoutMs));
-  for (const letter of held) {
-    if (lost === null) await arrived(letter);
-    else result.left.push(`${letter.path}: ${lost}`);
+  for (const sent of held) {
+    if (lost === null) await arrived(sent);
+    else result.left.push(`${sent.letter.path}: ${lost}`);
   }
 }
 
@@ -92,7 +101,7 @@ async function send(
   agent: string,
   writer: Writer,
   letter: BuriedLetter,
-): Promise<WriteResult> {
+): Promise<{ answer: WriteResult; refused: number }> {
   const { pool, retry, now } = options;
   const { block, frames } = await loadFrames(pool, letter);
   const lease = new Lease(() => pool.release(block));
@@ -102,7 +111,9 @@ async function send(
     for (let attempt = 0; ; attempt++) {
       const answer = await job.attempt();
       const waitMs = answer.kind === 'retry' ? Math.max(answer.afterMs ?? 0, backoffMs(retry, attempt)) : 0;
-      if (answer.kind !== 'retry' || now() + waitMs > options.deadlineMs) return answer;
+      if (answer.kind !== 'retry' || now() + waitMs > options.deadlineMs) {
+        return { answer, refused: job.deadLettered };
+      }
       await sleep(waitMs, new AbortController().signal);
     }
   } finally {

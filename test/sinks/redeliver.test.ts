@@ -135,6 +135,45 @@ test('a sink that holds files gets a name of its own, and letters go when the fi
   assert.match(file, /edge-1-0123abcd\.redelivered_0-0/);
 });
 
+test('pieces of one frame are each sent to a sink that holds files, and none is taken for another', async (t) => {
+  const folder = await letters(t);
+  const directory = join(temporaryFolder(t), 'storage');
+  const config = validated(storage, { type: 'storage', subscribe: ['raw'], directory });
+  const result = await redeliver(options(folder, scriptedSink(), { definition: storage, config }));
+  assert.deepEqual(result, { letters: 15, items: 15, partial: 0, left: [] });
+  const found = spansOf(readAllStored(directory, 'raw', 'traces')).map(({ name }) => name);
+  assert.deepEqual(
+    found.sort((a, b) => Number(a) - Number(b)),
+    EVEN,
+  );
+});
+
+test('of a letter that is taken but for a piece that piece stays, is listed and does not count as arrived', async (t) => {
+  const whole = scriptedSink();
+  whole.script = () => ({ kind: 'refused', parts: [0], reason: 'no' });
+  const folder = join(temporaryFolder(t), 'dead');
+  const harness = createHarness(whole.definition, SECTION, { deadLetter: folder });
+  harness.source.append('raw', 'traces', spans(0, 4), 4);
+  harness.delivery.start();
+  await eventually(() => harness.cursor(ROW).next === 1);
+  await ended(harness);
+  const sink = scriptedSink();
+  sink.script = ({ batch, payloads }) =>
+    payloads.flatMap(namesIn).includes('3')
+      ? { kind: 'refused', parts: batch.parts.map((_, i) => i), reason: 'three', divide: true }
+      : { kind: 'delivered' };
+  const { letters: sent, items, left } = await redeliver(options(folder, sink));
+  assert.deepEqual([sent, items, left.length], [0, 3, 1]);
+  assert.match(String(left[0]), /traces_0: 1 of 4 items refused again, kept as pieces of it$/);
+  assert.equal(readdirSync(folder).length, 2);
+  const rest = scriptedSink();
+  assert.deepEqual(await redeliver(options(folder, rest)), { letters: 1, items: 1, partial: 0, left: [] });
+  assert.deepEqual(
+    rest.calls.flatMap((call) => call.payloads.flatMap(namesIn)),
+    ['3'],
+  );
+});
+
 async function command(receiver: Receiver, deadLetter: string, ...more: string[]) {
   const folder = join(deadLetter, '..');
   const file = join(folder, 'agent.yaml');
