@@ -51,9 +51,9 @@ async function syncDirectory(path: string): Promise<void> {
 }
 
 /** Names in a directory; none when it does not exist. */
-export async function list(directory: string): Promise<string[]> {
+export async function list(directory: string, how: { recursive?: boolean } = {}): Promise<string[]> {
   try {
-    return await readdir(directory);
+    return await readdir(directory, how);
   } catch (error) {
     if (isMissing(error)) return [];
     throw error;
@@ -93,7 +93,7 @@ export interface FinishedFile {
 /** Every finished file of this agent below `root`, oldest first. */
 export async function findFinished(root: string, isOurs: (name: string) => boolean): Promise<FinishedFile[]> {
   const found: FinishedFile[] = [];
-  for (const name of await readdir(root, { recursive: true })) {
+  for (const name of await list(root, { recursive: true })) {
     if (!isOurs(name.slice(name.lastIndexOf('/') + 1))) continue;
     const path = join(root, name);
     const { size, mtimeMs } = await stat(path);

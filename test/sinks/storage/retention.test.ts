@@ -104,3 +104,15 @@ test('hours, days, months and years that are empty go with their last file, and 
   await retention.settled();
   assert.deepEqual(errors, []);
 });
+
+test('a directory that does not exist yet has nothing to delete, which is no fault', async (t) => {
+  const { root, retention, errors, finish, names } = bench(t, 1.5 * FILE_BYTES, 10_000);
+  rmSync(root, { recursive: true });
+  retention.expire(60_000);
+  await retention.settled();
+  assert.deepEqual(errors, []);
+  retention.add(finish('traces/ours0', 61), FILE_BYTES, 61_000);
+  retention.add(finish('traces/ours1', 62), FILE_BYTES, 62_000);
+  await retention.settled();
+  assert.deepEqual(names(), ['traces/ours1']);
+});
