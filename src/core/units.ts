@@ -22,6 +22,15 @@ export function parseDurationMs(text: string): number | undefined {
   return text.trim() === '0' ? 0 : parse(text, DURATIONS);
 }
 
+/** What timers take; longer ones end at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** The same for a timer, which lasts 24 days at most: whoever asks for more means hardly ever. */
+export function parseTimerMs(text: string): number | undefined {
+  const ms = parseDurationMs(text);
+  return ms === undefined ? undefined : Math.min(ms, LONGEST_TIMER_MS);
+}
+
 /** "4MiB" is 4194304; bytes, or undefined when it is no size. */
 export function parseBytes(text: string): number | undefined {
   const bytes = parse(text, SIZES);

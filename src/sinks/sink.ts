@@ -3,7 +3,7 @@ import type { Static, TObject } from 'typebox';
 import { STREAMS } from '../core/block.ts';
 import type { SinkDefinition } from '../core/component.ts';
 import { Type } from '../core/type.ts';
-import { parseBytes, parseDurationMs } from '../core/units.ts';
+import { parseBytes, parseDurationMs, parseTimerMs } from '../core/units.ts';
 
 const Stream = Type.Union(STREAMS.map((stream) => Type.Literal(stream)));
 const Destination = Type.String({ minLength: 1, maxLength: 249 });
@@ -92,10 +92,10 @@ export function deliveryOf(config: unknown, deadLetterDefault: string | null) {
   return {
     streams: STREAMS.filter((stream) => subscribed.includes(stream)),
     retry: {
-      initialMs: parseDurationMs(section.retry.initial) ?? 0,
-      maxMs: parseDurationMs(section.retry.max) ?? 0,
+      initialMs: parseTimerMs(section.retry.initial) ?? 0,
+      maxMs: parseTimerMs(section.retry.max) ?? 0,
     },
-    timeoutMs: parseDurationMs(section.timeout) ?? 0,
+    timeoutMs: parseTimerMs(section.timeout) ?? 0,
     maxLagBytes: parseBytes(section.max_lag) ?? Infinity,
     concurrency: section.concurrency,
     deadLetter: section.dead_letter || deadLetterDefault,

@@ -1,7 +1,14 @@
 /** Holds src/core/units.ts: what is a unit, what is none, and what people read back. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatDuration, parseBytes, parseBytesPerSecond, parseDurationMs, parseShare } from '../../src/core/units.ts';
+import {
+  formatDuration,
+  parseBytes,
+  parseBytesPerSecond,
+  parseDurationMs,
+  parseShare,
+  parseTimerMs,
+} from '../../src/core/units.ts';
 
 const NO_UNITS = ['', ' ', '10', '-1s', '1.s', '.5s', '1e3s', 's', '1 s', '1s1m', '1S', '10sec', 'Infinitys', '0x1s'];
 
@@ -71,4 +78,8 @@ test('durations are formatted in at most two units, and rounding never shows 60 
 
 test('a unit that is a property of every object is no unit', () => {
   for (const text of ['1constructor', '1toString']) assert.equal(parseDurationMs(text), undefined, text);
+});
+
+test('a timer lasts as long as timers can', () => {
+  assert.deepEqual(['10s', '24d', '30d', 'x'].map(parseTimerMs), [10_000, 24 * 86_400_000, 2 ** 31 - 1, undefined]);
 });

@@ -1,7 +1,7 @@
 /** The seam to the Kafka client: batches go to its thread as addresses, answers come back. Starts the thread again when it died. */
 import { Worker } from 'node:worker_threads';
 import type { Part, Row, SinkContext, Writer } from '../../core/component.ts';
-import { parseDurationMs } from '../../core/units.ts';
+import { parseTimerMs } from '../../core/units.ts';
 import { sequenceText } from '../parts.ts';
 import type { Answer } from './client.ts';
 import type { KafkaConfig } from './config.ts';
@@ -16,7 +16,7 @@ const SHARE_OF_TIMEOUT = 0.9;
 const THREAD = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url);
 
 export function createKafkaWriter(config: KafkaConfig, context: SinkContext, thread: URL = THREAD): Writer {
-  const deadlineMs = (parseDurationMs(config.timeout) ?? DEFAULT_TIMEOUT_MS) * SHARE_OF_TIMEOUT;
+  const deadlineMs = (parseTimerMs(config.timeout) ?? DEFAULT_TIMEOUT_MS) * SHARE_OF_TIMEOUT;
   const client = new ClientThread(thread, { pool: context.pool.handle, config, deadlineMs });
   // A batch that comes again has the same parts; what of it is safe does not go twice.
   const safe = new WeakSet<Part>();

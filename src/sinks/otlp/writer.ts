@@ -4,7 +4,7 @@ import { constants, gzip, zstdCompress } from 'node:zlib';
 import type { Signal } from '../../core/block.ts';
 import type { Batch, SinkContext, WriteResult, Writer } from '../../core/component.ts';
 import { messageOf } from '../../core/errors.ts';
-import { parseDurationMs } from '../../core/units.ts';
+import { parseTimerMs } from '../../core/units.ts';
 import { agentVersion } from '../../core/version.ts';
 import { meaningOf } from './answer.ts';
 import type { OtlpConfig } from './config.ts';
@@ -21,7 +21,7 @@ const COMPRESS = {
 };
 
 export function createOtlpWriter(config: OtlpConfig, context: SinkContext): Writer {
-  const deadlineMs = (parseDurationMs(config.timeout) ?? 0) * SHARE_OF_TIMEOUT;
+  const deadlineMs = (parseTimerMs(config.timeout) ?? 0) * SHARE_OF_TIMEOUT;
   const connection = createConnection(config.tls, context.now);
   const headers: Record<string, string> = {
     'user-agent': `plumbline/${agentVersion()}`,

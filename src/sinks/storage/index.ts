@@ -1,6 +1,6 @@
 /** The storage sink: files of whole export requests in a directory or a bucket, complete once they have their final name. */
 import type { SinkContext, SinkDefinition } from '../../core/component.ts';
-import { parseBytes, parseDurationMs } from '../../core/units.ts';
+import { parseBytes, parseDurationMs, parseTimerMs } from '../../core/units.ts';
 import { Config, type S3Config, type StorageConfig } from './config.ts';
 import { createEncoder } from './encode.ts';
 
@@ -33,7 +33,7 @@ export const storage: SinkDefinition = {
         extension: extension + { none: '', gzip: '.gz', zstd: '.zst' }[compression],
         compression,
         rotateBytes: parseBytes(rotate.size) ?? 0,
-        rotateMs: parseDurationMs(rotate.every) ?? (s3 === undefined ? DIRECTORY_EVERY_MS : S3_EVERY_MS),
+        rotateMs: parseTimerMs(rotate.every) ?? (s3 === undefined ? DIRECTORY_EVERY_MS : S3_EVERY_MS),
         retainBytes: parseBytes(retain.size) ?? Number.POSITIVE_INFINITY,
         retainMs: parseDurationMs(retain.age) ?? Number.POSITIVE_INFINITY,
       },
@@ -46,7 +46,7 @@ export const storage: SinkDefinition = {
 /** The SDK is loaded here: an agent without a bucket never does. */
 async function openUploads(s3: S3Config, { timeout, retry }: StorageConfig, context: SinkContext) {
   const [{ openBucket }, { Uploads }] = await Promise.all([import('./s3.ts'), import('./uploads.ts')]);
-  const bucket = openBucket(s3, parseDurationMs(timeout) ?? 0);
-  const waits = { initialMs: parseDurationMs(retry.initial) ?? 0, maxMs: parseDurationMs(retry.max) ?? 0 };
+  const bucket = openBucket(s3, parseTimerMs(timeout) ?? 0);
+  const waits = { initialMs: parseTimerMs(retry.initial) ?? 0, maxMs: parseTimerMs(retry.max) ?? 0 };
   return new Uploads(bucket, context.directory, s3.prefix, waits, (row, error) => context.fail(row, error));
 }

@@ -165,6 +165,23 @@ test('a file is finished when its time is up, counted from its first byte', asyn
   assert.equal(files(directory).length, 1);
 });
 
+test('a file or a write that is to last longer than timers do is not ended at once', async (t) => {
+  const warnings: string[] = [];
+  const note = ({ name }: Error) => void warnings.push(name);
+  process.on('warning', note);
+  t.after(() => process.off('warning', note));
+  const directory = join(temporaryFolder(t), 'storage');
+  const section = { type: 'storage', subscribe: ['raw'], directory, rotate: { every: '30d' }, timeout: '30d' };
+  const { delivery, source, cursor } = createHarness(storage, section);
+  source.append('raw', 'traces', spans(0, 1), 1);
+  delivery.start();
+  await delivery.drain(Date.now() + 60_000);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([warnings, cursor(ROW).next], [[], 0]);
+  await delivery.close(Date.now() + 60_000);
+  assert.equal(cursor(ROW).next, 1);
+});
+
 test('a file is finished when it is large enough', async (t) => {
   const { delivery, cursor, directory, feed } = bench(t, { compression: 'none', rotate: { size: '100KiB' } });
   delivery.start();
