@@ -3,10 +3,12 @@
  * a sink's max_lag, drop_oldest; whole segments, every item counted and told.
  */
 import { SIGNALS, type Signal, type Stream } from '../core/block.ts';
-import type { Row } from '../core/component.ts';
+import type { CursorRow, Row } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { SegmentSpan } from '../journal/segment.ts';
+import type { Delivery } from '../sinks/deliver.ts';
+import { sleep } from '../sinks/retry.ts';
 import type { Selection } from '../worker/selection.ts';
 import { type Ground, millisecondsOf } from './ground.ts';
 import type { LossCause } from './loss.ts';
@@ -17,12 +19,16 @@ import type { Store } from './store.ts';
 const ASK_AGAIN_MS = 500;
 /** Of a journal's quota; a file that is open for more is finished, however small it is: others fill the journal behind it. */
 const OPEN_SHARE = 0.25;
+/** How long a sink that finishes its files is waited for. Cursors, checkpoints and requests wait behind it, and its disk may hang. */
+const FINISH_WITHIN_MS = 2000;
 
 export class Retention {
   readonly #ground: Ground;
   readonly #store: Store;
   readonly #deliveries: readonly Running[];
   readonly #selection: Selection | null;
+  /** Rows that were asked for their file and have not answered yet. */
+  readonly #finishing = new Map<CursorRow, Promise<void>>();
   #inVainMs = 0;
 
   constructor(ground: Ground, store: Store, deliveries: readonly Running[], selection: Selection | null) {
@@ -56,9 +62,17 @@ export class Retention {
     const held = this.#deliveries.flatMap(({ delivery, rows }) =>
       rows
         .filter(({ row, cursor }) => this.#isIn(journal, row) && cursor.next < segment.first)
-        .map(({ row }) => delivery.finish(row)),
+        .map(({ row, cursor }) => this.#finish(delivery, row, cursor)),
     );
-    await Promise.all(held);
+    const waiting = new AbortController();
+    await Promise.race([Promise.all(held), sleep(FINISH_WITHIN_MS, waiting.signal)]);
+    waiting.abort();
+  }
+
+  #finish(delivery: Delivery, row: Row, cursor: CursorRow): Promise<void> {
+    const finished = this.#finishing.get(cursor) ?? delivery.finish(row).finally(() => this.#finishing.delete(cursor));
+    this.#finishing.set(cursor, finished);
+    return finished;
   }
 
   #boundLags(journal: Journal): void {

@@ -1,0 +1,45 @@
+/** Holds wiring/retention.ts: what it asks of sinks it does not wait for without end. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Ground } from '../../src/wiring/ground.ts';
+import { Retention } from '../../src/wiring/retention.ts';
+import type { Running } from '../../src/wiring/sinks.ts';
+import type { Store } from '../../src/wiring/store.ts';
+import { eventually } from '../sinks/harness.ts';
+
+test('a sink whose disk hangs while it finishes a file holds up nothing else, and is asked once', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const journal = {
+    maxBytes: 400,
+    bytesFrom: (first: number) => 1000 - first,
+    spans: () => [{ first: 0 }, { first: 950 }],
+  };
+  let asked = 0;
+  const delivery = {
+    expire: () => 0,
+    finish: () => {
+      asked++;
+      return new Promise<void>(() => {});
+    },
+  };
+  const row = { stream: 'raw', signal: 'traces' };
+  const running = { name: 'archive', delivery, maxLagBytes: Infinity, rows: [{ row, cursor: { next: 0 } }] };
+  // As much of them as is looked at here.
+  const retention = new Retention(
+    { config: { journal: { max_age: 'none', when_full: 'reject' } }, now: Date.now } as unknown as Ground,
+    { intake: journal, derived: { ...journal, spans: () => [] } } as unknown as Store,
+    [running as unknown as Running],
+    null,
+  );
+  for (let second = 0; second < 3; second++) {
+    let isDone = false;
+    void retention.enforce().then(() => {
+      isDone = true;
+    });
+    await eventually(
+      () => isDone,
+      () => t.mock.timers.tick(100),
+    );
+  }
+  assert.equal(asked, 1);
+});
