@@ -58,6 +58,7 @@ export async function startAgent(config: AgentConfig, { log, source }: AgentOpti
     pool,
     now: Date.now,
     trouble: new Map(),
+    refused: new Map(),
     undo: [],
   };
   try {

@@ -46,6 +46,8 @@ export interface StatusParts {
   bytesInFlight(): number;
   /** Why no data can be taken; empty when it can. */
   trouble: ReadonlyMap<string, string>;
+  /** Why changed files of the OTLP port are not in force; empty when all are. */
+  refused: ReadonlyMap<string, string>;
   now(): number;
 }
 
@@ -94,7 +96,7 @@ function statusOf(parts: StatusParts): object {
       journal_mode: intake.mode,
       config: {
         loaded_at: parts.configuration.loadedAt.toISOString(),
-        error: parts.configuration.error,
+        error: errorOf(parts),
         restart_needed: parts.configuration.restartNeeded,
       },
     },
@@ -104,6 +106,12 @@ function statusOf(parts: StatusParts): object {
     sinks: Object.fromEntries(parts.sinks.map((sink) => [sink.name, sinkOf(sink, ledger)])),
     workers: { size: workers.size, busy: workers.busy, restarts: workers.restarts },
   };
+}
+
+/** Why what lies in the files is not what is in force; null when it is. */
+function errorOf({ configuration, refused }: StatusParts): string | null {
+  const errors = [...(configuration.error === null ? [] : [configuration.error]), ...refused.values()];
+  return errors.length === 0 ? null : errors.join('\n');
 }
 
 function journalOf({ first, head, bytes, segments, oldestMs, syncMsP99 }: JournalView, nowMs: number): object {

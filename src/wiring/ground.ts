@@ -15,6 +15,8 @@ export interface Ground {
   now(): number;
   /** Why no data can be taken, by cause; empty when it can. */
   trouble: Map<string, string>;
+  /** Files of the OTLP port whose change was refused, and why, by what they hold; empty when all is in force. */
+  refused: Map<string, string>;
   /** Undoes what was started, newest last. */
   undo: (() => Promise<void> | void)[];
 }

@@ -41,7 +41,9 @@ export async function serveIngest(ground: Ground, store: Store, intake: Intake):
   return ingest;
 }
 
-function accessOf({ config, log, telemetry }: Ground): Pick<IngestOptions, 'tls' | 'tokenFile' | 'cors' | 'onReload'> {
+type Access = Pick<IngestOptions, 'tls' | 'tokenFile' | 'cors' | 'onReload'>;
+
+function accessOf({ config, log, telemetry, refused }: Ground): Access {
   const { tls, auth, cors } = config.ingest.http;
   const files = {
     certFile: tls.cert_file,
@@ -58,8 +60,10 @@ function accessOf({ config, log, telemetry }: Ground): Pick<IngestOptions, 'tls'
       maxAgeS: millisecondsOf(cors.max_age) / 1000,
     },
     onReload(what, error) {
+      refused.delete(what);
       if (error === null) log.info(`${what} of the OTLP port were read again`);
       else {
+        refused.set(what, `${what} of the OTLP port: ${error.message}`);
         telemetry.configErrors.inc();
         log.error(`${what} of the OTLP port are as before, the changed file is no good: ${error.message}`);
       }

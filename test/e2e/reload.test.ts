@@ -134,6 +134,30 @@ test('a file with a fault is refused as a whole: log, metric and /status say so,
   assert.equal(await agent.end('SIGTERM'), 0);
 });
 
+test('tokens with a fault are refused: /status says so until they are mended, and the old ones hold', async (t) => {
+  const directory = temporaryDirectory(t, 'reload');
+  const tokens = join(directory, 'tokens');
+  writeFileSync(tokens, 'one name=a\n');
+  const http = 'http: { endpoint: "127.0.0.1:0", auth: { bearer_token_file: tokens } }';
+  const agent = await startAgentProcess(directory, yaml(PROCESSORS).replace(/http: \{.*?\}/, http));
+  t.after(() => agent.end('SIGKILL'));
+  replace(tokens, 'two name=a wrong\n');
+  process.kill(agent.pid, 'SIGHUP');
+  const { error } = await eventually('the refusal', WITHIN_MS, async () => {
+    const found = await configuration(agent);
+    return found.error === null ? undefined : found;
+  });
+  assert.match(error ?? '', /^tokens of the OTLP port: .*tokens:1: .*"wrong"/);
+  const headers = { 'content-type': 'application/json', authorization: 'Bearer one' };
+  const send = () => fetch(`${agent.ingest}/v1/traces`, { method: 'POST', headers, body: '{}' });
+  assert.equal((await send()).status, 200);
+  replace(tokens, 'two name=a\n');
+  process.kill(agent.pid, 'SIGHUP');
+  await eventually('the mended file', WITHIN_MS, async () => (await configuration(agent)).error === null || undefined);
+  assert.equal((await send()).status, 401);
+  assert.equal(await agent.end('SIGTERM'), 0);
+});
+
 test('processors are reloaded, too; what needs a restart is told and left as it was', async (t) => {
   const { agent, directory } = await start(t);
   const file = join(directory, 'agent.yaml');

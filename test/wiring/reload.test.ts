@@ -25,7 +25,7 @@ test('a contract that is a link to itself is refused when it appears, and what i
     pool: BlockPool.create(UNIT_BYTES),
     now: Date.now,
     trouble: new Map(),
-    fail: () => undefined,
+    refused: new Map(),
     undo: [],
   };
   const reload = new Reload(ground, null, new Map(), () => undefined);

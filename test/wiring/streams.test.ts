@@ -29,7 +29,7 @@ async function start(t: TestContext, directory: string, stream: string) {
   const pool = BlockPool.create(96 * UNIT_BYTES);
   const undo: (() => Promise<void> | void)[] = [];
   const log = pino({ level: 'silent' });
-  const rest = { telemetry: createTelemetry(), now: Date.now, trouble: new Map(), fail: () => undefined };
+  const rest = { telemetry: createTelemetry(), now: Date.now, trouble: new Map(), refused: new Map() };
   const ground = { config, log, pool, undo, ...rest };
   const store = await openStore(ground);
   const workers = createWorkers(ground, null, createPolicy({ contracts: [], processors: [] }));
