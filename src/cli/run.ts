@@ -49,12 +49,17 @@ async function serve(
 ): Promise<number> {
   const { log } = options;
   const starting = context.start(config, options);
-  const begun = await Promise.race([starting, stopped]);
+  // Heard from now on, or the signal would end the process. A start that fails is told below.
+  const reload = () =>
+    void starting.then(
+      (agent) => agent.reload(),
+      () => {},
+    );
+  context.onHangup(reload);
+  const agent = await Promise.race([starting, stopped]);
   // Stopped while it waits, for the lock for example: nothing was taken yet, and the journal makes leaving safe.
-  if (typeof begun === 'string') return 0;
-  const agent = begun;
+  if (typeof agent === 'string') return 0;
   context.stdout(`ready ingest=${agent.ingestUrl} admin=${agent.adminUrl}\n`);
-  context.onHangup(() => void agent.reload());
   log.info(`${await stopped}: stopping`);
   await agent.stop();
   return 0;

@@ -35,6 +35,18 @@ test('SIGINT during the start stops the agent as soon as it has started', async 
   assert.equal(await status, 0);
 });
 
+test('SIGHUP asks for a reload, during the start for one behind it', async () => {
+  const started = Promise.withResolvers<ReturnType<typeof fakeAgent>>();
+  const world = fakeWorld({ start: () => started.promise });
+  const status = runAgent(config, log, world.context);
+  world.hangUp();
+  const reloaded = Promise.withResolvers<void>();
+  started.resolve(fakeAgent({ reload: async () => reloaded.resolve() }));
+  await reloaded.promise;
+  world.signal('SIGTERM');
+  assert.equal(await status, 0);
+});
+
 test('a second signal leaves at once though the stop hangs, exit status 1', async () => {
   const world = fakeWorld({ start: async () => fakeAgent({ stop: () => new Promise(() => {}) }) });
   const status = runAgent(config, log, world.context);
