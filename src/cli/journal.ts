@@ -47,10 +47,7 @@ async function configured(args: string[], context: Context): Promise<string> {
 }
 
 async function read(directory: string, verify: boolean): Promise<Report> {
-  if (!existsSync(directory)) {
-    const message = `${directory} does not exist: name the journal's directory with --directory DIR, or its agent.yaml with --config`;
-    throw new AgentError('JOURNAL_UNWRITABLE', message);
-  }
+  if (!existsSync(directory)) throw noJournal(`${directory} does not exist`);
   const table = await CursorTable.peek(directory);
   const ends = table.value('ends') as Record<string, KnownEnd> | undefined;
   const journals: Record<string, JournalReport> = {};
@@ -59,7 +56,13 @@ async function read(directory: string, verify: boolean): Promise<Report> {
       journals[name] = await inspectJournal(join(directory, name), ends?.[name], verify);
   }
   const identity = await readIdentity(diskFiles, directory);
+  if (identity === null && Object.keys(journals).length === 0) throw noJournal(`${directory} holds no journal`);
   return { directory, identity, journals, cursors: Object.fromEntries(table.rows()) };
+}
+
+function noJournal(found: string): AgentError {
+  const wayOut = "name the journal's directory with --directory DIR, or its agent.yaml with --config";
+  return new AgentError('JOURNAL_UNWRITABLE', `${found}: ${wayOut}`);
 }
 
 function damaged({ verified }: SegmentReport): boolean {

@@ -53,6 +53,18 @@ test('version says name, version and Node', async () => {
   assert.match(world.stdout(), /^plumbline \d+\.\d+\.\d+\S* \(Node v\d+\.\d+\.\d+\)\n$/);
 });
 
+test('a directory that holds no journal is told with the way out, exit status 1', async () => {
+  for (const [directory, found] of [
+    ['/nowhere', 'does not exist'],
+    [import.meta.dirname, 'holds no journal'],
+  ] as const) {
+    const world = fakeWorld();
+    assert.equal(await runCommand(['journal', '--directory', directory], world.context), 1);
+    assert.ok(world.stderr().includes(`${directory} ${found}: name the journal's directory with --directory DIR`));
+    assert.equal(world.stdout(), '');
+  }
+});
+
 test('a file that the schema cannot be written to is one line, exit status 2', async () => {
   const world = fakeWorld();
   assert.equal(await runCommand(['schema', '--output', '/nowhere/schema.json'], world.context), 2);
