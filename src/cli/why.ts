@@ -1,10 +1,14 @@
 /** `plumbline why`: asks the running agent what became of a trace, and says it in words. */
 import { parseArgs } from 'node:util';
+import { formatEndpoint, parseEndpoint } from '../core/endpoint.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import type { Explained, FoundItem } from '../status/explained.ts';
 import { readConfiguration } from './configuration.ts';
 import type { Context } from './context.ts';
 import { EXIT_FAILED } from './exit.ts';
+
+/** Hosts that an admin port may listen on, and nobody can name. */
+const EVERYWHERE = ['0.0.0.0', '::'];
 
 /** Exit status 1 when the agent knows nothing of the trace. */
 export async function why(args: string[], context: Context): Promise<number> {
@@ -34,7 +38,9 @@ export async function why(args: string[], context: Context): Promise<number> {
 async function configured(args: string[], context: Context): Promise<string> {
   const { config, faults } = await readConfiguration(args, context);
   if (config === null) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
-  return `http://${config.admin.endpoint}`;
+  const { host, port } = parseEndpoint(config.admin.endpoint) ?? { host: '', port: 0 };
+  // Traces are shown on loopback alone, which is a part of everywhere.
+  return `http://${formatEndpoint({ host: EVERYWHERE.includes(host) ? '127.0.0.1' : host, port })}`;
 }
 
 async function ask(admin: string, id: string): Promise<Explained> {

@@ -51,6 +51,9 @@ const PATHS = [
   '/traces/{id}',
 ];
 
+const NOT_ON_LOOPBACK =
+  'traces are shown on loopback alone: ask 127.0.0.1 on the host the agent runs on, and have admin.endpoint listen there';
+
 /** Listens on `endpoint`; throws ADDRESS_IN_USE when the port is taken. */
 export async function startStatus(sources: StatusSources): Promise<StatusServer> {
   const endpoint = parseEndpoint(sources.endpoint);
@@ -116,7 +119,7 @@ function addTraces(server: FastifyInstance, trace: StatusSources['trace']): void
     // It shows telemetry: whoever is on this host may see it, but no page of a name that was made to point here.
     const asked = request.hostname.replace(/^\[|\]$/g, '');
     if (!isLoopback(request.socket.remoteAddress ?? '') || !isLoopback(asked))
-      return reply.code(403).send({ error: 'traces are shown on loopback alone: ask from the host the agent runs on' });
+      return reply.code(403).send({ error: NOT_ON_LOOPBACK });
     const id = request.params.id.toLowerCase();
     if (!/^[0-9a-f]{32}$/.test(id))
       return reply.code(400).send({ error: `"${request.params.id}" is no trace id: 32 hex digits` });
