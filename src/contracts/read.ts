@@ -41,7 +41,9 @@ export function readContracts(globs: readonly string[], cache: ContractCache = n
       report.faults.push(...known.faults);
       if (known.contract !== null) report.files.push(known.contract);
     } catch (error) {
-      report.faults.push(`${file} cannot be read: ${messageOf(error)}`);
+      const isDirectory = error instanceof Error && 'code' in error && error.code === 'EISDIR';
+      const why = isDirectory ? `it is a directory: name its files, as ${file}/*.yaml` : messageOf(error);
+      report.faults.push(`${file} cannot be read: ${why}`);
     }
   }
   report.plans = report.files.map(({ plan }) => plan);

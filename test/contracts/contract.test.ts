@@ -69,6 +69,10 @@ test('every fault is said with file, line and column', (t) => {
   assert.match(read(t, contract({})).faults[0] ?? '', /exactly one of bad, slower_than, rate, take, silent_for/);
   assert.match(read(t, contract({ bad: { status: 'error' }, slower_than: '1s' })).faults[0] ?? '', /exactly one of/);
   assert.match(readContracts(['/nowhere/x.yaml']).faults[0] ?? '', /^\/nowhere\/x\.yaml cannot be read/);
+  const here = import.meta.dirname;
+  assert.deepEqual(readContracts([here]).faults, [
+    `${here} cannot be read: it is a directory: name its files, as ${here}/*.yaml`,
+  ]);
   assert.deepEqual(readContracts(['/nowhere/*.yaml']), { plans: [], files: [], faults: [] });
 });
 
