@@ -50,9 +50,14 @@ export function limitOf(plan: SignalPlan, value: number): string {
   return isOver || degraded === null ? breached : degraded;
 }
 
-/** "7.1% of 812 items bad in 1m, limit above 5%"; a share of nothing is no number, a rate of nothing is 0. */
+/** Whether there is anything to take the value of: a share of nothing is no number, spans a second of none are 0. */
+export function hasValue({ measured, of }: SignalPlan, items: number): boolean {
+  return items > 0 || (measured === 'rate' && of !== 'metrics');
+}
+
+/** "7.1% of 812 items bad in 1m, limit above 5%" */
 export function whyOf(plan: SignalPlan, value: number, items: number): string {
   const over = plan.measured === 'silence' || plan.measured === 'burn' ? '' : ` in ${formatDuration(plan.windowMs)}`;
-  if (items === 0 && plan.measured !== 'rate') return `nothing came${over}, limit ${limitOf(plan, value)}`;
+  if (!hasValue(plan, items)) return `nothing came${over}, limit ${limitOf(plan, value)}`;
   return `${formatValue(plan, value)} ${describeMeasure(plan, items)}${over}, limit ${limitOf(plan, value)}`;
 }

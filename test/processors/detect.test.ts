@@ -7,7 +7,7 @@ import { requestType } from '../../src/otlp/schema.ts';
 import { createObserver, type DetectObserver, type Saved } from '../../src/processors/detect/observer.ts';
 import type { Emission } from '../../src/processors/processor.ts';
 import { contractOf } from '../contracts/plans.ts';
-import { decoded, itemsOf, type Plain } from '../otlp/generate.ts';
+import { decoded, itemsOf, list, type Plain } from '../otlp/generate.ts';
 import { afterRestart } from '../support/saved.ts';
 import { contextOf, createWorld, NOW_MS, span } from '../worker/world.ts';
 
@@ -412,4 +412,26 @@ test('an event about a share of a histogram names the series with most beyond th
   const breach = detect.events.find(({ attributes }) => attributes['signal.state'] === 'breached');
   assert.match(String(breach?.attributes['signal.series']), /^route=\/slow 90\.0% of \d+$/);
   assert.deepEqual(breach?.attributes['trace.ids'], [hex(16, 3).toString('hex')], 'slow, and of this point');
+});
+
+test('a signal for which nothing came has a state and no value, but a rate of spans, which is 0', () => {
+  const rate = { name: 'traffic', of: 'spans', rate: true, breached: 'below 1/s' };
+  const plan = contractOf([ERRORS, rate], TIMES);
+  const detect = createDetect(plan);
+  const sent = [100, 101, 102, 110, 111, 112, 120].flatMap((atS) => detect.observer.tick(NOW_MS + atS * 1000, false));
+  const summaries = sent.filter(({ stream }) => stream === 'summaries');
+  const told = itemsOf('metrics', decoded('metrics', summaries[1]?.bytes ?? Buffer.alloc(0))).map(({ item }) => [
+    item.name,
+    list((item.gauge as Plain).dataPoints).map(({ attributes }) => plain(attributes)['signal.name']),
+  ]);
+  assert.deepEqual(told, [
+    ['plumbline.contract.value', ['traffic']],
+    ['plumbline.contract.state', ['errors', 'traffic']],
+  ]);
+  assert.equal(sent[0]?.items, 3);
+  const [report] = detect.observer.report();
+  assert.deepEqual(
+    report?.signals.map(({ value }) => value),
+    [null, 0],
+  );
 });

@@ -4,7 +4,7 @@ import type { Change } from '../../contracts/judge.ts';
 import { type State, worstState } from '../../contracts/judged.ts';
 import type { ContractPlan, SignalPlan } from '../../contracts/plan.ts';
 import { type SeriesValue, worstSeries } from '../../contracts/reading.ts';
-import { formatShare, formatValue, whyOf } from '../../contracts/words.ts';
+import { formatShare, formatValue, hasValue, whyOf } from '../../contracts/words.ts';
 import { cutText } from '../../core/boundedText.ts';
 import type { Attributes, EventRecord } from '../../core/otel.ts';
 import { formatDuration } from '../../core/units.ts';
@@ -191,7 +191,7 @@ function reportSignal({ per }: ContractPlan, signal: WatchedSignal): SignalRepor
     state,
     since: judged === undefined || judged.since === 0 ? null : timeOf(judged.since),
     frozen,
-    value: items === 0 ? null : value,
+    value: hasValue(plan, items) ? value : null,
     items,
     window: formatDuration(plan.windowMs),
     threshold: plan.thresholds,
@@ -203,7 +203,7 @@ function reportSignal({ per }: ContractPlan, signal: WatchedSignal): SignalRepor
   };
 }
 
-function describeInstance({ name, memory: { judged } }: Instance) {
+function describeInstance({ name, plan, memory: { judged } }: Instance) {
   const { state, value, items } = judged;
-  return { name, state, value: items === 0 ? null : value, items };
+  return { name, state, value: hasValue(plan, items) ? value : null, items };
 }

@@ -5,6 +5,7 @@ import type { ContractPlan } from '../../contracts/plan.ts';
 import { PointText } from '../../contracts/pointText.ts';
 import { readMeasurements } from '../../contracts/rows.ts';
 import { scopeOf } from '../../contracts/service.ts';
+import { hasValue } from '../../contracts/words.ts';
 import { type EventRecord, serializeEvents } from '../../core/otel.ts';
 import { writeMetrics } from '../../otlp/writeMetrics.ts';
 import type { Emission, Observer, ObserverContext } from '../processor.ts';
@@ -127,23 +128,24 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
     const from = sentMs === 0 ? nowMs - everyMs : sentMs;
     sentMs = nowMs;
     const resources = watched.map(({ plan, signals }) => {
-      const points = (value: (signal: WatchedSignal) => number) =>
-        signals.map((signal) => ({ attributes: { 'signal.name': signal.plan.name }, value: value(signal) }));
-      const gauge = (name: string, description: string, value: (signal: WatchedSignal) => number) => ({
+      const gauge = (name: string, description: string, value: (signal: WatchedSignal) => number | null) => ({
         kind: 'gauge' as const,
         name,
         unit: '1',
         description,
-        points: points(value),
+        points: signals.flatMap((signal) => {
+          const worst = value(signal);
+          return worst === null ? [] : [{ attributes: { 'signal.name': signal.plan.name }, value: worst }];
+        }),
       });
       return {
         attributes: { ...identityOf(plan), 'plumbline.agent': context.agent },
         metrics: [
-          gauge('plumbline.contract.value', 'Value of the signal over its window', (signal) => worstValue(signal)),
+          gauge('plumbline.contract.value', 'Value of the signal over its window', worstValue),
           gauge('plumbline.contract.state', '0 unknown, 1 healthy, 2 degraded, 3 breached', ({ state }) =>
             STATES.indexOf(state),
           ),
-        ],
+        ].filter(({ points }) => points.length > 0),
       };
     });
     const items = resources.reduce(
@@ -212,8 +214,10 @@ function sinceOf(signal: WatchedSignal): number {
   return worstInstance(signal)?.memory.judged.since ?? 0;
 }
 
-function worstValue(signal: WatchedSignal): number {
-  return worstInstance(signal)?.memory.judged.value ?? 0;
+/** Null while there is nothing to take it of. */
+function worstValue(signal: WatchedSignal): number | null {
+  const judged = worstInstance(signal)?.memory.judged;
+  return judged !== undefined && hasValue(signal.plan, judged.items) ? judged.value : null;
 }
 
 /** Which contract a metric is of: what it says of the service beyond its name stands only where it says it. */
