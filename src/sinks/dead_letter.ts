@@ -6,6 +6,11 @@ import type { Part, Row } from '../core/component.ts';
 import { makeDirectory } from '../core/makeDirectory.ts';
 import { sequenceText } from './parts.ts';
 
+/** File systems take 255 bytes, and `.binpb.tmp` has to fit, too. */
+const MOST_NAME_BYTES = 245;
+/** `-` and the journal's id. */
+const ID_BYTES = 9;
+
 export interface Grave {
   directory: string;
   agent: string;
@@ -79,12 +84,19 @@ async function bury(grave: Grave, frames: readonly number[], records: Buffer[], 
   const { agent, sink, row, pool } = grave;
   await makeDirectory(grave.directory, 0o750);
   // A refusal that comes again after a crash overwrites itself.
-  const name = `${agent}_${row.stream}_${row.signal}_${words.sequence}`.replace(/[^A-Za-z0-9._-]/g, '_');
+  const name = nameOf(agent, `_${row.stream}_${row.signal}_${words.sequence}`);
   const received_ms = readU64(pool, (frames[0] as number) + Field.receivedMs);
   const letter: Letter = { agent, sink, stream: row.stream, signal: row.signal, key: null, received_ms, ...words };
   await writeSafely(grave.directory, `${name}.json`, [Buffer.from(`${JSON.stringify(letter)}\n`)]);
   await writeSafely(grave.directory, `${name}.binpb`, records);
   return records.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** A long agent gives way to what follows it, but for its journal's id: a name that is too long would be refused for ever. */
+function nameOf(agent: string, rest: string): string {
+  const most = Math.max(ID_BYTES, MOST_NAME_BYTES - rest.length);
+  const whose = agent.length <= most ? agent : agent.slice(0, most - ID_BYTES) + agent.slice(-ID_BYTES);
+  return `${whose}${rest}`.replace(/[^A-Za-z0-9._-]/g, '_');
 }
 
 async function writeSafely(directory: string, name: string, content: Buffer[]): Promise<void> {

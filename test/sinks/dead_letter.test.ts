@@ -57,6 +57,26 @@ test('dead letters that cannot be written hold the cursor, and the destination i
   await ended(harness);
 });
 
+test('the longest name of an agent leaves room for a piece of a piece in the name of its dead letter', async (t) => {
+  const sink = scriptedSink({ batchBytes: 1 << 20 });
+  sink.script = ({ batch, payloads }) =>
+    payloads.flatMap(namesIn).includes('0')
+      ? { kind: 'refused', parts: batch.parts.map((_, i) => i), reason: 'zero', divide: true }
+      : { kind: 'delivered' };
+  const deadLetter = join(temporaryFolder(t), 'dead');
+  // agent.id has at most 200 characters.
+  const agent = `${'x'.repeat(200)}-0123abcd`;
+  const harness = createHarness(sink.definition, SECTION, { deadLetter, agent, retry: { initialMs: 1, maxMs: 1 } });
+  harness.source.append('raw', 'traces', spans(0, 1 << 14), 1 << 14);
+  harness.delivery.start();
+  await eventually(() => harness.cursor(ROW).next === 1 || harness.delivery.state().error !== null);
+  assert.equal(harness.delivery.state().error, null);
+  assert.equal(harness.cursor(ROW).deadLettered, 1);
+  const [name = ''] = readdirSync(deadLetter);
+  assert.match(name, /^x+-0123abcd_raw_traces_0_1(\.\d)+\.(json|binpb)$/);
+  await ended(harness);
+});
+
 test('a frame that cannot be encoded is set aside alone', async (t) => {
   const encoder = () => ({ ...wholeFrames, direct: () => null });
   const sink = scriptedSink({ encoder, batchBytes: 1 << 16 });
