@@ -1,18 +1,17 @@
 /** OTLP over HTTP and HTTPS: serves, cuts what is slow or malformed, reloads certificates and tokens, drains. handle.ts answers requests. */
-import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as TlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
-import { AgentError, messageOf } from '../core/errors.ts';
 import type { Lend } from '../core/lentBlock.ts';
+import { readTokenText } from '../core/tokens.ts';
+import { watchFiles } from '../core/watchFiles.ts';
 import { Admission } from './admission.ts';
 import { answerBroken } from './broken.ts';
 import { type Front, startFront } from './front.ts';
 import { createHandle, type Handle, type HandleOptions, type HandleState, isJson } from './handle.ts';
 import { listen } from './listen.ts';
 import { createRequestListener } from './nodeHttp.ts';
-import { watchFiles } from './reload.ts';
 import { readAllowPeer, readTls, type TlsFiles } from './tls.ts';
 import { parseTokens } from './tokens.ts';
 
@@ -151,13 +150,7 @@ function createHttpServer({ tls, timeouts }: IngestOptions): Server | TlsServer 
 }
 
 function readTokens(file: string | null) {
-  if (file === null) return null;
-  try {
-    return parseTokens(readFileSync(file, 'utf8'), file);
-  } catch (cause) {
-    if (cause instanceof AgentError) throw cause;
-    throw new AgentError('CONFIG_INVALID', `ingest.http.auth.bearer_token_file: ${messageOf(cause)}`, { cause });
-  }
+  return file === null ? null : parseTokens(readTokenText('ingest.http.auth.bearer_token_file', file), file);
 }
 
 function startWatches(options: IngestOptions, state: HandleState, server: Server | TlsServer) {

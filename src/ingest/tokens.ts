@@ -1,11 +1,10 @@
 /**
- * Bearer tokens: reads the file, knows a token again without keeping or comparing its text, and holds each to its quota.
+ * Who sends, by bearer token: what a line of the file says of a client, and its quota. core/tokens.ts knows the tokens.
  *
  *   TOKEN [name=payments] [signals=traces,logs] [quota=20MiB/s]      # one a line; empty lines and lines that begin with # are none
  */
-import { hash, timingSafeEqual } from 'node:crypto';
 import { SIGNALS, type Signal } from '../core/block.ts';
-import { AgentError } from '../core/errors.ts';
+import { digestOf, findByToken, parseTokenLines } from '../core/tokens.ts';
 import { parseBytesPerSecond } from '../core/units.ts';
 
 /** Who sends: a token's name or a remote address. Its `name` is what fair shares go by. */
@@ -33,25 +32,13 @@ interface Entry {
   client: Client;
 }
 
-const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*) *$/i;
-const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
 export const ALL_SIGNALS: ReadonlySet<Signal> = new Set(SIGNALS);
 
 /** Throws CONFIG_INVALID with every fault's line; a token is never named. */
 export function parseTokens(text: string, file: string): Tokens {
-  const faults: string[] = [];
-  const entries = text.split(/\r?\n/).flatMap((line, index) => {
-    const words = line.trim().split(/\s+/);
-    if (words[0] === '' || words[0]?.startsWith('#')) return [];
-    const entry = parseLine(words, index + 1);
-    if (typeof entry !== 'string') return [entry];
-    faults.push(`${file}:${index + 1}: ${entry}`);
-    return [];
-  });
-  if (entries.length === 0 && faults.length === 0) faults.push(`${file}: no token in it: nobody could send anything`);
+  const entries = parseTokenLines(text, file, parseEntry);
   shareQuotas(entries);
-  if (faults.length > 0) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
-  return { find: (authorization) => findClient(entries, authorization) };
+  return { find: (authorization) => findByToken(entries, authorization)?.client ?? null };
 }
 
 /** Tokens of one name are one client, while it changes from the old one to the new: they use up one quota, the first that is named. */
@@ -62,8 +49,7 @@ function shareQuotas(entries: readonly Entry[]): void {
   for (const { client } of entries) client.quota = byName.get(client.name) ?? null;
 }
 
-function parseLine([token = '', ...options]: readonly string[], line: number): Entry | string {
-  if (!TOKEN.test(token)) return 'a token consists of letters, digits and ._~+/- (and = at its end)';
+function parseEntry(token: string, options: readonly string[], line: number): Entry | string {
   const client: Client = { name: `line ${line}`, signals: ALL_SIGNALS, quota: null };
   for (const option of options) {
     const [key, value = ''] = splitOnce(option);
@@ -85,18 +71,6 @@ function parseLine([token = '', ...options]: readonly string[], line: number): E
 function splitOnce(option: string): [string, string?] {
   const at = option.indexOf('=');
   return at < 0 ? [option] : [option.slice(0, at), option.slice(at + 1)];
-}
-
-function digestOf(token: string): Buffer {
-  return hash('sha256', token, 'buffer');
-}
-
-function findClient(entries: readonly Entry[], authorization: string | undefined): Client | null {
-  const presented = digestOf(BEARER.exec(authorization ?? '')?.[1] ?? '');
-  let found: Client | null = null;
-  // All are compared, whether or not one was found.
-  for (const { digest, client } of entries) if (timingSafeEqual(digest, presented)) found = client;
-  return found;
 }
 
 /** Charges a client for a body; false when its quota is used up. A body may take it into debt, so that a large one can pass at all. */
