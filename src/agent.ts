@@ -15,7 +15,7 @@ import type { Breach, ContractValue } from './processors/processor.ts';
 import { traceTableFor } from './processors/sample/index.ts';
 import type { StatusServer } from './status/server.ts';
 import { explainTrace } from './wiring/explain.ts';
-import { type Ground, millisecondsOf, sampleOf } from './wiring/ground.ts';
+import { type Ground, millisecondsOf, sampleOf, tellReload } from './wiring/ground.ts';
 import { serveIngest } from './wiring/ingest.ts';
 import { LookBacks } from './wiring/lookBacks.ts';
 import { type ConfigFile, Reload } from './wiring/reload.ts';
@@ -132,6 +132,8 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
     ...ground,
     ...store,
     endpoint: config.admin.endpoint,
+    tokenFile: config.admin.auth.bearer_token_file,
+    onReload: (error) => tellReload(ground, 'tokens of the admin port', error),
     startedAt: new Date(ground.now()),
     rejected: store.memory.rejected,
     selection: selection?.progress ?? null,
@@ -177,6 +179,7 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
     adminUrl: status.url,
     reload: () => {
       receiver.reload();
+      status.reload();
       return reload.now();
     },
     stop: () => stop(ground, parts),

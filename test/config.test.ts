@@ -72,7 +72,7 @@ test('an empty file is the default configuration', () => {
       log_level: 'info',
       shutdown: { serve_on: '1s', grace: '20s' },
     },
-    admin: { endpoint: '127.0.0.1:8888' },
+    admin: { endpoint: '127.0.0.1:8888', auth: { bearer_token_file: '' } },
     ingest: {
       http: {
         endpoint: '127.0.0.1:4318',

@@ -42,7 +42,7 @@ const COMMANDS: Record<string, Command> = {
     load: async () => (await import('./redeliver.ts')).redeliver,
   },
   why: {
-    usage: 'why TRACE_ID [--admin URL | --config FILE] [--json]',
+    usage: 'why TRACE_ID [--admin URL | --config FILE] [--token-file FILE] [--json]',
     summary: 'ask the running agent whether a trace was kept, and why; exit status 1 when it knows nothing of it',
     load: async () => (await import('./why.ts')).why,
   },

@@ -1,7 +1,8 @@
 /** `plumbline why`: asks the running agent what became of a trace, and says it in words. */
 import { parseArgs } from 'node:util';
-import { formatEndpoint, parseEndpoint } from '../core/endpoint.ts';
+import { formatEndpoint, isLoopback, parseEndpoint } from '../core/endpoint.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
+import { parseTokenLines, readTokenText } from '../core/tokens.ts';
 import type { Explained, FoundItem } from '../status/explained.ts';
 import { readConfiguration } from './configuration.ts';
 import type { Context } from './context.ts';
@@ -9,6 +10,12 @@ import { EXIT_FAILED } from './exit.ts';
 
 /** Hosts that an admin port may listen on, and nobody can name. */
 const EVERYWHERE = ['0.0.0.0', '::'];
+
+/** Who is asked, and what names the file whose first token opens it; null: none is needed. */
+interface Target {
+  admin: string;
+  tokens: { key: string; file: string } | null;
+}
 
 /** Exit status 1 when the agent knows nothing of the trace. */
 export async function why(args: string[], context: Context): Promise<number> {
@@ -18,6 +25,7 @@ export async function why(args: string[], context: Context): Promise<number> {
       config: { type: 'string' },
       set: { type: 'string', multiple: true },
       admin: { type: 'string' },
+      'token-file': { type: 'string' },
       json: { type: 'boolean', default: false },
     },
     allowPositionals: true,
@@ -29,33 +37,50 @@ export async function why(args: string[], context: Context): Promise<number> {
   }
   const own = [...(values.config === undefined ? [] : ['--config', values.config])];
   for (const one of values.set ?? []) own.push('--set', one);
-  const admin = values.admin ?? (await configured(own, context));
-  const answer = await ask(admin, id.toLowerCase());
+  const target = values.admin === undefined ? await configured(own, context) : { admin: values.admin, tokens: null };
+  const file = values['token-file'];
+  if (file !== undefined) target.tokens = { key: '--token-file', file };
+  const answer = await ask(target, id.toLowerCase());
   context.stdout(values.json ? `${JSON.stringify(answer, null, 2)}\n` : describe(id.toLowerCase(), answer));
   return answer.decision === 'unknown' ? EXIT_FAILED : 0;
 }
 
-async function configured(args: string[], context: Context): Promise<string> {
+async function configured(args: string[], context: Context): Promise<Target> {
   const { config, faults } = await readConfiguration(args, context);
   if (config === null) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
-  const { host, port } = parseEndpoint(config.admin.endpoint) ?? { host: '', port: 0 };
-  // Traces are shown on loopback alone, which is a part of everywhere.
-  return `http://${formatEndpoint({ host: EVERYWHERE.includes(host) ? '127.0.0.1' : host, port })}`;
+  const { endpoint, auth } = config.admin;
+  const { host: listens, port } = parseEndpoint(endpoint) ?? { host: '', port: 0 };
+  // Loopback is a part of everywhere, and needs no token.
+  const host = EVERYWHERE.includes(listens) ? '127.0.0.1' : listens;
+  const file = isLoopback(host) ? '' : auth.bearer_token_file;
+  const tokens = file === '' ? null : { key: 'admin.auth.bearer_token_file', file };
+  return { admin: `http://${formatEndpoint({ host, port })}`, tokens };
 }
 
-async function ask(admin: string, id: string): Promise<Explained> {
+async function ask({ admin, tokens }: Target, id: string): Promise<Explained> {
+  const headers: Record<string, string> = tokens === null ? {} : { authorization: `Bearer ${firstToken(tokens)}` };
   let response: Response;
   try {
-    response = await fetch(new URL(`/traces/${id}`, admin));
+    response = await fetch(new URL(`/traces/${id}`, admin), { headers });
   } catch (error) {
     const cause = error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
     const message = `no agent answers at ${admin} (${cause}): start it, or name its admin port with --admin URL`;
     throw new AgentError('AGENT_UNREACHABLE', message, { cause: error });
   }
-  if (!response.ok)
-    throw new AgentError('AGENT_UNREACHABLE', `${admin} answers ${response.status}: ${await response.text()}`);
+  if (!response.ok) {
+    const wayOut = response.status === 401 ? ': name a file that begins with one of its tokens, --token-file FILE' : '';
+    throw new AgentError('AGENT_UNREACHABLE', `${admin} answers ${response.status}: ${await response.text()}${wayOut}`);
+  }
   // The agent's own answer.
   return (await response.json()) as Explained;
+}
+
+function firstToken({ key, file }: { key: string; file: string }): string {
+  // Not undefined: a file without a token has thrown.
+  const [first] = parseTokenLines(readTokenText(key, file), `${key}: ${file}`, (token) => ({ token })) as [
+    { token: string },
+  ];
+  return first.token;
 }
 
 function describe(id: string, answer: Explained): string {

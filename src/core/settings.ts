@@ -60,8 +60,16 @@ const Admin = section(
     endpoint: Type.String({
       format: 'host_port',
       default: '127.0.0.1:8888',
-      description: 'Where /metrics, /health, /status and /contracts answer. Port 0: any free one.',
+      description: 'Where /metrics, /health, /status, /contracts and /traces answer. Port 0: any free one.',
     }),
+    auth: section(
+      {
+        bearer_token_file: file(
+          'Tokens that may see traces, one a line as for ingest.http.auth: only the token counts. Empty: nobody beyond loopback.',
+        ),
+      },
+      'Who may see telemetry beyond loopback.',
+    ),
   },
   'The port for operators.',
 );

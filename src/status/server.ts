@@ -1,8 +1,9 @@
 /** The port for operators: health, /metrics, /status and /contracts over HTTP. What it shows is handed in; it knows no other part. */
 import fastify, { type FastifyInstance } from 'fastify';
-import { formatEndpoint, isLoopback, parseEndpoint } from '../core/endpoint.ts';
+import { formatEndpoint, parseEndpoint } from '../core/endpoint.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import type { Telemetry } from '../core/telemetry.ts';
+import { type Access, type AccessOptions, createAccess } from './access.ts';
 
 export interface Readiness {
   ready: boolean;
@@ -21,7 +22,7 @@ export interface ContractView {
   [key: string]: unknown;
 }
 
-export interface StatusSources {
+export interface StatusSources extends AccessOptions {
   /** `HOST:PORT`; port 0 means any free one. */
   endpoint: string;
   telemetry: Telemetry;
@@ -38,6 +39,8 @@ export interface StatusSources {
 export interface StatusServer {
   /** `http://HOST:PORT` as bound. */
   url: string;
+  /** Reads tokens again, now. */
+  reload(): void;
   stop(): Promise<void>;
 }
 
@@ -51,14 +54,12 @@ const PATHS = [
   '/traces/{id}',
 ];
 
-const NOT_ON_LOOPBACK =
-  'traces are shown on loopback alone: ask 127.0.0.1 on the host the agent runs on, and have admin.endpoint listen there';
-
-/** Listens on `endpoint`; throws ADDRESS_IN_USE when the port is taken. */
+/** Listens on `endpoint`; throws ADDRESS_IN_USE when the port is taken, CONFIG_INVALID for a token file that is no good. */
 export async function startStatus(sources: StatusSources): Promise<StatusServer> {
   const endpoint = parseEndpoint(sources.endpoint);
   if (endpoint === undefined)
     throw new AgentError('CONFIG_INVALID', `admin.endpoint "${sources.endpoint}" is no HOST:PORT`);
+  const access = createAccess(sources);
   // Probes and scrapers keep connections open: they must not hold up a stop.
   const server = fastify({
     logger: false,
@@ -69,15 +70,24 @@ export async function startStatus(sources: StatusSources): Promise<StatusServer>
   server.get('/', () => ({ paths: PATHS }));
   addOperation(server, sources);
   addContracts(server, sources.contracts);
-  addTraces(server, sources.trace);
+  addTraces(server, sources.trace, access);
   try {
     await server.listen(endpoint);
   } catch (error) {
+    access.stop();
     throw listenError(error, sources.endpoint);
   }
   // Not undefined and no path: the server has just bound a TCP port.
   const bound = server.addresses()[0] as { port: number };
-  return { url: `http://${formatEndpoint({ host: endpoint.host, port: bound.port })}`, stop: () => server.close() };
+  const url = `http://${formatEndpoint({ host: endpoint.host, port: bound.port })}`;
+  return {
+    url,
+    reload: access.reload,
+    stop() {
+      access.stop();
+      return server.close();
+    },
+  };
 }
 
 function noSchema(): never {
@@ -114,12 +124,11 @@ function addContracts(server: FastifyInstance, contracts: () => ContractView[]):
   });
 }
 
-function addTraces(server: FastifyInstance, trace: StatusSources['trace']): void {
+function addTraces(server: FastifyInstance, trace: StatusSources['trace'], access: Access): void {
   server.get<{ Params: { id: string } }>('/traces/:id', async (request, reply) => {
-    // It shows telemetry: whoever is on this host may see it, but no page of a name that was made to point here.
-    const asked = request.hostname.replace(/^\[|\]$/g, '');
-    if (!isLoopback(request.socket.remoteAddress ?? '') || !isLoopback(asked))
-      return reply.code(403).send({ error: NOT_ON_LOOPBACK });
+    const { headers, hostname, socket } = request;
+    const refusal = access.refusalOf(socket.remoteAddress ?? '', hostname, headers.authorization);
+    if (refusal !== null) return reply.code(refusal.status).headers(refusal.headers).send({ error: refusal.error });
     const id = request.params.id.toLowerCase();
     if (!/^[0-9a-f]{32}$/.test(id))
       return reply.code(400).send({ error: `"${request.params.id}" is no trace id: 32 hex digits` });

@@ -3,6 +3,7 @@ import { type BlockPool, SIGNALS, UNIT_BYTES } from '../core/block.ts';
 import type { CursorRow, Row } from '../core/component.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import { agentVersion } from '../core/version.ts';
+import type { AccessOptions } from './access.ts';
 import { intakeLedger, type LedgerSources, sinkLedger } from './ledger.ts';
 import { type ContractView, type StatusServer, startStatus } from './server.ts';
 
@@ -27,7 +28,7 @@ export interface SinkView {
   lagBytes(): number;
 }
 
-export interface StatusParts {
+export interface StatusParts extends AccessOptions {
   endpoint: string;
   telemetry: Telemetry;
   pool: BlockPool;
@@ -46,7 +47,7 @@ export interface StatusParts {
   bytesInFlight(): number;
   /** Why no data can be taken; empty when it can. */
   trouble: ReadonlyMap<string, string>;
-  /** Why changed files of the OTLP port are not in force; empty when all are. */
+  /** Why changed files of the two ports are not in force; empty when all are. */
   refused: ReadonlyMap<string, string>;
   now(): number;
 }
@@ -55,6 +56,8 @@ export function serveStatus(parts: StatusParts): Promise<StatusServer> {
   const { telemetry, trouble } = parts;
   return startStatus({
     endpoint: parts.endpoint,
+    tokenFile: parts.tokenFile,
+    onReload: parts.onReload,
     telemetry,
     refresh() {
       telemetry.ingestBytesInFlight.set(parts.bytesInFlight());

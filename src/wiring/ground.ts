@@ -15,10 +15,22 @@ export interface Ground {
   now(): number;
   /** Why no data can be taken, by cause; empty when it can. */
   trouble: Map<string, string>;
-  /** Files of the OTLP port whose change was refused, and why, by what they hold; empty when all is in force. */
+  /** Files of the two ports whose change was refused, and why, by what they hold; empty when all is in force. */
   refused: Map<string, string>;
   /** Undoes what was started, newest last. */
   undo: (() => Promise<void> | void)[];
+}
+
+/** Says that changed files, `what` they hold, were taken (null) or refused: then what was in use stays. */
+export function tellReload({ log, telemetry, refused }: Ground, what: string, error: Error | null): void {
+  refused.delete(what);
+  if (error === null) {
+    log.info(`${what} were read again`);
+    return;
+  }
+  refused.set(what, `${what}: ${error.message}`);
+  telemetry.configErrors.inc();
+  log.error(`${what} are as before, the changed file is no good: ${error.message}`);
 }
 
 /** The section of `sample`, when it is configured; validated by its schema. */

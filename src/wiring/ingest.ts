@@ -6,7 +6,7 @@ import type { Submit } from '../ingest/accept.ts';
 import { createPressure } from '../ingest/pressure.ts';
 import { type IngestOptions, type IngestServer, startIngest } from '../ingest/server.ts';
 import type { Intake } from '../worker/intake.ts';
-import { bytesOf, type Ground, millisecondsOf } from './ground.ts';
+import { bytesOf, type Ground, millisecondsOf, tellReload } from './ground.ts';
 import type { Store } from './store.ts';
 
 /** Share of memory_limit that requests in flight may take; blocks' share is larger, since sinks and selection need some, too. */
@@ -43,8 +43,8 @@ export async function serveIngest(ground: Ground, store: Store, intake: Intake):
 
 type Access = Pick<IngestOptions, 'tls' | 'tokenFile' | 'cors' | 'onReload'>;
 
-function accessOf({ config, log, telemetry, refused }: Ground): Access {
-  const { tls, auth, cors } = config.ingest.http;
+function accessOf(ground: Ground): Access {
+  const { tls, auth, cors } = ground.config.ingest.http;
   const files = {
     certFile: tls.cert_file,
     keyFile: tls.key_file,
@@ -59,15 +59,7 @@ function accessOf({ config, log, telemetry, refused }: Ground): Access {
       allowedHeaders: cors.allowed_headers,
       maxAgeS: millisecondsOf(cors.max_age) / 1000,
     },
-    onReload(what, error) {
-      refused.delete(what);
-      if (error === null) log.info(`${what} of the OTLP port were read again`);
-      else {
-        refused.set(what, `${what} of the OTLP port: ${error.message}`);
-        telemetry.configErrors.inc();
-        log.error(`${what} of the OTLP port are as before, the changed file is no good: ${error.message}`);
-      }
-    },
+    onReload: (what, error) => tellReload(ground, `${what} of the OTLP port`, error),
   };
 }
 

@@ -6,19 +6,10 @@ import { type TestContext, test } from 'node:test';
 import { AgentError } from '../../src/core/errors.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
 import { type StatusSources, startStatus } from '../../src/status/server.ts';
+import { quietSources } from './sources.ts';
 
 async function start(context: TestContext, changes: Partial<StatusSources> = {}): Promise<string> {
-  const server = await startStatus({
-    endpoint: '127.0.0.1:0',
-    telemetry: createTelemetry(),
-    refresh: () => {},
-    status: () => ({ agent: { id: 'a' } }),
-    readiness: () => ({ ready: true, reasons: [] }),
-    liveness: () => ({ live: true, reasons: [] }),
-    contracts: () => [],
-    trace: async () => ({}),
-    ...changes,
-  });
+  const server = await startStatus({ ...quietSources(), ...changes });
   context.after(() => server.stop());
   return server.url;
 }
@@ -126,17 +117,7 @@ test('a taken port is ADDRESS_IN_USE, with the way out', async (context) => {
 });
 
 test('a stop does not wait for idle connections, and frees the port', async () => {
-  const sources: StatusSources = {
-    endpoint: '127.0.0.1:0',
-    telemetry: createTelemetry(),
-    refresh: () => {},
-    status: () => ({}),
-    readiness: () => ({ ready: true, reasons: [] }),
-    liveness: () => ({ live: true, reasons: [] }),
-    contracts: () => [],
-    trace: async () => ({}),
-  };
-  const server = await startStatus(sources);
+  const server = await startStatus(quietSources());
   // fetch keeps its connection alive.
   await (await fetch(`${server.url}/status`)).text();
   await server.stop();
