@@ -5,13 +5,15 @@ import { copyRange, type Reader, readTag, sameBytes, skipField } from '../otlp/p
 const KEPT = Buffer.from('plumbline.kept');
 const KEYS = [KEPT, Buffer.from('plumbline.rule'), Buffer.from('plumbline.partial')];
 const LOOK_BACK = Buffer.from('look_back');
-/** "plum" read as a little-endian word. */
+/** What keys begin with that an agent writes: "plum" and "samp" read as little-endian words. */
 const PLUM = 0x6d_75_6c_70;
+const SAMP = 0x70_6d_61_73;
 
 /** Of one item at a time. */
 export class Marks {
-  /** Start and end of each field, ascending; none where they stay. */
+  /** Start and end of each field, ascending; none where they stay. A count of its own: setting the length would drop the array's memory. */
   readonly #ranges: number[] = [];
+  #count = 0;
   readonly #value = emptyValue();
   /** Of the fields that give way to this agent's. */
   bytes = 0;
@@ -20,13 +22,12 @@ export class Marks {
 
   /** Notes those of the item between `at` and `end`, whose attributes are fields `tag`. */
   read(reader: Reader, at: number, end: number, tag: number, attributes: AttributeTable): void {
-    this.#ranges.length = 0;
+    this.#count = 0;
     this.bytes = 0;
     this.isLookBack = false;
-    const kept = attributes.count === 0 ? -1 : attributes.find(reader.bytes, KEPT);
-    if (kept < 0) return;
+    if (!isMarked(reader, attributes)) return;
     const { pos } = reader;
-    this.isLookBack = this.#isLookBack(reader, attributes, kept);
+    this.isLookBack = this.#isLookBack(reader, attributes, attributes.find(reader.bytes, KEPT));
     if (!this.isLookBack) this.#note(reader, at, end, tag, attributes);
     reader.pos = pos;
   }
@@ -50,7 +51,8 @@ export class Marks {
       skipField(reader, tag, end);
       const stop = reader.pos;
       if (tag !== wanted || !KEYS.some((key) => holdsKey(attributes, reader.bytes, start, stop, key))) continue;
-      this.#ranges.push(from, reader.pos);
+      this.#ranges[this.#count++] = from;
+      this.#ranges[this.#count++] = reader.pos;
       this.bytes += reader.pos - from;
     }
   }
@@ -61,7 +63,7 @@ export class Marks {
     let out = to;
     let done = at;
     let isCut = from < 0;
-    for (let i = 0; i < ranges.length; i += 2) {
+    for (let i = 0; i < this.#count; i += 2) {
       if (!isCut && from < ranges[i]!) {
         out = copyRange(bytes, done, from, out);
         done = stop;
@@ -79,16 +81,17 @@ export class Marks {
 
   /** Whether the field that begins at `from` is one of them. */
   has(from: number): boolean {
-    for (let i = 0; i < this.#ranges.length; i += 2) if (this.#ranges[i] === from) return true;
+    for (let i = 0; i < this.#count; i += 2) if (this.#ranges[i] === from) return true;
     return false;
   }
 }
 
-/** Whether an agent has kept the item. What it writes stands behind all others, and so the last key is looked at: every item is asked. */
+/** Whether an agent has kept the item. What it writes stands behind all others, so the last key alone is looked at first: every span is asked. */
 export function isMarked(reader: Reader, attributes: AttributeTable): boolean {
   const last = attributes.count - 1;
   if (last < 0 || attributes.keyLength(last) < KEPT.length) return false;
-  return reader.view.getInt32(attributes.keyAt(last), true) === PLUM && attributes.find(reader.bytes, KEPT) >= 0;
+  const word = reader.view.getInt32(attributes.keyAt(last), true);
+  return (word === PLUM || word === SAMP) && attributes.find(reader.bytes, KEPT) >= 0;
 }
 
 /** Whether the KeyValue between the two addresses has the key. */

@@ -66,7 +66,7 @@ export function createSelector(
     const place = table === null ? -1 : placeOf(table, low >>> 0, high >>> 0);
     entry = place < 0 ? 0 : table![place + 3]!;
     // What came before the first span, as log records do, is counted in the slot it came in.
-    slot = place < 0 ? frameSlot : Math.min(frameSlot, slotOfTicks(firstTick(table!, place)));
+    slot = place < 0 ? frameSlot : Math.min(frameSlot, slotOfTicks(firstTick(table!, place)) | 0);
     traceClass = known(classOf(entry));
   }
 
@@ -143,8 +143,8 @@ export function createSelector(
       contracts.reset();
       itemClass.begin();
       hasTraceState = withTraceState;
-      // As the table has it: what came long before the start is of its first slot.
-      frameSlot = Math.max(0, Math.floor((receivedMs - startMs) / SLOT_MS));
+      // As the table has it: what came long before the start is of its first slot. A small integer, or each new trace would box it.
+      frameSlot = Math.max(0, Math.floor((receivedMs - startMs) / SLOT_MS)) | 0;
       // The table may have changed since the last frame.
       lastLow = 0;
       lastHigh = 0;
