@@ -5,7 +5,6 @@ import type { Reader } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
 import { INTRINSICS_OF } from './contract.ts';
 import { Found, Keys } from './keys.ts';
-import type { Condition } from './match.ts';
 
 /** What conditions are asked about. `attributes` are the item's own. */
 export interface Item {
@@ -26,8 +25,6 @@ export type Intrinsic = EnumKey | 'span.name' | 'severity' | 'body';
 export class Sight {
   readonly keys = new Keys();
   readonly lookups = new Map<string, Lookup>();
-  /** By what is written: contracts of many services often ask for the same. */
-  readonly conditions = new Map<string, Condition>();
   readonly item = new Found();
   readonly resource = new Found();
 }

@@ -36,9 +36,13 @@ export interface Condition {
   ofNone: boolean;
 }
 
+/** By sight and by what is written: contracts of many services often ask for the same. */
+const compiled = new WeakMap<Sight, Map<string, Condition>>();
+
 /** `sight`: where attributes are found for conditions that are asked of the same items; null for those that stand alone. */
 export function compileConditions(map: ConditionMap, sight: Sight | null = null): Condition[] {
-  const shared = sight?.conditions;
+  const shared = sight === null ? null : (compiled.get(sight) ?? new Map<string, Condition>());
+  if (sight !== null && shared !== null) compiled.set(sight, shared);
   return Object.entries(map).map(([written, wanted]) => {
     const text = JSON.stringify([written, wanted]);
     const known = shared?.get(text);
