@@ -4,6 +4,7 @@
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Result, Serve, Task } from './tasks.ts';
+import { packTask, unpackResult, type WireResult } from './wire.ts';
 
 /** Of the shared words: how many tasks were sent, 1 once the last one has begun (a new thread first loads its modules), and the thread's id. */
 export const SENT = 0;
@@ -48,7 +49,7 @@ export class Lane {
     this.#words = new Int32Array(new SharedArrayBuffer(WORDS * 4));
     this.#abort = new AbortController();
     this.#port = port1;
-    port1.on('message', (result: Result<Task>) => this.#onResult(this, result));
+    port1.on('message', (wire: WireResult) => this.#onResult(this, unpackResult(wire)));
     port1.unref();
     return { serve: { port: port2, words: this.#words }, signal: this.#abort.signal };
   }
@@ -59,7 +60,7 @@ export class Lane {
     Atomics.store(this.#words, BEGUN, 0);
     // A task under way keeps the process running.
     this.#port?.ref();
-    this.#port?.postMessage(job.task);
+    this.#port?.postMessage(packTask(job.task));
     Atomics.add(this.#words, SENT, 1);
     Atomics.notify(this.#words, SENT, 1);
   }

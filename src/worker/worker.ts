@@ -13,6 +13,7 @@ import { select } from './select.ts';
 import { selectShort } from './selectShort.ts';
 import { ownerOf, type Result, type Serve, type Task, type WorkerSetup } from './tasks.ts';
 import { ItemWalk } from './walk.ts';
+import { packResult, unpackTask, type WireTask } from './wire.ts';
 
 // Node types workerData as any; pool.ts puts a WorkerSetup there, by way of piscina.
 const parts = createParts(workerData as WorkerSetup, ownerOf(threadId));
@@ -30,7 +31,8 @@ export default function serve({ port, words }: Serve): never {
     for (let sent = receiveMessageOnPort(port); sent !== undefined; sent = receiveMessageOnPort(port)) {
       Atomics.store(words, BEGUN, 1);
       // Node types messages as any; lane.ts sends nothing else.
-      port.postMessage(run(sent.message as Task));
+      const task = unpackTask(sent.message as WireTask);
+      port.postMessage(packResult(task, run(task)));
     }
   }
 }
