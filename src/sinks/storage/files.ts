@@ -21,10 +21,18 @@ export function rowDirectory(root: string, row: Row): string {
   return join(root, row.stream, row.signal);
 }
 
+const HOUR_MS = 3_600_000;
+/** Every batch asks for one, and nearly always for the same. */
+let known = { hours: Number.NaN, path: '' };
+
 /** `year=YYYY/month=MM/day=DD/hour=HH`, UTC. */
 export function hourPath(receivedMs: number): string {
-  const [year, month, day, hour] = new Date(receivedMs).toISOString().split(/[-T:]/);
-  return join(`year=${year}`, `month=${month}`, `day=${day}`, `hour=${hour}`);
+  const hours = Math.floor(receivedMs / HOUR_MS);
+  if (hours !== known.hours) {
+    const [year, month, day, hour] = new Date(receivedMs).toISOString().split(/[-T:]/);
+    known = { hours, path: join(`year=${year}`, `month=${month}`, `day=${day}`, `hour=${hour}`) };
+  }
+  return known.path;
 }
 
 /**
