@@ -41,8 +41,7 @@ const compiled = new WeakMap<Sight, Map<string, Condition>>();
 
 /** `sight`: where attributes are found for conditions that are asked of the same items; null for those that stand alone. */
 export function compileConditions(map: ConditionMap, sight: Sight | null = null): Condition[] {
-  const shared = sight === null ? null : (compiled.get(sight) ?? new Map<string, Condition>());
-  if (sight !== null && shared !== null) compiled.set(sight, shared);
+  const shared = sight === null ? null : sharedBy(sight);
   return Object.entries(map).map(([written, wanted]) => {
     const text = JSON.stringify([written, wanted]);
     const known = shared?.get(text);
@@ -60,6 +59,14 @@ export function compileConditions(map: ConditionMap, sight: Sight | null = null)
     shared?.set(text, made);
     return made;
   });
+}
+
+function sharedBy(sight: Sight): Map<string, Condition> {
+  const known = compiled.get(sight);
+  if (known !== undefined) return known;
+  const made = new Map<string, Condition>();
+  compiled.set(sight, made);
+  return made;
 }
 
 /** The numbers that the tests name, as bits; 0 when one of them is of another kind. */
