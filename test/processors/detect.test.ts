@@ -416,7 +416,8 @@ test('an event about a share of a histogram names the series with most beyond th
 
 test('a signal for which nothing came has a state and no value, but a rate of spans, which is 0', () => {
   const rate = { name: 'traffic', of: 'spans', rate: true, breached: 'below 1/s' };
-  const plan = contractOf([ERRORS, rate], TIMES);
+  const metric = { name: 'jobs', metric: 'jobs', rate: true, breached: 'below 1/s' };
+  const plan = contractOf([ERRORS, rate, metric], TIMES);
   const detect = createDetect(plan);
   const sent = [100, 101, 102, 110, 111, 112, 120].flatMap((atS) => detect.observer.tick(NOW_MS + atS * 1000, false));
   const summaries = sent.filter(({ stream }) => stream === 'summaries');
@@ -426,12 +427,12 @@ test('a signal for which nothing came has a state and no value, but a rate of sp
   ]);
   assert.deepEqual(told, [
     ['plumbline.contract.value', ['traffic']],
-    ['plumbline.contract.state', ['errors', 'traffic']],
+    ['plumbline.contract.state', ['errors', 'traffic', 'jobs']],
   ]);
-  assert.equal(sent[0]?.items, 3);
+  assert.equal(sent[0]?.items, 4);
   const [report] = detect.observer.report();
   assert.deepEqual(
     report?.signals.map(({ value }) => value),
-    [null, 0],
+    [null, 0, null],
   );
 });

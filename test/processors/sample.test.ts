@@ -186,6 +186,11 @@ test('marks count until `wait` after the first item, later ones are late; the wo
   table.mark(3, 4, NOW_MS, BASE);
   table.mark(3, 4, NOW_MS + 10_100, SLOW);
   table.mark(3, 4, NOW_MS + 10_100, BASE);
+  // Marked again, it is as old as before, to the millisecond.
+  table.mark(5, 6, NOW_MS + 9, BASE);
+  table.mark(5, 6, NOW_MS + 12, BASE);
+  table.mark(5, 6, NOW_MS + 10_009, ERROR);
+  assert.equal(classOf(find(5, 6)), ERROR);
   const entry = find(3, 4);
   assert.deepEqual([classOf(entry), isLate(entry, SLOW), isLate(entry, ERROR)], [BASE, true, false]);
   assert.equal(table.evicted, 0);

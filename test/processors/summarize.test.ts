@@ -345,6 +345,10 @@ test('what is tried again of the time before a checkpoint ends no summary', () =
   const { observer: restored } = createBench({}, afterRestart(observer.save()));
   for (let ms = -60_000; ms <= 0; ms += 5000) assert.deepEqual(restored.tick(NOW_MS + ms, false), []);
   assert.equal(restored.tick(NOW_MS + 10_000, false).length, 1);
+  // It has caught up by now.
+  const { observer: again } = createBench({}, afterRestart(observer.save()));
+  assert.deepEqual(again.tick(NOW_MS + 3000, false), []);
+  assert.equal(again.tick(NOW_MS - 3600_000, false).length, 1);
 });
 
 test('what is saved and restored flushes the same', () => {
