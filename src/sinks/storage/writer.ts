@@ -228,16 +228,18 @@ class RowFile {
   async #giveUp(error: unknown): Promise<void> {
     const file = this.#open;
     this.#open = null;
-    this.#taken = -1;
     this.#isSwept = false;
     this.#syncedHour = '';
+    if (file !== null) {
+      clearTimeout(file.timer);
+      // Closed already when it was the rename that failed.
+      await file.output.close().catch((cause) => this.#context.log.debug({ error: messageOf(cause) }, 'close'));
+    }
+    this.#taken = -1;
+    // Not before the rewind: a write that came while the file was closed is of that past, too, and would be taken for what comes next.
     this.#generation++;
     // Without a file nothing that was taken is lost: the batch alone comes again.
-    if (file === null) return;
-    clearTimeout(file.timer);
-    // Closed already when it was the rename that failed.
-    await file.output.close().catch((cause) => this.#context.log.debug({ error: messageOf(cause) }, 'close'));
-    this.#context.rewind(this.#row, `${this.#directory}: ${messageOf(error)}`);
+    if (file !== null) this.#context.rewind(this.#row, `${this.#directory}: ${messageOf(error)}`);
   }
 
   /** Removes what a crash, or a file that was given up, left behind: those frames come again. */
