@@ -31,15 +31,23 @@ const MOST_REFUSALS = 128;
 /** Something for the dead letters, and how many of its items count. */
 type Dead = { reason: string; items: number } & ({ frame: number } | { parts: Part[]; isPartial: boolean });
 
+/** What a job is for, and who waits for it. */
+export interface Order {
+  frames: readonly number[];
+  lease: Lease;
+  /** Asked before each write: what was taken back to be read again must not be written behind what comes then. */
+  isWanted(): boolean;
+  /** Told of each write that begins and of each that was answered, in time or late. */
+  count(change: 1 | -1): void;
+}
+
 export class Job {
   /** Items that went to the dead letters. */
   deadLettered = 0;
   readonly #settings: JobSettings;
   readonly #writer: Writer;
   readonly #row: Row;
-  readonly #frames: readonly number[];
-  readonly #lease: Lease;
-  readonly #count: (change: 1 | -1) => void;
+  readonly #order: Order;
   #parts: Parts | null = null;
   /** What is still to be written; each group is one write. Kept, so that a retry goes on where the last attempt stopped. */
   #groups: Part[][] = [];
@@ -51,22 +59,12 @@ export class Job {
   #refusals = 0;
   #isHeld = false;
 
-  /** `count` is told of each write that begins and of each that was answered, in time or late. */
-  constructor(
-    settings: JobSettings,
-    writer: Writer,
-    row: Row,
-    frames: readonly number[],
-    lease: Lease,
-    count: (change: 1 | -1) => void,
-  ) {
+  constructor(settings: JobSettings, writer: Writer, row: Row, order: Order) {
     this.#settings = settings;
     this.#writer = writer;
     this.#row = row;
-    this.#frames = frames;
-    this.#lease = lease;
-    this.#count = count;
-    this.#pieces = createOutput(settings.pool, (release) => lease.add(release));
+    this.#order = order;
+    this.#pieces = createOutput(settings.pool, (release) => order.lease.add(release));
   }
 
   /** Everything that is left to do. Never rejects: what fails, whoever threw it, is a retry. */
@@ -74,6 +72,7 @@ export class Job {
     try {
       if (this.#parts === null) await this.#make();
       for (let group = this.#groups[0]; group !== undefined; group = this.#groups[0]) {
+        if (!this.#order.isWanted()) return { kind: 'retry', error: 'it is read again' };
         const answer = await this.#write(group);
         if (answer.kind === 'retry') return answer;
         const left = this.#follow(group, answer);
@@ -88,9 +87,9 @@ export class Job {
 
   async #make(): Promise<void> {
     const { pool, encoder, encode } = this.#settings;
-    const made = await makeParts(pool, encoder, encode, this.#frames, this.#row);
+    const made = await makeParts(pool, encoder, encode, this.#order.frames, this.#row);
     this.#parts = made;
-    this.#lease.add(() => made.release());
+    this.#order.lease.add(() => made.release());
     this.#groups = groupsOf(made.parts, encoder.mostBytes ?? Infinity);
     for (const { frame, reason } of made.refused) {
       this.#dead.push({ frame, reason, items: pool.words[(frame + Field.items) >>> 2] as number });
@@ -119,19 +118,19 @@ export class Job {
   /** Writes under a deadline. A late answer changes nothing, but until it comes the memory stays, since it may be read. */
   async #write(parts: Part[]): Promise<WriteResult> {
     const { pool, timeoutMs } = this.#settings;
-    const receivedMs = readU64(pool, (this.#frames[0] as number) + Field.receivedMs);
+    const receivedMs = readU64(pool, (this.#order.frames[0] as number) + Field.receivedMs);
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
     const deadline = Promise.withResolvers<WriteResult>();
     const timer = setTimeout(
       () => deadline.resolve({ kind: 'retry', error: `no answer within ${formatDuration(timeoutMs)}` }),
       timeoutMs,
     );
-    this.#lease.hold();
-    this.#count(1);
+    this.#order.lease.hold();
+    this.#order.count(1);
     const write = this.#safely(() => this.#writer.write({ row: this.#row, parts, receivedMs, bytes })).finally(() => {
       clearTimeout(timer);
-      this.#lease.done();
-      this.#count(-1);
+      this.#order.lease.done();
+      this.#order.count(-1);
     });
     return Promise.race([write, deadline.promise]);
   }
@@ -153,8 +152,8 @@ export class Job {
       for (const dead of this.#dead) {
         if ('frame' in dead) written.push(await buryFrame(grave, dead.frame, dead.reason));
         else if (dead.isPartial)
-          written.push(await buryPartial(grave, dead.parts, this.#frames, dead.items, dead.reason));
-        else for (const part of dead.parts) written.push(await buryPart(grave, part, this.#frames, dead.reason));
+          written.push(await buryPartial(grave, dead.parts, this.#order.frames, dead.items, dead.reason));
+        else for (const part of dead.parts) written.push(await buryPart(grave, part, this.#order.frames, dead.reason));
       }
       await syncDirectory(deadLetter);
     }

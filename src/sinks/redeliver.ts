@@ -106,7 +106,9 @@ async function send(
   const { block, frames } = await loadFrames(pool, letter);
   const lease = new Lease(() => pool.release(block));
   const row: Row = { stream: letter.said.stream, signal: letter.said.signal };
-  const job = new Job(jobSettings(options, agent, letter), writer, row, frames, lease, () => {});
+  const job = new Job(jobSettings(options, agent, letter), writer, row, {
+    ...{ frames, lease, isWanted: () => true, count: () => {} },
+  });
   try {
     for (let attempt = 0; ; attempt++) {
       const answer = await job.attempt();

@@ -167,11 +167,9 @@ export class DeliveryRow {
   }
 
   async #step(stop: AbortSignal): Promise<void> {
-    if (this.#pauseMs > 0) {
-      const pauseMs = this.#pauseMs;
-      this.#pauseMs = 0;
-      await sleep(pauseMs, stop);
-    }
+    const pauseMs = this.#pauseMs;
+    this.#pauseMs = 0;
+    if (pauseMs > 0) await sleep(pauseMs, stop);
     if (this.#isCaughtUp && this.#settings.gatherMs > 0) await sleep(this.#settings.gatherMs, stop);
     while (!stop.aborted && !this.#hasRoom()) await this.#turn.promise;
     if (stop.aborted) return;
@@ -254,13 +252,12 @@ export class DeliveryRow {
 
   /** Sends until it is safe, refused, or made pointless by a rewind or a close. Never rejects. */
   async #deliver(frames: readonly number[], entry: Entry, lease: Lease, stop: AbortSignal): Promise<void> {
-    const job = new Job(this.#settings, this.#writer, this.row, frames, lease, (change) => {
-      this.#unanswered += change;
-      this.#notify();
-    });
+    const isWanted = () => this.#progress.has(entry);
+    const order = { frames, lease, isWanted, count: (change: 1 | -1) => this.#count(change) };
+    const job = new Job(this.#settings, this.#writer, this.row, order);
     for (let attempt = 0; !stop.aborted; attempt++) {
       const result = await job.attempt();
-      if (!this.#progress.has(entry)) break;
+      if (!isWanted()) break;
       if (result.kind !== 'retry' || this.#progress.isConfirmed(entry)) {
         entry.deadLettered = Math.min(entry.items, job.deadLettered);
         this.#progress.settle(entry, result.kind === 'held' ? 'held' : 'done');
@@ -274,6 +271,11 @@ export class DeliveryRow {
     }
     this.#active--;
     lease.done();
+    this.#notify();
+  }
+
+  #count(change: 1 | -1): void {
+    this.#unanswered += change;
     this.#notify();
   }
 

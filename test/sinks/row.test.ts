@@ -1,9 +1,12 @@
 /** Holds src/sinks/row.ts: drain and close, data that a writer holds, rewinds, and starts after a crash. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { BlockPool } from '../../src/core/block.ts';
+import type { Encoder } from '../../src/core/component.ts';
+import type { EncodeTask } from '../../src/sinks/parts.ts';
 import { ended, fill, mockClock, namesOf, ROW, SECTION, started } from './delivery_bench.ts';
-import { createHarness, eventually, type Harness } from './harness.ts';
-import { type Call, scriptedSink } from './scripted.ts';
+import { createHarness, encodeHere, eventually, type Harness } from './harness.ts';
+import { type Call, scriptedSink, wholeFrames } from './scripted.ts';
 
 test('close waits for what is in flight, counts it, and reads nothing more', async () => {
   const sink = scriptedSink({ concurrency: 1 });
@@ -131,6 +134,37 @@ test('held data that was lost is read again from the cursor', async (t) => {
   assert.equal(sink.calls[before]?.first, confirmed + 1);
   sink.context.confirm(ROW, 5);
   assert.deepEqual([harness.cursor(ROW).delivered, harness.delivery.state().state], [6, 'ok']);
+  await ended(harness);
+});
+
+test('what was still being encoded when held data was lost is not written before what is read again', async (t) => {
+  const tick = mockClock(t);
+  const encoder: Encoder = { ...wholeFrames, direct: () => null };
+  const sink = scriptedSink({ holds: true, encoder: () => encoder });
+  sink.script = () => ({ kind: 'held' });
+  const slow = Promise.withResolvers<void>();
+  let encodes = 0;
+  const pool = BlockPool.create(64 << 20);
+  const encode: EncodeTask = async (frames, ...of) => {
+    if (encodes++ === 1) await slow.promise;
+    return encodeHere(pool, (out) => encoder.encode(pool, frames, ...of, out));
+  };
+  const harness = started(sink, { pool, encode });
+  fill(harness, 2);
+  await eventually(() => sink.calls.at(-1)?.last === 1);
+  fill(harness, 2);
+  await eventually(
+    () => encodes === 2,
+    () => tick(500),
+  );
+  const before = sink.calls.length;
+  sink.context.rewind(ROW, 'disk full');
+  slow.resolve();
+  await eventually(
+    () => sink.calls.length > before && sink.calls.at(-1)?.last === 3,
+    () => tick(500),
+  );
+  assert.equal(sink.calls[before]?.first, 0);
   await ended(harness);
 });
 

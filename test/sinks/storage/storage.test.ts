@@ -396,13 +396,14 @@ test('a directory that cannot be written makes the sink retry, and it recovers',
 });
 
 /** A writer of its own, without a deliverer in front of it, and batches of one span for each sequence. */
-async function bareWriter(t: TestContext) {
+async function bareWriter(t: TestContext, changes: Partial<SinkContext> = {}) {
   const directory = join(temporaryFolder(t), 'storage');
   const pool = BlockPool.create(16 << 20);
   const confirmed: number[] = [];
   const context: SinkContext = {
     ...{ name: 'storage', agent: AGENT, pool, directory, log: pino({ level: 'silent' }), now: Date.now },
     ...{ fail: () => {}, rewind: () => {}, confirm: (_row, last) => void confirmed.push(last) },
+    ...changes,
   };
   const writer = await storage.open(validated(storage, { type: 'storage', subscribe: ['raw'], directory }), context);
   const batch = (...sequences: number[]) => {
@@ -438,6 +439,30 @@ test('a batch whose answer was late is not written again, nor when its file was 
       ['0', '1'],
     ],
   );
+});
+
+test('a write that comes while a failed file is closed is not taken for one of what is read again', async (t) => {
+  const rewound: string[] = [];
+  const { directory, writer, batch } = await bareWriter(t, { rewind: (_row, error) => void rewound.push(error) });
+  await writer.write(batch(0, 1));
+  const bad = batch(2);
+  Object.defineProperty(bad.parts[0], 'length', {
+    get: () => {
+      throw new Error('EIO');
+    },
+  });
+  const failed = writer.write(bad);
+  const late: unknown[] = [];
+  while (rewound.length === 0) {
+    late.push(writer.write(batch(3)));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.deepEqual(await failed, { kind: 'retry', error: 'EIO' });
+  const none = late.map(() => ({ kind: 'retry', error: 'an earlier piece was lost' }));
+  assert.deepEqual(await Promise.all(late), none);
+  await writer.write(batch(0, 1, 2, 3));
+  await writer.close(Date.now() + 5000);
+  assert.deepEqual(contents(directory), numbers(0, 4));
 });
 
 test('a file that cannot get its final name is written again in full', async (t) => {
