@@ -8,8 +8,15 @@ export const CONTRACT_FILES: readonly string[] = ['service-00', 'service-01', 's
   fileURLToPath(new URL(`contracts/${name}.yaml`, import.meta.url)),
 );
 
-/** F3 archives nothing, F4 everything as it is, F4z everything compressed with zstd; F4n is F4 with all requests read by node:http. */
-export type AgentLevel = 'F3' | 'F4' | 'F4z' | 'F4n';
+/**
+ * F1 forwards everything to Kafka and does nothing else; F2 judges, counts and decides, and keeps everything; F3 keeps a tenth and archives
+ * nothing, F4 archives everything as it is, F4z compressed with zstd; F4n is F4 with all requests read by node:http.
+ */
+export type AgentLevel = 'F1' | 'F2' | 'F3' | 'F4' | 'F4z' | 'F4n';
+export const ARCHIVED: readonly string[] = ['F4', 'F4z', 'F4n'] satisfies AgentLevel[];
+
+const FORWARDED = { raw: 'otlp_{signal}' };
+const TOPICS = { sampled: 'otlp_{signal}', summaries: 'plumbline_summaries', events: 'plumbline_events' };
 
 export interface AgentConfigOptions {
   level: AgentLevel;
@@ -43,16 +50,18 @@ export function writeAgentConfig(options: AgentConfigOptions): string {
     admin: { endpoint: '127.0.0.1:0' },
     ingest: { http: { endpoint: '127.0.0.1:0', fast_path: level !== 'F4n' } },
     journal: { durability: 'durable' },
-    contracts: CONTRACT_FILES,
-    processors: [{ type: 'summarize' }, { type: 'detect' }, { type: 'sample', wait: '1s', base: '10%' }],
+    contracts: level === 'F1' ? [] : CONTRACT_FILES,
+    processors:
+      level === 'F1'
+        ? []
+        : [
+            { type: 'summarize' },
+            { type: 'detect' },
+            { type: 'sample', wait: '1s', base: level === 'F2' ? '100%' : '10%' },
+          ],
     sinks: [
-      {
-        type: 'kafka',
-        brokers: [kafka],
-        subscribe: { sampled: 'otlp_{signal}', summaries: 'plumbline_summaries', events: 'plumbline_events' },
-        compression: 'zstd',
-      },
-      ...(level === 'F3' ? [] : [storage]),
+      { type: 'kafka', brokers: [kafka], subscribe: level === 'F1' ? FORWARDED : TOPICS, compression: 'zstd' },
+      ...(ARCHIVED.includes(level) ? [storage] : []),
     ],
   };
   const file = join(directory, 'agent.yaml');

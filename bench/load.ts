@@ -51,7 +51,7 @@ interface Sendable {
 /** Different requests. */
 const USUAL_REQUESTS = 10;
 /** Ids in compressed ones come again with them: so many take longer than a trace is waited for. */
-const REQUESTS: Partial<Record<Workload, number>> = { 'W-gzip': 600 };
+const REQUESTS: Partial<Record<Workload, number>> = { 'W-gzip': 600, 'W-zstd': 600 };
 /** Pause after an answer that is not 200, so that refusals are not hammered. */
 const REFUSED_PAUSE_MS = 50;
 const HEAD_END = Buffer.from('\r\n\r\n');

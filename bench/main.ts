@@ -1,18 +1,20 @@
 /**
- * `npm run bench`: what the agent costs, level by level, beside the null receiver in the same run (docs: performance).
+ * `npm run bench`: what the agent costs, level by level or input by input, side by side in one run (docs: performance).
  *
- *   node bench/main.ts [--levels F0,F3,F4] [--workload W-std] [--rounds 6] [--seconds 10] [--warmup 4] [--connections 8] [--batch 512] [--rate 20000]
- *                      [--workers auto] [--dist] [--retain 4GiB] [--profile DIR] [--out FILE] [--quick] [--smoke]
+ *   node bench/main.ts [--levels F0,F3,F4] [--workload W-std] [--batch 512] [--rate 20000] [--dist]
+ *                      [--scenario levels|inputs|latency|node] [--rounds 6] [--seconds 10] [--warmup 4] [--connections 8]
+ *                      [--workers auto] [--retain 4GiB] [--profile DIR] [--out bench/results.json] [--quick] [--smoke]
  *
- * Exit status 1 when a sink does not have what was acknowledged.
+ * Prints a table and writes everything as JSON. Exit status 1 when a sink does not have what was acknowledged.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
+import { type Case, casesOf } from './cases.ts';
 import { CAN_PIN } from './child.ts';
-import { DEFAULT_BATCH, WORKLOADS } from './payloads.ts';
-import { LEVELS, type Level, NODE_FLAGS, RSS_EVERY_S, runSlot, type Slot, type SlotOptions } from './slot.ts';
+import { DEFAULT_BATCH } from './payloads.ts';
+import { NODE_FLAGS, pathOf, RSS_EVERY_S, runSlot, type Slot } from './slot.ts';
 import { interval, median, slope } from './statistics.ts';
 
 /** A slot so long is a soak: it says how memory went. */
@@ -22,19 +24,20 @@ const MOST_DRIFT = 0.05;
 
 const { values } = parseArgs({
   options: {
-    levels: { type: 'string', default: 'F0,F3,F4' },
-    workload: { type: 'string', default: 'W-std' },
+    scenario: { type: 'string' },
+    levels: { type: 'string' },
+    workload: { type: 'string' },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     warmup: { type: 'string' },
     connections: { type: 'string', default: '8' },
     batch: { type: 'string' },
-    rate: { type: 'string', default: '0' },
+    rate: { type: 'string' },
     workers: { type: 'string', default: 'auto' },
-    dist: { type: 'boolean', default: false },
+    dist: { type: 'boolean' },
     retain: { type: 'string', default: 'none' },
     profile: { type: 'string' },
-    out: { type: 'string' },
+    out: { type: 'string', default: pathOf('results.json') },
     quick: { type: 'boolean', default: false },
     smoke: { type: 'boolean', default: false },
   },
@@ -45,17 +48,14 @@ const effort = values.smoke
   : values.quick
     ? { rounds: 2, seconds: 3, warmup: 2 }
     : { rounds: 6, seconds: 10, warmup: 4 };
-const levels = values.levels.split(',').map((name) => known(name, LEVELS, 'level'));
-const workload = known(values.workload, WORKLOADS, 'workload');
-const options: Omit<SlotOptions, 'level'> = {
-  workload,
+const { scenario, levels, workload, batch, rate, dist } = values;
+const cases = casesOf({ scenario, levels, workload, batch, rate, dist });
+const [first] = cases as [Case];
+const options = {
   seconds: Number(values.seconds ?? effort.seconds),
   warmup: Number(values.warmup ?? effort.warmup),
   connections: Number(values.connections),
-  batch: values.batch === undefined ? null : Number(values.batch),
-  rate: Number(values.rate),
-  workers: values.workers === 'auto' ? 'auto' : Number(values.workers),
-  dist: values.dist,
+  workers: values.workers === 'auto' ? ('auto' as const) : Number(values.workers),
   retain: values.retain,
   profile: values.profile ?? null,
 };
@@ -72,16 +72,20 @@ const machine = {
 };
 console.log(`${machine.cpu} x ${machine.cores}, Linux ${machine.kernel}, Node ${machine.node} ${NODE_FLAGS.join(' ')}`);
 console.log(
-  `${workload}, ${options.batch ?? DEFAULT_BATCH[workload]} a request, ${options.connections} connections, ${options.rate === 0 ? 'closed loop' : `${options.rate} items/s`}, ${rounds} rounds of ${options.seconds} s after ${options.warmup} s\n`,
+  `${[...new Set(cases.map(describe))].join('; ')}; ${options.connections} connections, ${rounds} rounds of ${options.seconds} s after ${options.warmup} s\n`,
 );
 if (!CAN_PIN) console.log('taskset is missing: server and generator share their cores, the figures are not comparable');
 
-const slots: Slot[] = [];
+interface Taken extends Slot {
+  name: string;
+}
+
+const slots: Taken[] = [];
 for (let round = 0; round < rounds; round++) {
-  // A B C, C B A, ...: a drift of the machine then falls on all alike.
-  const order = round % 2 === 0 ? levels : levels.toReversed();
-  for (const level of order) {
-    const slot = await runSlot({ ...options, level });
+  // A B C, C B A, ...: a drift of the machine then falls on all alike. What depends on the first comes after it.
+  const isForward = round % 2 === 0 || cases.some(({ rate }) => typeof rate !== 'number');
+  for (const one of isForward ? cases : cases.toReversed()) {
+    const slot = { ...(await runSlot({ ...options, ...one, rate: rateOf(one) })), name: one.name };
     slots.push(slot);
     console.log(slotLine(round, slot));
     if (options.seconds >= SOAK_S) console.log(memoryLine(slot));
@@ -91,38 +95,41 @@ for (let round = 0; round < rounds; round++) {
 
 const calibration = median(slots.map(({ calibrationMs }) => calibrationMs));
 const steady = slots.filter(({ calibrationMs }) => Math.abs(calibrationMs / calibration - 1) <= MOST_DRIFT);
-// With so few slots that a level would vanish, drift is told and nothing left out.
-const isComplete = levels.every((level) => steady.some((slot) => slot.level === level));
+// With so few slots that a case would vanish, drift is told and nothing left out.
+const isComplete = cases.every(({ name }) => steady.some((slot) => slot.name === name));
 const counted = isComplete ? steady : slots;
 const drift = `${slots.length - steady.length} of ${slots.length} slots drifted by more than ${MOST_DRIFT * 100} %`;
 console.log(`\n${drift}${isComplete ? ', left out' : ', kept: too few are left without'}`);
-const base = median(counted.filter(({ level }) => level === 'F0').map(({ mbPerCpuS }) => mbPerCpuS));
-const summary = levels.map((level) =>
+const base = median(counted.filter(({ name }) => name === first.name).map(({ mbPerCpuS }) => mbPerCpuS));
+const summary = cases.map(({ name }) =>
   summarise(
-    level,
-    counted.filter((slot) => slot.level === level),
+    name,
+    counted.filter((slot) => slot.name === name),
   ),
 );
 printTable();
-if (values.out !== undefined) {
-  mkdirSync(dirname(values.out), { recursive: true });
-  writeFileSync(
-    values.out,
-    `${JSON.stringify({ at: new Date().toISOString(), machine, options, rounds, drift, summary, slots }, null, 2)}\n`,
-  );
-}
+mkdirSync(dirname(values.out), { recursive: true });
+const report = { at: new Date().toISOString(), machine, cases, options, rounds, drift, summary, slots };
+writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);
+console.log(`\nall of it: ${values.out}`);
 process.exitCode = slots.some(({ faults }) => faults.length > 0) ? 1 : 0;
 
-function known<Name extends string>(name: string, names: readonly Name[], what: string): Name {
-  const found = names.find((one) => one === name);
-  if (found === undefined) throw new Error(`unknown ${what} "${name}": one of ${names.join(', ')}`);
-  return found;
+function describe({ workload, batch, rate, dist }: Case): string {
+  const pace =
+    typeof rate === 'number' ? (rate === 0 ? 'closed loop' : `${rate} items/s`) : `${rate.share} of the first`;
+  return `${workload}, ${batch ?? DEFAULT_BATCH[workload]} a request, ${pace}${dist ? ', from dist/' : ''}`;
 }
 
-function slotLine(round: number, slot: Slot): string {
-  const { level, cpuSPerMillion, utilisation, itemsPerS, load } = slot;
+/** Items a second; a share is one of what the first case has reached. */
+function rateOf({ rate }: Case): number {
+  if (typeof rate === 'number') return rate;
+  return Math.round(rate.share * median(slots.filter(({ name }) => name === first.name).map((slot) => slot.itemsPerS)));
+}
+
+function slotLine(round: number, slot: Taken): string {
+  const { name, cpuSPerMillion, utilisation, itemsPerS, load } = slot;
   const rate = `${(itemsPerS / 1000).toFixed(0)} k items/s`;
-  return `${round + 1}  ${level.padEnd(4)} ${cpuSPerMillion.toFixed(3)} CPU-s per M, ${rate} at ${(utilisation * 100).toFixed(0)} % of a core, p99 ${load.latencyMs.p99} ms, calibration ${slot.calibrationMs.toFixed(0)} ms`;
+  return `${round + 1}  ${name.padEnd(4)} ${cpuSPerMillion.toFixed(3)} CPU-s per M, ${rate} at ${(utilisation * 100).toFixed(0)} % of a core, p99 ${load.latencyMs.p99} ms, calibration ${slot.calibrationMs.toFixed(0)} ms`;
 }
 
 /** The second half of the slot alone: the first is for what has to fill. */
@@ -134,13 +141,13 @@ function memoryLine({ rssMb }: Slot): string {
 }
 
 interface Summary {
-  level: Level;
+  name: string;
   slots: number;
   cpuSPerMillion: { median: number; low: number; high: number; min: number; max: number };
   drainedCpuSPerMillion: number;
   mbPerCpuS: number;
-  /** Bytes per CPU-second, of F0's; null without F0. */
-  ofNull: number | null;
+  /** Bytes per CPU-second, of the first case's. */
+  ofFirst: number;
   itemsPerS: number;
   rssPeakMb: number;
   p50Ms: number;
@@ -148,19 +155,19 @@ interface Summary {
   sampledShare: number | null;
 }
 
-function summarise(level: Level, of: readonly Slot[]): Summary {
+function summarise(name: string, of: readonly Slot[]): Summary {
   const costs = of.map(({ cpuSPerMillion }) => cpuSPerMillion);
   const [low, high] = interval(costs);
   const middle = (value: (slot: Slot) => number) => median(of.map(value));
   const mbPerCpuS = middle((slot) => slot.mbPerCpuS);
   const shares = of.flatMap(({ sampledShare }) => sampledShare ?? []);
   return {
-    level,
+    name,
     slots: of.length,
     cpuSPerMillion: { median: median(costs), low, high, min: Math.min(...costs), max: Math.max(...costs) },
     drainedCpuSPerMillion: middle((slot) => slot.drainedCpuSPerMillion),
     mbPerCpuS,
-    ofNull: Number.isNaN(base) ? null : mbPerCpuS / base,
+    ofFirst: mbPerCpuS / base,
     itemsPerS: middle((slot) => slot.itemsPerS),
     rssPeakMb: Math.max(...of.map((slot) => slot.rssPeakMb)),
     p50Ms: middle((slot) => slot.load.latencyMs.p50),
@@ -171,13 +178,13 @@ function summarise(level: Level, of: readonly Slot[]): Summary {
 
 function printTable(): void {
   const head = [
-    'level',
+    'case',
     'CPU-s per M',
     '95 % interval',
     'min - max',
     'drained',
     'MB/CPU-s',
-    'of F0',
+    `of ${first.name}`,
     'k items/s',
     'RSS MB',
     'p50 ms',
@@ -187,13 +194,13 @@ function printTable(): void {
   ];
   const percent = (share: number | null) => (share === null ? '-' : `${(share * 100).toFixed(1)} %`);
   const rows = summary.map(({ cpuSPerMillion: cost, ...one }) => [
-    one.level,
+    one.name,
     cost.median.toFixed(3),
     `${cost.low.toFixed(3)} - ${cost.high.toFixed(3)}`,
     `${cost.min.toFixed(3)} - ${cost.max.toFixed(3)}`,
     one.drainedCpuSPerMillion.toFixed(3),
     one.mbPerCpuS.toFixed(0),
-    percent(one.ofNull),
+    percent(one.ofFirst),
     (one.itemsPerS / 1000).toFixed(0),
     one.rssPeakMb.toFixed(0),
     one.p50Ms.toFixed(2),

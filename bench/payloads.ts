@@ -2,14 +2,14 @@
  * The standard workloads as encoded export requests, seeded: same seed, same bytes. Ids and times have a fixed width, so each send
  * patches them in place instead of encoding anew.
  */
-import { gzipSync } from 'node:zlib';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import type protobuf from 'protobufjs';
 import type { Signal } from '../src/core/block.ts';
 import { requestType } from '../src/otlp/schema.ts';
 import { createRandom, type Random } from './random.ts';
 import { BASE_NS, logRequest, metricRequest, type Plain, SPANS_PER_TRACE, traceRequest } from './shapes.ts';
 
-export const WORKLOADS = ['W-std', 'W-small', 'W-heavy', 'W-gzip', 'W-mixed', 'W-logs', 'W-metrics'] as const;
+export const WORKLOADS = ['W-std', 'W-small', 'W-heavy', 'W-gzip', 'W-zstd', 'W-mixed', 'W-logs', 'W-metrics'] as const;
 export type Workload = (typeof WORKLOADS)[number];
 
 /** Items of a request when nobody says. */
@@ -18,6 +18,7 @@ export const DEFAULT_BATCH: Record<Workload, number> = {
   'W-small': 100,
   'W-heavy': 8,
   'W-gzip': 512,
+  'W-zstd': 512,
   'W-mixed': 512,
   'W-logs': 512,
   'W-metrics': 512,
@@ -26,7 +27,7 @@ export const DEFAULT_BATCH: Record<Workload, number> = {
 export interface Payload {
   signal: Signal;
   path: string;
-  contentEncoding: 'gzip' | null;
+  contentEncoding: 'gzip' | 'zstd' | null;
   bytes: Buffer;
   items: number;
   /** Bytes before compression. */
@@ -78,7 +79,11 @@ export function createPayloads(options: PayloadOptions): Payload[] {
       batch,
       seed,
     );
-    return workload === 'W-gzip' ? compress(payload, i, nowNs) : payload;
+    if (workload !== 'W-gzip' && workload !== 'W-zstd') return payload;
+    payload.patch(payload.bytes, i, nowNs);
+    return workload === 'W-gzip'
+      ? compressed(payload, 'gzip', gzipSync(payload.bytes, { level: 6 }))
+      : compressed(payload, 'zstd', zstdCompressSync(payload.bytes));
   });
 }
 
@@ -117,9 +122,8 @@ function encode(signal: Signal, request: Plain, items: number, seed: number): Pa
   };
 }
 
-function compress(payload: Payload, counter: number, nowNs: bigint): Payload {
-  payload.patch(payload.bytes, counter, nowNs);
-  return { ...payload, bytes: gzipSync(payload.bytes, { level: 6 }), contentEncoding: 'gzip', patch: () => undefined };
+function compressed(payload: Payload, contentEncoding: 'gzip' | 'zstd', bytes: Buffer): Payload {
+  return { ...payload, bytes, contentEncoding, patch: () => undefined };
 }
 
 /** Where ids and times lie, two numbers each: the offset, and the placeholder's number or the distance from the send in nanoseconds. */

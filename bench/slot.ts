@@ -3,14 +3,15 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type AgentLevel, writeAgentConfig } from './agentConfig.ts';
+import { SIGNALS, type Signal } from '../src/core/block.ts';
+import { type AgentLevel, ARCHIVED, writeAgentConfig } from './agentConfig.ts';
 import { countArchive } from './archive.ts';
 import { type Child, cpuSecondsOf, cpuSecondsOfEnded, peakRssBytes, rssBytes, startNode } from './child.ts';
 import type { Totals } from './lightKafka.ts';
 import type { Report } from './load.ts';
 import type { Workload } from './payloads.ts';
 
-export const LEVELS = ['F0', 'F3', 'F4', 'F4n', 'F4z'] as const;
+export const LEVELS = ['F0', 'F1', 'F2', 'F3', 'F4', 'F4n', 'F4z', 'naive'] as const;
 export type Level = (typeof LEVELS)[number];
 
 const GLOBAL_LIMIT = '--external-memory-accounted-in-global-limit';
@@ -18,7 +19,7 @@ const GLOBAL_LIMIT = '--external-memory-accounted-in-global-limit';
 export const INLINING_FLAGS = ['--max-inlined-bytecode-size=1000', '--max-inlined-bytecode-size-cumulative=3000'];
 /** The flags the agent is started with (package.json). */
 export const NODE_FLAGS = ['--max-semi-space-size=4', GLOBAL_LIMIT, ...INLINING_FLAGS];
-/** Those of the null receiver: its bodies are garbage, with which it does better in more room. */
+/** Those of the null receiver and the naive stack: their bodies are garbage, with which they do better in more room. */
 const NULL_FLAGS = ['--max-semi-space-size=16', GLOBAL_LIMIT];
 /** As the command and the image have it. */
 export const SERVER_ENV = { ...process.env, MALLOC_ARENA_MAX: '1' };
@@ -27,7 +28,9 @@ export const LOAD_CORE = 1;
 export const STOP_MS = 90_000;
 /** Seconds between two readings of the server's memory. */
 export const RSS_EVERY_S = 5;
-/** Sampled spans: 10 % base, and the 2 % of traces that hold errors. */
+/** Levels whose Kafka must have every item, once. */
+const FORWARDING: readonly Level[] = ['F1', 'F2'];
+/** Sampled spans of the others: 10 % base, and the 2 % of traces that hold errors. */
 const LEAST_SAMPLED = 0.08;
 const MOST_SAMPLED = 0.18;
 /** Below this the shares say nothing. */
@@ -70,6 +73,8 @@ export interface Slot {
   load: Report;
   kafka: Totals | null;
   archivedItems: number | null;
+  /** Items in Kafka that came in: the sample, or everything. */
+  forwarded: Record<Signal, number> | null;
   sampledShare: number | null;
   faults: string[];
 }
@@ -107,7 +112,10 @@ async function startServer(options: SlotOptions, directory: string, kafka: Child
     options.profile === null ? [] : ['--cpu-prof', '--cpu-prof-dir', join(options.profile, options.level)];
   if (options.level === 'F0') return startNode(SERVER_CORE, [...NULL_FLAGS, ...profile, pathOf('null.ts')], SERVER_ENV);
   const [, broker = ''] = (await kafka?.line(/^ready (\S+)/)) ?? [];
-  // Every level but F0 is the agent's.
+  if (options.level === 'naive') {
+    return startNode(SERVER_CORE, [...NULL_FLAGS, ...profile, pathOf('naive.ts'), '--kafka', broker], SERVER_ENV);
+  }
+  // Every other level is the agent's.
   const config = writeAgentConfig({
     level: options.level as AgentLevel,
     directory,
@@ -165,7 +173,7 @@ async function measureSlot(
   const totals = kafka === null ? null : await totalsOf(kafka);
   const archived = existsSync(join(directory, 'archive')) ? countArchive(join(directory, 'archive')) : null;
   const { measured, total, seconds } = report;
-  const sampled = totals?.streams['sampled/traces']?.items ?? 0;
+  const forwarded = totals === null ? null : itemsIn(totals, options.level === 'F1' ? 'raw' : 'sampled');
   const slot: Slot = {
     level: options.level,
     calibrationMs,
@@ -180,11 +188,17 @@ async function measureSlot(
     load: report,
     kafka: totals,
     archivedItems: archived === null ? null : archived.items.traces + archived.items.metrics + archived.items.logs,
-    sampledShare: totals === null || total.traces === 0 ? null : sampled / total.traces,
+    forwarded,
+    sampledShare: forwarded === null || total.traces === 0 ? null : forwarded.traces / total.traces,
     faults: [],
   };
   slot.faults = faultsOf(slot, options, status, archived?.unfinished ?? 0);
   return slot;
+}
+
+function itemsIn(totals: Totals, stream: 'raw' | 'sampled'): Record<Signal, number> {
+  const itemsOf = (signal: Signal) => totals.streams[`${stream}/${signal}`]?.items ?? 0;
+  return { traces: itemsOf('traces'), metrics: itemsOf('metrics'), logs: itemsOf('logs') };
 }
 
 async function totalsOf(kafka: Child): Promise<Totals> {
@@ -195,12 +209,12 @@ async function totalsOf(kafka: Child): Promise<Totals> {
 
 /** What is wrong between what was acknowledged and what the sinks have. */
 function faultsOf(slot: Slot, { level, retain }: SlotOptions, status: number | null, unfinished: number): string[] {
-  const { load, kafka, archivedItems, sampledShare } = slot;
+  const { load, kafka, archivedItems, forwarded, sampledShare } = slot;
   const faults: string[] = [];
   if (status !== 0) faults.push(`the server ended with ${status}`);
   if (load.broken > 0) faults.push(`${load.broken} connections broke`);
   for (const [code, count] of Object.entries(load.total.other)) faults.push(`${count} answers ${code}`);
-  if (level !== 'F0' && level !== 'F3' && retain === 'none') {
+  if (ARCHIVED.includes(level) && retain === 'none') {
     if (archivedItems !== load.total.items)
       faults.push(`${load.total.items} items acknowledged, ${archivedItems} archived`);
     if (unfinished > 0) faults.push(`${unfinished} files of the archive unfinished`);
@@ -208,7 +222,12 @@ function faultsOf(slot: Slot, { level, retain }: SlotOptions, status: number | n
   if (kafka === null) return faults;
   if (kafka.unreadable > 0) faults.push(`${kafka.unreadable} Kafka records unreadable: ${kafka.error}`);
   if (kafka.duplicates > 0) faults.push(`${kafka.duplicates} Kafka records came twice`);
-  if (
+  if (FORWARDING.includes(level)) {
+    for (const signal of SIGNALS) {
+      const [sent, came] = [load.total[signal], forwarded?.[signal]];
+      if (sent !== came) faults.push(`${sent} ${signal} acknowledged, ${came} in Kafka`);
+    }
+  } else if (
     load.total.traces >= LEAST_SPANS &&
     sampledShare !== null &&
     (sampledShare < LEAST_SAMPLED || sampledShare > MOST_SAMPLED)

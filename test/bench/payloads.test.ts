@@ -1,7 +1,7 @@
 /** The workloads are what docs/performance says they are, and the same for the same seed. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { countItems } from '../../bench/items.ts';
 import { createPayloads, type Payload, WORKLOADS } from '../../bench/payloads.ts';
 import { requestType } from '../../src/otlp/schema.ts';
@@ -40,6 +40,11 @@ function patched(payload: Payload, counter: number): Buffer {
   return copy;
 }
 
+function plainOf(bytes: Buffer, encoding: Payload['contentEncoding']): Buffer {
+  if (encoding === null) return bytes;
+  return encoding === 'gzip' ? gunzipSync(bytes) : zstdDecompressSync(bytes);
+}
+
 function bytesPerItem(payloads: readonly Payload[]): number {
   const bytes = payloads.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
   return bytes / payloads.reduce((sum, { items }) => sum + items, 0);
@@ -55,7 +60,7 @@ for (const workload of WORKLOADS) {
 
   test(`${workload}: a request holds as many items as it says`, () => {
     for (const { signal, bytes, contentEncoding, items } of createPayloads({ workload, seed: 1, batch: 41 })) {
-      const plain = contentEncoding === 'gzip' ? gunzipSync(bytes) : bytes;
+      const plain = plainOf(bytes, contentEncoding);
       assert.equal(countItems(plain, 0, plain.length, signal), items);
       requestType(signal).decode(plain);
     }
