@@ -81,7 +81,8 @@ export function show(value: unknown, path: Path): string {
   if (path.some((step) => SECRET.test(String(step)))) return 'a value that is not shown';
   // A URL may carry user and password before its host.
   const text = String(value).replace(/\/\/[^/@\s]*@/g, '//...@');
-  const short = text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}...` : text;
+  const line = text.replace(/\p{Cc}/gu, (control) => JSON.stringify(control).slice(1, -1));
+  const short = line.length > MOST_SHOWN ? `${line.slice(0, MOST_SHOWN)}...` : line;
   return typeof value === 'string' ? `"${short}"` : short;
 }
 
@@ -141,9 +142,15 @@ function inWords(error: ErrorObject, root: unknown, within: (path: Path) => stri
   if ((error.keyword === 'minItems' || error.keyword === 'minLength') && limit === 1)
     return { path, part: 'value', message: `${within(path)} must not be empty` };
   // Bounds and other lengths read well as ajv puts them: "must be >= 1".
-  const rule = IN_OUR_WORDS.has(error.keyword) ? `must be ${expectation(schema)}` : (error.message ?? error.keyword);
+  const ajvs = (error.keyword === 'pattern' && patternWords(schema)) || (error.message ?? error.keyword);
+  const rule = IN_OUR_WORDS.has(error.keyword) ? `must be ${expectation(schema)}` : ajvs;
   const message = `${within(path)} ${rule}, found ${show(error.data, path)}`;
   return { path, part: 'value', message: message + meantWord(schema, error.data) };
+}
+
+/** What a pattern asks for, in words: the keyword is that of YAML's language server, so that editors say the same. */
+function patternWords(schema: unknown): string {
+  return isRecord(schema) && typeof schema.patternErrorMessage === 'string' ? schema.patternErrorMessage : '';
 }
 
 /** What a schema asks for, in words. */

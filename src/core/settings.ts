@@ -11,7 +11,12 @@ const LEAST_SEGMENTS = 4;
 const duration = (text: string, description: string) => Type.String({ format: 'duration', default: text, description });
 const bytes = (text: string, description: string) => Type.String({ format: 'bytes', default: text, description });
 const urlPath = (text: string, signal: string) =>
-  Type.String({ pattern: '^/[^\\s?#]*$', default: text, description: `Path that takes ${signal}.` });
+  Type.String({
+    pattern: '^/[^\\s?#]*$',
+    patternErrorMessage: `must be a path such as ${text}, without query or fragment`,
+    default: text,
+    description: `Path that takes ${signal}.`,
+  });
 const autoBytes = (description: string) =>
   Type.Union([Type.Literal('auto'), Type.String({ format: 'bytes' })], { default: 'auto', description });
 const limit = (format: 'duration' | 'bytes', description: string) =>
@@ -26,6 +31,7 @@ const Agent = section(
       default: '',
       maxLength: 200,
       pattern: '^[^\\s/\\\\]*$',
+      patternErrorMessage: 'must be a name without white space and slashes',
       description: 'Name of this agent in record headers and file names. Default: the host name.',
     }),
     data_dir: Type.String({
@@ -115,10 +121,16 @@ const Http = section(
           default: [],
           description: 'Origins whose pages may send, exactly as browsers name them; "*": all. Empty: none.',
         }),
-        allowed_headers: Type.Array(Type.String({ pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" }), {
-          default: [],
-          description: 'Request headers they may set beside Content-Type, Content-Encoding and Authorization.',
-        }),
+        allowed_headers: Type.Array(
+          Type.String({
+            pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+            patternErrorMessage: 'must be the name of a header such as X-Tenant',
+          }),
+          {
+            default: [],
+            description: 'Request headers they may set beside Content-Type, Content-Encoding and Authorization.',
+          },
+        ),
         max_age: duration('2h', 'How long browsers may remember that.'),
       },
       'Exporters in browsers.',

@@ -51,6 +51,18 @@ test('names of clients are asked for with a CA alone', () => {
   assert.deepEqual(inspect(tls(', client_ca_file: a')).faults, []);
 });
 
+test('a pattern is told in words', () => {
+  assert.match(
+    only('agent: { id: "a b" }'),
+    /^agent\.yaml:1:14: agent\.id must be a name without white space and slashes, found "a b"$/,
+  );
+  assert.match(
+    only('ingest: { http: { cors: { allowed_headers: ["X Y"] } } }'),
+    /allowed_headers\[0\] must be the name of a header such as X-Tenant, found/,
+  );
+  assert.match(only('agent: { id: "a\\nb" }'), /found "a\\nb"$/, 'one fault, one line');
+});
+
 test('the two ports differ, and so do the three paths', () => {
   assert.match(
     only('admin: { endpoint: "127.0.0.1:4318" }'),
@@ -62,5 +74,8 @@ test('the two ports differ, and so do the three paths', () => {
     only('ingest: { http: { logs_url_path: /v1/traces } }'),
     /url paths must differ, found \/v1\/traces, \/v1\/metrics/,
   );
-  assert.match(only('ingest: { http: { logs_url_path: v1 } }'), /logs_url_path must match pattern .*, found "v1"$/);
+  assert.match(
+    only('ingest: { http: { logs_url_path: v1 } }'),
+    /logs_url_path must be a path such as \/v1\/logs, without query or fragment, found "v1"$/,
+  );
 });

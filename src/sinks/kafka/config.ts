@@ -33,7 +33,13 @@ export const Config = Type.Object({
   }),
   topic_values: Type.Record(
     Type.String(),
-    Type.Array(Type.String({ pattern: '^[A-Za-z0-9._-]{1,100}$' }), { minItems: 1 }),
+    Type.Array(
+      Type.String({
+        pattern: '^[A-Za-z0-9._-]{1,100}$',
+        patternErrorMessage: 'must be up to 100 letters, digits, . _ -',
+      }),
+      { minItems: 1 },
+    ),
     {
       default: {},
       description:

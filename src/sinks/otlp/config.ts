@@ -7,6 +7,7 @@ const override = (signal: string) =>
   Type.String({
     default: '',
     pattern: '^(https?://[^\\s]+)?$',
+    patternErrorMessage: 'must be a URL such as https://collector:4318/v1/traces',
     description: `Whole URL for ${signal}, where it is not below endpoint.`,
   });
 

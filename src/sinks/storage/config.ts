@@ -13,6 +13,7 @@ const S3 = Type.Object(
     endpoint: Type.String({
       default: '',
       pattern: '^(https?://[^\\s]+)?$',
+      patternErrorMessage: 'must be a URL such as http://minio:9000',
       description: 'URL of a server that is not of AWS. Empty: that of the region.',
     }),
     force_path_style: Type.Boolean({
