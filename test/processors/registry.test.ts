@@ -93,6 +93,16 @@ test('redact masks, hashes and removes by key or prefix; the first rule that mat
   ]);
 });
 
+test('redact refuses a * that it would not read as one: such a rule would take out nothing', () => {
+  const redacting = (match: string) => configured([{ type: 'redact', attributes: [{ match, action: 'mask' }] }]);
+  for (const match of ['k', 'k.*', '*']) assert.equal(redacting(match).length, 1);
+  for (const match of ['*.email', 'user.*.email', '**'])
+    assert.throws(
+      () => redacting(match),
+      /match \(redact\) must be an attribute key, in which a \* can only stand at the end/,
+    );
+});
+
 test('enrich adds what is missing and never overwrites; an empty value adds nothing', () => {
   const world = createWorld({
     processors: [{ type: 'enrich', resource: { 'service.name': 'mine', node: 'n1', empty: '' } }],

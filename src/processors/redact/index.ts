@@ -13,7 +13,12 @@ const config = Type.Object(
     attributes: Type.Array(
       Type.Object(
         {
-          match: Type.String({ minLength: 1, description: 'Attribute key; a * at the end stands for any rest' }),
+          match: Type.String({
+            minLength: 1,
+            pattern: '^[^*]*\\*?$',
+            patternErrorMessage: 'must be an attribute key, in which a * can only stand at the end, for any rest',
+            description: 'Attribute key; a * at the end stands for any rest',
+          }),
           action: Type.Union([Type.Literal('mask'), Type.Literal('hash'), Type.Literal('remove')], {
             description:
               'mask: "****"; hash: the first 16 hex digits of the SHA-256 of its text; remove: the attribute goes',
