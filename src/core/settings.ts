@@ -117,10 +117,18 @@ const Http = section(
     ),
     cors: section(
       {
-        allowed_origins: Type.Array(Type.String({ minLength: 1 }), {
-          default: [],
-          description: 'Origins whose pages may send, exactly as browsers name them; "*": all. Empty: none.',
-        }),
+        allowed_origins: Type.Array(
+          Type.String({
+            // What never equals an Origin header would let nobody in, and nothing would say why.
+            pattern: '^(\\*|null|[a-z][a-z0-9+.-]*://[^/\\s?#@*A-Z]+)$',
+            patternErrorMessage:
+              'must be an origin as browsers send it, such as https://shop.example (lower case, no path, no * in it), or "*" for all',
+          }),
+          {
+            default: [],
+            description: 'Origins whose pages may send, exactly as browsers name them; "*": all. Empty: none.',
+          },
+        ),
         allowed_headers: Type.Array(
           Type.String({
             pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",

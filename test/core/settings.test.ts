@@ -63,6 +63,19 @@ test('a pattern is told in words', () => {
   assert.match(only('agent: { id: "a\\nb" }'), /found "a\\nb"$/, 'one fault, one line');
 });
 
+test('an origin that no browser sends is a fault', () => {
+  const origins = (list: string) => `ingest: { http: { cors: { allowed_origins: ${list} } } }`;
+  const sound =
+    '["*", "null", "https://shop.example", "http://localhost:3000", "http://[::1]:3000", "moz-extension://a-b"]';
+  assert.deepEqual(inspect(origins(sound)).faults, []);
+  for (const one of ['https://*.shop.example', 'https://shop.example/', 'shop.example', 'https://Shop.example', '']) {
+    assert.match(
+      only(origins(`["${one}"]`)),
+      /:1:45: .*allowed_origins\[0\] must be an origin as browsers send it, such as/,
+    );
+  }
+});
+
 test('the two ports differ, and so do the three paths', () => {
   assert.match(
     only('admin: { endpoint: "127.0.0.1:4318" }'),
