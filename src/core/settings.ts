@@ -7,6 +7,8 @@ import { parseBytes } from './units.ts';
 
 const SEGMENT_MARGIN_BYTES = 1 << 20;
 const LEAST_SEGMENTS = 4;
+/** Half of it is blocks, one piece of memory, which Node makes up to 4 GiB large. */
+const MOST_MEMORY = '8GiB';
 
 const duration = (text: string, description: string) => Type.String({ format: 'duration', default: text, description });
 const bytes = (text: string, description: string) => Type.String({ format: 'bytes', default: text, description });
@@ -44,7 +46,7 @@ const Agent = section(
       description: 'Worker threads. auto: available parallelism - 1, from 1 to 4.',
     }),
     memory_limit: autoBytes(
-      'Memory that admission, blocks and sinks share. auto: 90 % of the cgroup limit, at most 512MiB.',
+      'Memory that admission, blocks and sinks share, at most 8GiB. auto: 90 % of the cgroup limit, at most 512MiB.',
     ),
     log_level: Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')], {
       default: 'info',
@@ -229,9 +231,16 @@ function isOpen(http: Settings['ingest']['http']): boolean {
 }
 
 /** Faults between keys that are each sound by themselves. */
-export function settingFaults({ ingest: { http }, journal, admin }: Settings): SchemaFault[] {
+export function settingFaults({ agent, ingest: { http }, journal, admin }: Settings): SchemaFault[] {
   const faults: SchemaFault[] = [];
   const add = (path: string, message: string) => faults.push({ path: path.split('.'), part: 'value', message });
+  if ((parseBytes(agent.memory_limit) ?? 0) > (parseBytes(MOST_MEMORY) ?? 0)) {
+    const wayOut = 'what one agent can use; run several, each with its own port and data_dir';
+    add(
+      'agent.memory_limit',
+      `agent.memory_limit must be at most ${MOST_MEMORY}, ${wayOut}; found ${agent.memory_limit}`,
+    );
+  }
   const segmentBytes = parseBytes(journal.segment_size) ?? 0;
   const bodyBytes = parseBytes(http.max_request_body_size) ?? 0;
   if (segmentBytes <= bodyBytes + SEGMENT_MARGIN_BYTES) {

@@ -20,6 +20,14 @@ test('sizes of the journal fit each other', () => {
   assert.equal(only(few), 'agent.yaml:2:13: journal.max_size must be at least 4 segments of 64MiB, found 255MiB');
 });
 
+test('a memory limit that no agent can use is a fault', () => {
+  assert.deepEqual(inspect('agent: { memory_limit: 8GiB }').faults, []);
+  assert.match(
+    only('agent: { memory_limit: 9GiB }'),
+    /^agent\.yaml:1:24: agent\.memory_limit must be at most 8GiB, .*; found 9GiB$/,
+  );
+});
+
 test('ingest beyond loopback needs insecure: true', () => {
   for (const endpoint of ['0.0.0.0:4318', ':4318', '[::]:4318', 'db.example:4318', '10.0.0.1:0']) {
     assert.match(
