@@ -278,6 +278,31 @@ test('of what does everything once there is one', () => {
   assert.match(only(twice), /^agent\.yaml:5:5: processors\[3\] is a second summarize, .*: leave one$/);
 });
 
+test('--set takes what is no YAML as the text it is', () => {
+  const { config } = inspect('', { set: ['ingest.http.endpoint=[::1]:4318', 'agent.id={a'] });
+  assert.equal(config?.ingest.http.endpoint, '[::1]:4318');
+  assert.equal(config?.agent.id, '{a');
+  assert.equal(
+    only('', { set: ['ingest.http.cors.allowed_origins=*'] }),
+    '--set ingest.http.cors.allowed_origins: ingest.http.cors.allowed_origins must be a list, found "*"',
+  );
+});
+
+test('--set names the items of a list that it does not find', () => {
+  const text = 'sinks:\n  - type: console\n  - { type: kafka, name: eu, brokers: [a:1] }\ncontracts: [a, b]\n';
+  assert.equal(
+    only(text, { set: ['sinks.kafka.tls=true'] }),
+    '--set sinks.kafka.tls: sinks has no item "kafka", known are console, eu',
+  );
+  assert.equal(
+    only(text, { set: ['sinks.9.tls=true'] }),
+    '--set sinks.9.tls: sinks has no item "9", known are console, eu',
+  );
+  assert.equal(only(text, { set: ['contracts.x=c'] }), '--set contracts.x: contracts has no item "x", known are 0, 1');
+  assert.deepEqual(inspect(text, { set: ['contracts.2=c'] }).faults, []);
+  assert.equal(only(text, { set: ['agent..id=c'] }), '--set agent..id: expects a.b=c');
+});
+
 test('--set overrides by key, by index and by the name of a sink', () => {
   const text = 'sinks:\n  - type: console\n  - { type: kafka, brokers: [a:1] }\n';
   const set = [

@@ -13,6 +13,7 @@ import {
   Scalar,
   visit,
   type YAMLError,
+  type YAMLSeq,
 } from 'yaml';
 import { messageOf } from './errors.ts';
 
@@ -170,8 +171,8 @@ class Reading {
     const equals = override.indexOf('=');
     const name = override.slice(0, Math.max(0, equals));
     try {
-      if (name === '') throw new Error('expects a.b=c');
-      const node = document.createNode(parse(override.slice(equals + 1)) ?? '');
+      if (name.split('.').includes('')) throw new Error('expects a.b=c');
+      const node = document.createNode(given(override.slice(equals + 1)));
       document.setIn(this.#resolve(document, name), node);
       visit(node, (_, inner) => {
         if (isNode(inner)) this.#overrides.set(inner, name);
@@ -187,8 +188,7 @@ class Reading {
     const path: (string | number)[] = [];
     for (const step of name.split('.')) {
       const parent: unknown = path.length === 0 ? document.contents : document.getIn(path, true);
-      const index = isSeq(parent) ? parent.items.findIndex((item) => hasName(item, step)) : -1;
-      path.push(index >= 0 ? index : isSeq(parent) && /^\d+$/.test(step) ? Number(step) : step);
+      path.push(isSeq(parent) ? indexOf(parent, step, path.join('.')) : step);
     }
     return path;
   }
@@ -222,11 +222,26 @@ class Reading {
   }
 }
 
+/** What is no YAML by itself, such as `[::1]:4318`, is the text that it is. */
+function given(text: string): unknown {
+  try {
+    return parse(text) ?? '';
+  } catch {
+    // The schema answers when a text will not do.
+    return text;
+  }
+}
+
+/** Index of the item of that name or number; the one behind the last is new. */
+function indexOf({ items }: YAMLSeq, step: string, list: string): number {
+  const names = items.map((item, index) => (isMap(item) ? (item.get('name') ?? item.get('type')) : index));
+  const index = names.indexOf(step);
+  if (index >= 0) return index;
+  if (/^\d+$/.test(step) && Number(step) <= items.length) return Number(step);
+  throw new Error(`${list} has no item "${step}", known are ${names.map((name, at) => name ?? at).join(', ')}`);
+}
+
 /** What follows a colon quotes the file, which may be a secret. */
 function withoutQuote(message: string): string {
   return message.replace(/: .*$/s, '');
-}
-
-function hasName(item: unknown, name: string): boolean {
-  return isMap(item) && (item.get('name') === name || (item.get('name') === undefined && item.get('type') === name));
 }
