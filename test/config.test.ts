@@ -193,6 +193,7 @@ test('variables are replaced, with their defaults, and an unset one without refu
     only('agent: { id: "${HOSTNAME}" }'),
     /^agent\.yaml:1:14: a "\$\{\.\.\.\}" that is no variable: write \$\{env:NAME\}/,
   );
+  assert.match(only('agent: { id: "${env:A:-${env:B}}" }'), /that is no variable/, 'a default holds none');
 });
 
 test('a variable can be a number or a boolean where one is asked for, and stays text elsewhere', () => {

@@ -21,7 +21,7 @@ const MOST_BYTES = 1 << 20;
 const MOST_ALIASES = 100;
 /** `$${env:NAME}` is the text itself; `${env:NAME}` and `${env:NAME:-default}` are replaced, as in the Collector. */
 const VARIABLE = /\$(\$?)\{([^}]*)(\}|$)/g;
-const ENV = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s;
+const ENV = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::-((?:(?!\$\{).)*))?$/s;
 
 export type Path = readonly (string | number)[];
 
