@@ -270,7 +270,10 @@ test('no two sinks have one directory, nor one inside the other', () => {
 
 test('processors stand in the order editors, observers, selectors', () => {
   const text = 'processors:\n  - type: sample\n  - type: redact\n';
-  assert.match(only(text), /^agent\.yaml:3:5: redact stands after sample: editors come first, then observers/);
+  assert.match(
+    only(text),
+    /^agent\.yaml:3:5: redact stands after sample: editors come first, then observers, then selectors$/,
+  );
   assert.deepEqual(inspect('processors: [{type: redact}, {type: summarize}, {type: sample}]').faults, []);
 });
 

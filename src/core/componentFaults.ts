@@ -2,6 +2,7 @@
 import { relative, resolve } from 'node:path';
 
 const ORDER = ['editor', 'observer', 'selector'];
+const WANTED = 'editors come first, then observers, then selectors';
 
 interface PlacedProcessor {
   /** In the list. */
@@ -24,7 +25,7 @@ export function orderFaults(processors: readonly PlacedProcessor[]): { index: nu
     seen.add(type);
     const rank = ORDER.indexOf(kind);
     if (rank >= last.rank) last = { rank, type };
-    else faults.push({ index, message: `${type} stands after ${last.type}: ${ORDER.join('s come first, then ')}s` });
+    else faults.push({ index, message: `${type} stands after ${last.type}: ${WANTED}` });
   }
   return faults;
 }
