@@ -7,13 +7,23 @@ export interface Endpoint {
   port: number;
 }
 
-/** Host and port, or undefined when it is no endpoint. An empty host (":4318") listens everywhere, as in the Collector. */
+/**
+ * Host and port, or undefined when it is no endpoint. An empty host (":4318") listens everywhere, and an IPv4 address may have brackets, so
+ * that "[${env:POD_IP}]:8888" is one with either: both as in the Collector.
+ */
 export function parseEndpoint(text: string): Endpoint | undefined {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]*)):(\d{1,5})$/.exec(text.trim());
   const port = Number(match?.[3]);
   if (match === null || port > 65535) return undefined;
-  if (match[1] !== undefined && isIP(match[1]) !== 6) return undefined;
+  if (match[1] !== undefined && isIP(match[1]) === 0) return undefined;
   return { host: match[1] ?? (match[2] || '::'), port };
+}
+
+/** The way out where an address has colons of its own, or nothing. */
+export function endpointHint(text: string): string {
+  return /^[0-9a-fA-F]*:[0-9a-fA-F:.]*:\d*$/.test(text.trim())
+    ? ': an IPv6 address stands in brackets, as in [::1]:4318'
+    : '';
 }
 
 /** What a socket's address has room for, without the NUL that ends it. */

@@ -1,7 +1,7 @@
 /** Holds a value against a JSON Schema: fills in defaults and says each fault in words; where it stands in a file is the caller's to add. */
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import type { TSchema } from 'typebox';
-import { parseEndpoint, parseUnixEndpoint } from './endpoint.ts';
+import { endpointHint, parseEndpoint, parseUnixEndpoint } from './endpoint.ts';
 import { nearest, suggest } from './nearest.ts';
 import { parseBytes, parseBytesPerSecond, parseDurationMs, parseShare } from './units.ts';
 import type { Path } from './yaml.ts';
@@ -16,8 +16,11 @@ export interface SchemaFault {
 /** Faults of the value; fills its missing keys with the schema's defaults. `within` names the value in messages. */
 export type SchemaCheck = (value: unknown, within: (path: Path) => string) => SchemaFault[];
 
-/** String formats that schemas may name, each with its parser and what it looks like. */
-export const FORMATS: Record<string, { valid: (text: string) => boolean; expects: string }> = {
+/** String formats that schemas may name, each with its parser, what it looks like, and what to say of a text that nearly does. */
+export const FORMATS: Record<
+  string,
+  { valid: (text: string) => boolean; expects: string; hint?: (text: string) => string }
+> = {
   duration: {
     valid: (text) => isNumber(parseDurationMs(text)),
     expects: 'a duration such as 200ms, 10s, 5m, 2h or 7d',
@@ -33,10 +36,15 @@ export const FORMATS: Record<string, { valid: (text: string) => boolean; expects
     valid: (text) => /^(none|service|trace_id|resource\..+)$/.test(text),
     expects: 'none, service, trace_id or resource.NAME such as resource.k8s.pod.name',
   },
-  host_port: { valid: (text) => parseEndpoint(text) !== undefined, expects: 'HOST:PORT such as 127.0.0.1:4318' },
+  host_port: {
+    valid: (text) => parseEndpoint(text) !== undefined,
+    expects: 'HOST:PORT such as 127.0.0.1:4318',
+    hint: endpointHint,
+  },
   listen_address: {
     valid: (text) => parseEndpoint(text) !== undefined || parseUnixEndpoint(text) !== undefined,
     expects: 'HOST:PORT such as 127.0.0.1:4318, or unix:/PATH of at most 107 bytes',
+    hint: endpointHint,
   },
 };
 
@@ -145,7 +153,7 @@ function inWords(error: ErrorObject, root: unknown, within: (path: Path) => stri
   const ajvs = (error.keyword === 'pattern' && patternWords(schema)) || (error.message ?? error.keyword);
   const rule = IN_OUR_WORDS.has(error.keyword) ? `must be ${expectation(schema)}` : ajvs;
   const message = `${within(path)} ${rule}, found ${show(error.data, path)}`;
-  return { path, part: 'value', message: message + meantWord(schema, error.data) };
+  return { path, part: 'value', message: message + wayOut(schema, error.data) };
 }
 
 /** What a pattern asks for, in words: the keyword is that of YAML's language server, so that editors say the same. */
@@ -174,9 +182,11 @@ const TYPE_WORDS: Record<string, string> = {
   object: 'a map',
 };
 
-/** `: did you mean "x"?` where one of a few words was expected. */
-function meantWord(schema: unknown, found: unknown): string {
+/** The hint of its format, or `: did you mean "x"?` where one of a few words was expected. */
+function wayOut(schema: unknown, found: unknown): string {
   if (typeof found !== 'string' || !isRecord(schema)) return '';
+  const hint = FORMATS[String(schema.format)]?.hint;
+  if (hint !== undefined) return hint(found);
   const branches = schema.anyOf ?? schema.oneOf;
   const words: unknown[] = Array.isArray(branches)
     ? branches.map((branch: unknown) => (isRecord(branch) ? branch.const : undefined))

@@ -32,6 +32,11 @@ test('endpoints have a host and a port, or are none', () => {
   assert.deepEqual(parseEndpoint('127.0.0.1:4318'), { host: '127.0.0.1', port: 4318 });
   assert.deepEqual(parseEndpoint('[::1]:0'), { host: '::1', port: 0 });
   assert.deepEqual(parseEndpoint(':4318'), { host: '::', port: 4318 });
+  assert.deepEqual(
+    parseEndpoint('[10.0.0.1]:4318'),
+    { host: '10.0.0.1', port: 4318 },
+    'as [${env:POD_IP}]:4318 may be',
+  );
   for (const text of [
     '',
     '4318',

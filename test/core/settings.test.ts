@@ -52,6 +52,14 @@ test('ingest beyond loopback needs insecure: true', () => {
   );
 });
 
+test('an IPv6 address without brackets is told where they go', () => {
+  assert.match(
+    only('admin: { endpoint: "fd00::1:8888" }'),
+    /found "fd00::1:8888": an IPv6 address stands in brackets, as in \[::1\]:4318$/,
+  );
+  assert.match(only('admin: { endpoint: "http://a:1" }'), /found "http:\/\/a:1"$/);
+});
+
 test('names of clients are asked for with a CA alone', () => {
   const tls = (more: string) =>
     `ingest: { http: { tls: { cert_file: c, key_file: k, client_allowed_sans_file: f${more} } } }`;

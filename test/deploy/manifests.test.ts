@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { processContext } from '../../src/cli/context.ts';
 import { inspectConfig } from '../../src/config.ts';
+import { parseEndpoint } from '../../src/core/endpoint.ts';
 import { memoryLimitBytes } from '../../src/core/resources.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -100,7 +101,10 @@ for (const name of WORKLOADS) {
     const components = await processContext().components();
     const { config, faults } = inspectConfig({ text, file: 'agent.yaml', env, ...components });
     assert.deepEqual(faults, []);
-    assert.equal(config?.admin.endpoint, '10.1.2.3:8888');
+    assert.deepEqual(parseEndpoint(config?.admin.endpoint ?? ''), { host: '10.1.2.3', port: 8888 });
+    const six = inspectConfig({ text, file: 'agent.yaml', env: { ...env, POD_IP: 'fd00::7' }, ...components });
+    assert.deepEqual(six.faults, []);
+    assert.deepEqual(parseEndpoint(six.config?.admin.endpoint ?? ''), { host: 'fd00::7', port: 8888 });
     assert.equal(config?.ingest.http.insecure, name === 'daemonset');
     const written = agent.volumeMounts?.find(({ mountPath }) => mountPath === config?.agent.data_dir);
     assert.ok(written !== undefined, `${config?.agent.data_dir} is no volume, and the root is read-only`);
