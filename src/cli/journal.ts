@@ -1,9 +1,9 @@
 /** `plumbline journal`: what lies in the journal's directory, who still has to read it, and, with `--verify`, whether every byte is whole. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { CursorRow } from '../core/component.ts';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, messageOf } from '../core/errors.ts';
 import { CursorTable } from '../journal/cursors.ts';
 import { type Identity, readIdentity } from '../journal/directory.ts';
 import { diskFiles } from '../journal/files.ts';
@@ -47,7 +47,7 @@ async function configured(args: string[], context: Context): Promise<string> {
 }
 
 async function read(directory: string, verify: boolean): Promise<Report> {
-  if (!existsSync(directory)) throw noJournal(`${directory} does not exist`);
+  mustBeReadable(directory);
   const table = await CursorTable.peek(directory);
   const ends = table.value('ends') as Record<string, KnownEnd> | undefined;
   const journals: Record<string, JournalReport> = {};
@@ -58,6 +58,15 @@ async function read(directory: string, verify: boolean): Promise<Report> {
   const identity = await readIdentity(diskFiles, directory);
   if (identity === null && Object.keys(journals).length === 0) throw noJournal(`${directory} holds no journal`);
   return { directory, identity, journals, cursors: Object.fromEntries(table.rows()) };
+}
+
+function mustBeReadable(directory: string): void {
+  try {
+    readdirSync(directory);
+  } catch (error) {
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    throw noJournal(isMissing ? `${directory} does not exist` : `${directory} cannot be read (${messageOf(error)})`);
+  }
 }
 
 function noJournal(found: string): AgentError {

@@ -57,6 +57,7 @@ test('a directory that holds no journal is told with the way out, exit status 1'
   for (const [directory, found] of [
     ['/nowhere', 'does not exist'],
     [import.meta.dirname, 'holds no journal'],
+    [import.meta.filename, `cannot be read (ENOTDIR: not a directory, scandir '${import.meta.filename}')`],
   ] as const) {
     const world = fakeWorld();
     assert.equal(await runCommand(['journal', '--directory', directory], world.context), 1);
