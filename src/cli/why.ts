@@ -37,12 +37,18 @@ export async function why(args: string[], context: Context): Promise<number> {
   }
   const own = [...(values.config === undefined ? [] : ['--config', values.config])];
   for (const one of values.set ?? []) own.push('--set', one);
-  const target = values.admin === undefined ? await configured(own, context) : { admin: values.admin, tokens: null };
+  const target = values.admin === undefined ? await configured(own, context) : named(values.admin);
   const file = values['token-file'];
   if (file !== undefined) target.tokens = { key: '--token-file', file };
   const answer = await ask(target, id.toLowerCase());
   context.stdout(values.json ? `${JSON.stringify(answer, null, 2)}\n` : describe(id.toLowerCase(), answer));
   return answer.decision === 'unknown' ? EXIT_FAILED : 0;
+}
+
+function named(admin: string): Target {
+  if (/^https?:\/\//i.test(admin) && URL.canParse(admin)) return { admin, tokens: null };
+  const message = `--admin must be a URL such as http://127.0.0.1:8888, found "${admin}"`;
+  throw new AgentError('CONFIG_INVALID', `plumbline why: ${message}`);
 }
 
 async function configured(args: string[], context: Context): Promise<Target> {

@@ -47,6 +47,14 @@ test('an admin port that listens everywhere is asked on loopback, where it shows
   );
 });
 
+test('an --admin that is no URL is bad usage, not an agent that does not answer', async () => {
+  for (const admin of ['127.0.0.1:8888', 'localhost', 'ftp://127.0.0.1', 'http://']) {
+    const { status, said } = await why('--admin', admin);
+    assert.equal(status, 2, admin);
+    assert.equal(said, `plumbline why: --admin must be a URL such as http://127.0.0.1:8888, found "${admin}"\n`);
+  }
+});
+
 test('beyond loopback the first token of the configured file is sent, or that of --token-file', async (t) => {
   const { asked, port, file, tokens } = await start(t, 401);
   const other = `${tokens}.other`;
