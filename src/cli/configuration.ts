@@ -1,5 +1,6 @@
 /** The options `--config` and `--set` that `run` and `validate` share: which file is read, and what is in it. */
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type ConfigReport, inspectConfig } from '../config.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
@@ -27,6 +28,8 @@ function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new AgentError('CONFIG_INVALID', `${file} cannot be read: ${messageOf(error)}`, { cause: error });
+    const isDirectory = error instanceof Error && 'code' in error && error.code === 'EISDIR';
+    const why = isDirectory ? `it is a directory: name a file, as ${join(file, 'agent.yaml')}` : messageOf(error);
+    throw new AgentError('CONFIG_INVALID', `${file} cannot be read: ${why}`, { cause: error });
   }
 }

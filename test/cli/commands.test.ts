@@ -51,6 +51,7 @@ test('version says name, version and Node', async () => {
   const world = fakeWorld();
   assert.equal(await runCommand(['version'], world.context), 0);
   assert.match(world.stdout(), /^plumbline \d+\.\d+\.\d+\S* \(Node v\d+\.\d+\.\d+\)\n$/);
+  assert.equal(await runCommand(['version', '--nonsense'], fakeWorld().context), 2, 'as every command does');
 });
 
 test('a directory that holds no journal is told with the way out, exit status 1', async () => {

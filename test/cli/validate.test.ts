@@ -61,6 +61,10 @@ test('a file that cannot be read is exit status 2', async () => {
   const world = fakeWorld();
   assert.equal(await runCommand(['validate', '--config', '/nowhere/agent.yaml'], world.context), 2);
   assert.match(world.stderr(), /^\/nowhere\/agent\.yaml cannot be read: ENOENT/);
+  const here = fakeWorld();
+  assert.equal(await runCommand(['validate', '--config', import.meta.dirname], here.context), 2);
+  const wayOut = `it is a directory: name a file, as ${join(import.meta.dirname, 'agent.yaml')}`;
+  assert.equal(here.stderr(), `${import.meta.dirname} cannot be read: ${wayOut}\n`);
 });
 
 test('contracts that the file names are checked with it, each fault at its place', async (context) => {
