@@ -132,6 +132,8 @@ test('files of the storage sink and of the Collector are read: protobuf and JSON
     'b.binpb.zst': zstdCompressSync(framed(request, request)),
     'c.binpb.gz': gzipSync(framed(request, request)),
     'd.jsonl': Buffer.concat([line, Buffer.from('\n'), line]),
+    // As editors and shells of Windows write it.
+    'windows.jsonl': Buffer.concat([Buffer.from('\ufeff'), line, Buffer.from('\r\n'), line, Buffer.from('\r\n{}\r\n')]),
     'e.jsonl.zst': zstdCompressSync(Buffer.concat([line, Buffer.from('\n'), line])),
     // zlib stops behind the first frame, and says nothing.
     'f.binpb.zst': Buffer.concat([zstdCompressSync(framed(request)), zstdCompressSync(framed(request))]),
@@ -169,6 +171,29 @@ test('a file that is cut off is said with its record, exit status 2', async (t) 
   const { status, stderr } = await check(join(directory, 'c.yaml'), '--input', join(directory, 'a.binpb'));
   assert.equal(status, 2);
   assert.match(stderr, /a\.binpb.*cut off at byte 0/);
+});
+
+test('what is no telemetry, or none that is read, is said as that, exit status 2', async (t) => {
+  const line = toOtlpJson('traces', spans(3, 0));
+  const files: Record<string, [text: string, said: RegExp]> = {
+    'prose.txt': ['hello', /prose\.txt: record 1 cannot be read: it is cut off at byte 0, or holds no telemetry/],
+    'pretty.json': [
+      JSON.stringify(JSON.parse(line), null, 2),
+      /pretty\.json: record 1 cannot be read: a line that is no whole request/,
+    ],
+    'cut.jsonl': [
+      `${line}\n${line.slice(0, -9)}`,
+      /cut\.jsonl: record 2 cannot be read: a line that is no whole request/,
+    ],
+    'snake.jsonl': ['{"resource_spans":[]}', /snake\.jsonl: record 1 cannot be read: it has none of "resourceSpans"/],
+  };
+  const texts = Object.fromEntries(Object.entries(files).map(([file, [text]]) => [file, Buffer.from(text)]));
+  const directory = folder(t, { ...texts, 'c.yaml': CONTRACT });
+  for (const [file, [, said]] of Object.entries(files)) {
+    const { status, stderr } = await check(join(directory, 'c.yaml'), '--input', join(directory, file));
+    assert.equal(status, 2, file);
+    assert.match(stderr, said);
+  }
 });
 
 test('a request that is damaged is said with its file and record, exit status 2, not as a broken contract', async (t) => {

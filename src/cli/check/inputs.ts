@@ -18,6 +18,10 @@ export interface Request {
 const GZIP = 0x1f8b;
 const ZSTD = 0x28b52ffd;
 const BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
+/** And what is below it: tabs, the carriage returns of Windows. */
+const SPACE = 0x20;
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 /** The storage sink's names hold sequences without leading zeros. */
 const { compare: byNumbers } = new Intl.Collator('en', { numeric: true });
 /** Of one request in JSON, as protobuf. */
@@ -35,10 +39,11 @@ export function readInput(path: string, take: (signal: Signal, bytes: Uint8Array
     let at = 0;
     try {
       const bytes = plainOf(readFileSync(file));
+      at = 1;
       for (const record of recordsOf(bytes)) {
-        at++;
         const request = requestOf(record, json);
         if (request !== null) take(request.signal, request.bytes);
+        at++;
       }
     } catch (error) {
       const where = at === 0 ? file : `${file}: record ${at}`;
@@ -68,19 +73,36 @@ function plainOf(bytes: Buffer): Buffer {
   return bytes;
 }
 
-function* recordsOf(bytes: Buffer): Generator<Buffer> {
-  if (bytes[0] === BRACE) {
-    for (let from = 0; from < bytes.length; ) {
-      const end = bytes.indexOf(10, from);
-      const stop = end < 0 ? bytes.length : end;
-      if (stop > from) yield bytes.subarray(from, stop);
-      from = stop + 1;
+function recordsOf(bytes: Buffer): Generator<Buffer> {
+  const marked = bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
+  const text = marked ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes;
+  return text[0] === BRACE ? linesOf(text) : framesOf(bytes);
+}
+
+function* linesOf(bytes: Buffer): Generator<Buffer> {
+  for (let from = 0; from < bytes.length; ) {
+    const end = bytes.indexOf(10, from);
+    const stop = end < 0 ? bytes.length : end;
+    let until = stop;
+    while (until > from && (bytes[until - 1] ?? 0) <= SPACE) until--;
+    const line = bytes.subarray(from, until);
+    from = stop + 1;
+    if (line.length === 0) continue;
+    if (line[0] !== BRACE || line.at(-1) !== CLOSING_BRACE) {
+      const wayOut = 'each has to stand on one, as `jq -c .` writes it';
+      throw new AgentError('BODY_UNDECODABLE', `a line that is no whole request: ${wayOut}`);
     }
-    return;
+    yield line;
   }
+}
+
+function* framesOf(bytes: Buffer): Generator<Buffer> {
   for (let from = 0; from < bytes.length; ) {
     const length = from + 4 <= bytes.length ? bytes.readUInt32BE(from) : Infinity;
-    if (from + 4 + length > bytes.length) throw new AgentError('BODY_UNDECODABLE', `it is cut off at byte ${from}`);
+    if (from + 4 + length > bytes.length) {
+      const other = from === 0 ? ', or holds no telemetry: neither JSON lines, nor requests behind their lengths' : '';
+      throw new AgentError('BODY_UNDECODABLE', `it is cut off at byte ${from}${other}`);
+    }
     yield plainOf(bytes.subarray(from + 4, from + 4 + length));
     from += 4 + length;
   }
@@ -100,7 +122,10 @@ function requestOf(record: Buffer, json: JsonRequests): Request | null {
   }
   const places = JSON_KEYS.map(([key, signal]) => ({ signal, at: record.indexOf(key) })).filter(({ at }) => at >= 0);
   const [first] = places.sort((a, b) => a.at - b.at);
-  if (first === undefined) return null;
+  if (first === undefined) {
+    if (String(record).replace(/\s/g, '') === '{}') return null;
+    throw new AgentError('BODY_UNDECODABLE', `it has none of ${JSON_KEYS.map(([key]) => key).join(', ')}`);
+  }
   return { signal: first.signal, bytes: json.convert(first.signal, record) };
 }
 
