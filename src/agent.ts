@@ -102,7 +102,8 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
     log,
   };
   const selection = await prepareSelection(ground, store, workers, sample, traces, lookBacks);
-  const observers = await restoreObservers(ground, store, workers, context, policy);
+  const undecidedFrom = Math.min(...(selection?.progress.next ?? [0]));
+  const observers = await restoreObservers(ground, store, workers, context, policy, undecidedFrom);
   restored = observers;
   const intake = createIntake(ground, store, workers, observers, selection?.shortlists);
   const deliveries = createDeliveries(ground, store, workers);

@@ -102,8 +102,11 @@ export interface Observer {
   tick(nowMs: number, final: boolean): Emission[];
   /** All it remembers, for the checkpoint; `open` gets it back. */
   save(): unknown;
-  /** After a restart: what was committed before is merged, and nothing had come while the agent was down. */
-  resume?(): void;
+  /**
+   * At a start: what was committed before is merged, and nothing had come while the agent was down. What was received before `undecidedMs` had been
+   * decided; Infinity when all was.
+   */
+  resume?(undecidedMs: number): void;
   /** What it makes of frames is made again of all that are read again after a restart, whatever it saved. */
   readonly isRebuilt?: boolean;
   /** Goes on under another configuration; without it an observer is made anew from what it saved. */

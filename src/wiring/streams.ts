@@ -88,12 +88,14 @@ function guardOf(sample: SampleConfig | undefined, onDropped: (items: number) =>
   return new Guard(slotBytes(sample, SLOT_MS) * GUARD_SHARE, SLOT_MS, onDropped);
 }
 
+/** `undecidedFrom`: what lies before it in the intake journal has been decided. */
 export async function restoreObservers(
   ground: Ground,
   store: Store,
   workers: WorkerPool,
   context: ConstructorParameters<typeof Observers>[1],
   policy: PolicyHandle,
+  undecidedFrom: number,
 ): Promise<Observers> {
   const { config, pool, log, telemetry } = ground;
   const { intake, derived, memory } = store;
@@ -115,9 +117,16 @@ export async function restoreObservers(
     telemetry.measureFaults.inc();
     log.error(`committed frames could not be measured again: ${message}`);
   };
-  const read = (next: number, maxBytes: number) => intake.readAll(next, maxBytes);
+  let undecidedMs = Infinity;
+  const read = async (next: number, maxBytes: number) => {
+    const run = await intake.readAll(next, maxBytes);
+    for (const at of run?.frames ?? [])
+      if (readU64(pool, at + Field.sequence) >= undecidedFrom)
+        undecidedMs = Math.min(undecidedMs, readU64(pool, at + Field.receivedMs));
+    return run;
+  };
   await measureAgain(pool, workers, read, from, observers, before, onFault);
-  if (checkpoint !== null) observers.resume();
+  observers.resume(undecidedMs);
   return observers;
 }
 

@@ -154,9 +154,9 @@ export class Observers {
     );
   }
 
-  /** What was committed before a restart is merged. */
-  resume(): void {
-    for (const placed of this.#placed) placed?.observer.resume?.();
+  /** What was committed before a restart is merged; of that, what was received before `undecidedMs` had been decided. */
+  resume(undecidedMs: number): void {
+    for (const placed of this.#placed) placed?.observer.resume?.(undecidedMs);
   }
 
   save(): SavedObservers {

@@ -132,6 +132,7 @@ export function createObserver(
       }
       return [];
     },
+    resume: (undecidedMs) => table.decide(undecidedMs),
     save: () => operations.save(),
     follow(next, plans) {
       // Of this type's own schema: the registry hands configurations out untyped.

@@ -3,7 +3,7 @@
  * The trace table: what is known of every trace that passed lately, in shared memory. Main is the only writer, workers read.
  *
  *   entry, 16 bytes:  | id low | id high | first seen, ticks since start | last word |
- *   last word:        | bytes / 64 << 12 | milliseconds of first seen within the tick << 8 | late slow 0x80 | late error 0x40 | class |
+ *   last word:        | bytes / 64 << 12 | milliseconds of first seen within the tick << 8 | late slow 0x80 | late error 0x40 | decided 0x20 | class |
  *
  * Open addressing over PROBES neighbouring places, from the first of a cache line on; where all are taken the oldest trace goes, which is
  * counted when it was not decided yet. Nothing is ever deleted otherwise, so readers need no lock: they see an entry before or after, and a
@@ -25,7 +25,9 @@ const PLACES_A_LINE = 4;
 /** Times are kept in these: 32 bits of milliseconds would wrap after seven weeks, this does after two years. */
 const TICK_MS = 16;
 const TICKS_PER_SLOT = SLOT_MS / TICK_MS;
-const CLASS_BITS = 0x3f;
+const CLASS_BITS = 0x1f;
+/** Before this start, so that all that comes now is late. */
+const DECIDED = 0x20;
 const LATE_ERROR = 0x40;
 const LATE_SLOW = 0x80;
 const WITHIN_SHIFT = 8;
@@ -127,6 +129,15 @@ export class TraceTable {
     if (this.#slots !== null) addBytes(this.#slots.of(slotOfTicks(now)), traceClass, bytes);
   }
 
+  /** What was first seen before `undecidedMs` has been decided, by an agent that stopped and waited for nothing any more: what comes now is late. */
+  decide(undecidedMs: number): void {
+    const words = this.#words;
+    for (let at = 0; at < words.length; at += STEP) {
+      if (words[at] === 0 && words[at + 1] === 0) continue;
+      if (firstMs(this.#handle, words, at) < undecidedMs) words[at + 3] = words[at + 3]! | DECIDED;
+    }
+  }
+
   #turnTo(receivedMs: number): void {
     this.#receivedMs = receivedMs;
     this.#ticks = this.ticksOf(receivedMs);
@@ -139,7 +150,8 @@ export class TraceTable {
     const known = words[at + 3]!;
     const first = words[at + 2]!;
     // To the millisecond, as decisions are: what comes behind them must not look as if it had been known.
-    if ((now - first) * TICK_MS + this.#within - withinTick(known) > this.#waitMs) {
+    const isDecided = (known & DECIDED) !== 0;
+    if (isDecided || (now - first) * TICK_MS + this.#within - withinTick(known) > this.#waitMs) {
       if (traceClass === ERROR) words[at + 3] = known | LATE_ERROR;
       else if (traceClass === SLOW) words[at + 3] = known | LATE_SLOW;
       // What comes late leaves with the slot it came in.
