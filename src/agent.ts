@@ -11,7 +11,7 @@ import { createTelemetry } from './core/telemetry.ts';
 import { agentVersion } from './core/version.ts';
 import type { IngestServer } from './ingest/server.ts';
 import type { DetectObserver } from './processors/detect/observer.ts';
-import type { Breach, ContractValue } from './processors/processor.ts';
+import type { Breach, ContractValue, Flagged } from './processors/processor.ts';
 import { traceTableFor } from './processors/sample/index.ts';
 import type { StatusServer } from './status/server.ts';
 import { explainTrace } from './wiring/explain.ts';
@@ -91,7 +91,7 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
     agent: store.agent,
     contracts: contracts.plans,
     traces,
-    flagged: new Map<number, number>(),
+    flagged: new Map<number, Flagged[]>(),
     operations: { flushed: [] },
     breaches: new Map<number, Breach[]>(),
     onBreach: (plan: ContractPlan, breachMs: number) => {

@@ -128,14 +128,20 @@ export interface OperationDurations {
   durations: { scale: number; offset: number; counts: readonly number[]; zeroCount: number };
 }
 
+/** From then to before then, Unix milliseconds. */
+export interface Flagged {
+  sinceMs: number;
+  untilMs: number;
+}
+
 export interface ObserverContext {
   pool: BlockPool;
   /** `{agent.id}-{journal id}` */
   agent: string;
   contracts: readonly ContractPlan[];
   traces: TraceTableHandle | null;
-  /** Services (by the hash of their name) whose traces are unusual until then, Unix milliseconds: `flag` writes it, `sample` reads it. */
-  flagged: Map<number, number>;
+  /** Services (by the hash of their name) whose traces are unusual, and when: `flag` writes it, `sample` reads it. */
+  flagged: Map<number, Flagged[]>;
   /** What was flushed last: `summarize` writes it, `sample` takes it. */
   operations: { flushed: readonly OperationDurations[] };
   /** Contracts that are broken, or were, by their scope (contracts/service.ts): `detect` writes it, `sample` reads it. */

@@ -7,6 +7,7 @@ import { scopeOf } from '../../src/contracts/service.ts';
 import { LogView, readLogRecord } from '../../src/otlp/logs.ts';
 import { Reader } from '../../src/otlp/protobuf.ts';
 import { recordRandomness } from '../../src/otlp/randomness.ts';
+import { hashOfService } from '../../src/otlp/resource.ts';
 import { messageType, requestType } from '../../src/otlp/schema.ts';
 import { hexOf } from '../../src/otlp/tracestate.ts';
 import { BASE, ERROR, SLOW } from '../../src/processors/sample/classes.ts';
@@ -356,6 +357,21 @@ test('a service whose contract is broken has its traces kept from then until it 
       ['span 1', 'breach'],
       ['span 2', 'breach'],
     ],
+  );
+});
+
+test('a service that is flagged has its traces kept from then until the flag is over, also when they are marked again after a restart', () => {
+  const sampling = createSampling({ wait: '1s', base: '0%', keep: { rare: '0%' } });
+  sampling.flagged.set(hashOfService('shop'), [
+    { sinceMs: NOW_MS + 4000, untilMs: NOW_MS + 5000 },
+    { sinceMs: NOW_MS + 1000, untilMs: NOW_MS + 3000 },
+  ]);
+  for (let second = 0; second < 6; second++)
+    sampling.send(NOW_MS + second * 1000, plainly(traces(span(second))), plainly(service('other', span(second + 100))));
+  const kept = sampling.decide(NOW_MS + 60_000).flatMap((one) => one.kept.traces);
+  assert.deepEqual(
+    kept.map((item) => [item.name, attributesOf(item)['plumbline.kept']]),
+    [1, 2, 4].map((second) => [`span ${second}`, 'anomalous']),
   );
 });
 

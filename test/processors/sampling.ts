@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import type { ContractPlan } from '../../src/contracts/plan.ts';
 import { Field, type Signal, UNIT_BYTES } from '../../src/core/block.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
-import type { Breach, Observer, ObserverContext } from '../../src/processors/processor.ts';
+import type { Breach, Flagged, Observer, ObserverContext } from '../../src/processors/processor.ts';
 import { sample, settledMs, traceTableFor } from '../../src/processors/sample/index.ts';
 import { decoded, itemsOf, type Plain } from '../otlp/generate.ts';
 import { contextOf, createWorld, NOW_MS, type Sent, sampleConfig } from '../worker/world.ts';
@@ -37,7 +37,7 @@ export function createSampling(
     contracts,
   });
   const breaches = new Map<number, Breach[]>();
-  const flagged = new Map<number, number>();
+  const flagged = new Map<number, Flagged[]>();
   const operations: ObserverContext['operations'] = { flushed: [] };
   const telemetry = createTelemetry();
   const observer = sample.observer?.(

@@ -86,7 +86,8 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
     services.set(hash, { name, seenMs, traffic: new Traffic(traffic) });
   for (const { watch, ...series } of saved?.series ?? [])
     all.set(series.key, { ...series, watch: watchOf(series.signal, watch) });
-  publishMarks(judged * everyMs);
+  // What came while a flag was up that is over may have to be marked again.
+  publishMarks(0);
 
   function watchOf(signal: string, from: SavedWatch | null): Watch {
     const known = TRAFFIC.find((one) => one.signal === signal);
@@ -215,13 +216,15 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
     });
   }
 
-  /** What sampling follows: until when a service's traces are unusual. */
+  /** What sampling follows: when a service's traces are unusual. Flags that were over at `nowMs` are left out. */
   function publishMarks(nowMs: number): void {
     context.flagged.clear();
     for (const { serviceHash, watch } of all.values()) {
-      const known = context.flagged.get(serviceHash) ?? 0;
-      if (watch.flaggedUntilMs > nowMs && watch.flaggedUntilMs > known)
-        context.flagged.set(serviceHash, watch.flaggedUntilMs);
+      const { flaggedSinceMs: sinceMs, flaggedUntilMs: untilMs } = watch;
+      if (untilMs <= nowMs) continue;
+      const known = context.flagged.get(serviceHash);
+      if (known === undefined) context.flagged.set(serviceHash, [{ sinceMs, untilMs }]);
+      else known.push({ sinceMs, untilMs });
     }
   }
 

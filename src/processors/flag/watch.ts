@@ -28,6 +28,8 @@ export interface Finding {
 
 export interface SavedWatch {
   state: Uint8Array;
+  /** Missing of former versions: since ever. */
+  flaggedSinceMs?: number;
   flaggedUntilMs: number;
   toldMs: number;
 }
@@ -36,6 +38,8 @@ export interface SavedWatch {
 const HOLD_MS = 60_000;
 
 export class Watch {
+  /** Of the last flag, which is up or over. */
+  flaggedSinceMs = 0;
   flaggedUntilMs = 0;
   readonly #rules: Rules;
   readonly #side: Side;
@@ -49,6 +53,7 @@ export class Watch {
     this.#side = side;
     this.#least = least;
     this.#detector = new Detector(saved?.state ?? null, rules.warmUpPoints);
+    this.flaggedSinceMs = saved?.flaggedSinceMs ?? 0;
     this.flaggedUntilMs = saved?.flaggedUntilMs ?? 0;
     this.#toldMs = saved?.toldMs ?? 0;
   }
@@ -63,6 +68,7 @@ export class Watch {
     if (!Number.isFinite(value) || !this.#matters(value - expected, expected)) return null;
     const flagged = timeMs < this.flaggedUntilMs;
     if (score < (flagged ? threshold / 2 : threshold)) return null;
+    if (!flagged) this.flaggedSinceMs = timeMs;
     this.flaggedUntilMs = timeMs + HOLD_MS;
     if (flagged || (this.#toldMs > 0 && timeMs - this.#toldMs < repeatMs)) return null;
     this.#toldMs = timeMs;
@@ -78,6 +84,7 @@ export class Watch {
   save(): SavedWatch {
     return {
       state: new Uint8Array(this.#detector.state),
+      flaggedSinceMs: this.flaggedSinceMs,
       flaggedUntilMs: this.flaggedUntilMs,
       toldMs: this.#toldMs,
     };

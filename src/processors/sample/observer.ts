@@ -5,7 +5,7 @@
  */
 import type { ContractPlan } from '../../contracts/plan.ts';
 import { parseShare } from '../../core/units.ts';
-import type { Observer, ObserverContext, OperationDurations } from '../processor.ts';
+import type { Flagged, Observer, ObserverContext, OperationDurations } from '../processor.ts';
 import { ANOMALOUS, BASE, breachClass, classesOf, RARE, slotBytes } from './classes.ts';
 import { quantileOf, type SampleConfig } from './config.ts';
 import { publishLimits } from './limits.ts';
@@ -47,7 +47,7 @@ export function createObserver(
   function stateClass(out: DataView, at: number, receivedMs: number): number {
     const { flagged } = context;
     if (flagged.size === 0 && context.breaches.size === 0) return BASE;
-    let found = flagged.size > 0 && receivedMs < (flagged.get(out.getUint32(at, true)) ?? 0) ? ANOMALOUS : BASE;
+    let found = flagged.size > 0 && isWithin(flagged.get(out.getUint32(at, true)), receivedMs) ? ANOMALOUS : BASE;
     if (context.breaches.size === 0) return found;
     const end = at + 8 + out.getInt32(at + 4, true) * 4;
     for (let scope = at + 8; scope < end; scope += 4) {
@@ -143,6 +143,12 @@ export function createObserver(
       publish();
     },
   };
+}
+
+function isWithin(flagged: readonly Flagged[] | undefined, ms: number): boolean {
+  if (flagged === undefined) return false;
+  for (const { sinceMs, untilMs } of flagged) if (ms >= sinceMs && ms < untilMs) return true;
+  return false;
 }
 
 function sharesOf(given: SampleConfig, contracts: readonly ContractPlan[]): number[] {

@@ -7,20 +7,22 @@ import { HASH_SEED, hashBytes } from '../../../src/otlp/protobuf.ts';
 import { requestType } from '../../../src/otlp/schema.ts';
 import { DEFAULT_THRESHOLD, flag } from '../../../src/processors/flag/index.ts';
 import { BUCKETS, bucketOf } from '../../../src/processors/flag/measure.ts';
+import type { SavedFlags } from '../../../src/processors/flag/observer.ts';
 import { Traffic } from '../../../src/processors/flag/traffic.ts';
-import type { ContractValue, Emission } from '../../../src/processors/processor.ts';
+import type { ContractValue, Emission, Flagged } from '../../../src/processors/processor.ts';
 import { decoded, itemsOf, type Plain } from '../../otlp/generate.ts';
 import { afterRestart } from '../../support/saved.ts';
 import { configured, contextOf, createWorld, NOW_MS, type Sent, service, span } from '../../worker/world.ts';
 
 const EVERY_MS = 5000;
+const NOW_EVERY_MS = Math.ceil(NOW_MS / EVERY_MS) * EVERY_MS;
 const SERVER = 2;
 
 function start(changes: Plain = {}, saved: unknown = null) {
   const list = [{ type: 'flag', ...changes }];
   const world = createWorld({ processors: list });
   const telemetry = createTelemetry();
-  const flagged = new Map<number, number>();
+  const flagged = new Map<number, Flagged[]>();
   const values: ContractValue[] = [];
   const observer = flag.observer?.(
     configured(list)[0]?.config,
@@ -28,7 +30,7 @@ function start(changes: Plain = {}, saved: unknown = null) {
     saved,
   );
   if (observer === undefined) throw new Error('flag has no observer');
-  let nowMs = Math.ceil(NOW_MS / EVERY_MS) * EVERY_MS;
+  let nowMs = NOW_EVERY_MS;
   return {
     flagged,
     telemetry,
@@ -109,6 +111,22 @@ test('slower spans become an event with expectation, value and score, a metric, 
   assert.deepEqual([...world.flagged.keys()], [hashOf('shop')]);
   for (let i = 0; i < 40; i++) world.step(usual());
   assert.equal(world.flagged.size, 0, 'the mark ends');
+});
+
+test('after a restart the mark says since when it is, also of a flag that is over; one of a former version begins with all times', () => {
+  const world = warmed();
+  world.step(usual(90));
+  const [flagged] = [...world.flagged.values()].map((all) => all.map((one) => ({ ...one })));
+  const sinceMs = NOW_EVERY_MS + 301 * EVERY_MS;
+  assert.deepEqual(flagged?.[0], { sinceMs, untilMs: sinceMs + 60_000 });
+  assert.deepEqual([...start({}, world.save()).flagged.values()], [flagged], 'restarted at once');
+  const former = world.save() as SavedFlags;
+  for (const { watch } of former.series) delete watch.flaggedSinceMs;
+  assert.deepEqual([...start({}, former).flagged.values()], [flagged?.map((one) => ({ ...one, sinceMs: 0 }))]);
+  for (let i = 0; i < 13; i++) world.step(usual());
+  assert.equal(world.flagged.size, 0, 'it is over');
+  const [over] = start({}, world.save()).flagged.values();
+  assert.equal(over?.[0]?.sinceMs, sinceMs);
 });
 
 test('errors and lost traffic are flagged; faster spans and spans that are no entries are not', () => {
