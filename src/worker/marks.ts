@@ -1,10 +1,9 @@
 /** What an agent before this one has written to an item that it kept: `plumbline.kept` and what stands beside it. Keys must not stand twice. */
-import { type AttributeTable, emptyValue, readValue } from '../otlp/attributes.ts';
+import type { AttributeTable } from '../otlp/attributes.ts';
+import { isLookBack, KEPT } from '../otlp/kept.ts';
 import { copyRange, type Reader, readTag, sameBytes, skipField } from '../otlp/protobuf.ts';
 
-const KEPT = Buffer.from('plumbline.kept');
 const KEYS = [KEPT, Buffer.from('plumbline.rule'), Buffer.from('plumbline.partial')];
-const LOOK_BACK = Buffer.from('look_back');
 /** What keys begin with that an agent writes: "plum" and "samp" read as little-endian words. */
 const PLUM = 0x6d_75_6c_70;
 const SAMP = 0x70_6d_61_73;
@@ -14,7 +13,6 @@ export class Marks {
   /** Start and end of each field, ascending; none where they stay. A count of its own: setting the length would drop the array's memory. */
   readonly #ranges: number[] = [];
   #count = 0;
-  readonly #value = emptyValue();
   /** Of the fields that give way to this agent's. */
   bytes = 0;
   /** It counts nothing, whoever keeps it: it stays as it is, and gets no other reason. */
@@ -27,19 +25,9 @@ export class Marks {
     this.isLookBack = false;
     if (!isMarked(reader, attributes)) return;
     const { pos } = reader;
-    this.isLookBack = this.#isLookBack(reader, attributes, attributes.find(reader.bytes, KEPT));
+    this.isLookBack = isLookBack(reader.bytes, attributes);
     if (!this.isLookBack) this.#note(reader, at, end, tag, attributes);
     reader.pos = pos;
-  }
-
-  #isLookBack(reader: Reader, attributes: AttributeTable, kept: number): boolean {
-    const value = this.#value;
-    if (attributes.valueAt(kept) < 0) return false;
-    readValue(reader, attributes.valueAt(kept), attributes.valueEnd(kept), value);
-    const length = value.end - value.at;
-    return (
-      value.kind === 'string' && length === LOOK_BACK.length && sameBytes(reader.bytes, value.at, LOOK_BACK, 0, length)
-    );
   }
 
   #note(reader: Reader, at: number, end: number, wanted: number, attributes: AttributeTable): void {

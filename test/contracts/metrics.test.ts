@@ -293,6 +293,20 @@ test('upstream_sampling counts what a sampler before the agent has dropped; a th
   assert.deepEqual(measured(bad, {}, logs(sampled, { severityNumber: 9 }), 'logs').items, 5);
 });
 
+test('what a look-back of an agent before has added is judged by nobody, also where it is late', () => {
+  const errors = { bad: { status: 'error' }, breached: 'above 5%' };
+  const attributes = [attribute('plumbline.kept', 'look_back')];
+  const added = { status: { code: 2 }, attributes };
+  const late = { startTimeUnixNano: 1, endTimeUnixNano: 2, ...added };
+  const request = service('shop', span(1), span(2, added), span(3, { ...added, traceState: 'ot=th:8' }), span(4, late));
+  const { items, value } = measured(errors, { upstream_sampling: '10%' }, request);
+  assert.deepEqual([items, value], [10, 0]);
+  assert.equal(measured({ take: 'max', value: 'duration', breached: 'above 1s' }, {}, request).items, 1);
+  const bad = { bad: { severity: { gte: 17 } }, breached: 'above 5%' };
+  const records = logs({ severityNumber: 17, attributes }, { severityNumber: 9 });
+  assert.deepEqual(measured(bad, {}, records, 'logs').items, 1);
+});
+
 test('namespace, environment (by either name) and service_version choose among resources of one name', () => {
   const type = requestType('traces');
   const request = (...attributes: [string, string][]) =>

@@ -178,6 +178,26 @@ test('a log record sampled upstream counts for those it stands for, rounded so t
   assert.ok(Math.abs(of(13) - 4800) < 4 * 27, `found ${of(13)}`);
 });
 
+test('what a look-back of an agent before has added counts nothing, wherever its mark stands', () => {
+  const { world, observer } = createBench();
+  const kept = (stringValue: string) => ({ key: 'plumbline.kept', value: { stringValue } });
+  const other = { key: 'server.address', value: { stringValue: 'look_back' } };
+  const marks = [[kept('base')], [other], [kept('look_back')], [other, kept('look_back'), other], []];
+  feed(world, observer, plainly(traces(...marks.map((attributes, i) => span(i, { attributes }, i + 1)))), {
+    signal: 'logs',
+    bytes: logs(...marks.map((attributes) => ({ severityNumber: 9, attributes }))),
+  });
+  const points = pointsOf(flush(observer));
+  assert.equal(count(points, 'traces.span.metrics.calls'), 3);
+  assert.equal(count(points, 'plumbline.log.records'), 3);
+  const durations = points.filter(({ metric }) => metric === 'traces.span.metrics.duration');
+  assert.deepEqual(durations.map(({ point }) => [Number(point.count), point.sum]).sort(), [
+    [1, 1],
+    [1, 2],
+    [1, 5],
+  ]);
+});
+
 test('groups beyond the bound are counted together as otel.metric.overflow, and no item is lost', async () => {
   const { world, observer, telemetry } = createBench({ max_groups: 3 });
   feed(world, observer, plainly(traces(...Array.from({ length: 10 }, (_, i) => span(i)))));

@@ -138,6 +138,12 @@ test('errors and lost traffic are flagged; faster spans and spans that are no en
   assert.deepEqual(names(warmed().step(usual(), traffic(50, 5000, 0, 'shop', 3))), []);
 });
 
+test('what a look-back of an agent before has added is no traffic', () => {
+  const attributes = [{ key: 'plumbline.kept', value: { stringValue: 'look_back' } }];
+  const spans = Array.from({ length: 500 }, (_, i) => span(i, { kind: SERVER, status: { code: 2 }, attributes }, 900));
+  assert.deepEqual(warmed().step(usual(), { signal: 'traces', bytes: service('shop', ...spans) }), []);
+});
+
 test('few spans say nothing of shares and quantiles until there are twenty', () => {
   const world = start();
   for (let i = 0; i < 40; i++) world.step(traffic(5));
