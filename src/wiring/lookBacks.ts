@@ -1,5 +1,6 @@
 /** Look-backs: from a contract that breaks to what the selection is asked for, remembered until it is past it, and told as an event. */
 import type { ContractPlan } from '../contracts/plan.ts';
+import { UNIT_BYTES } from '../core/block.ts';
 import { serializeEvents } from '../core/otel.ts';
 import { parseBytesPerSecond, parseShare } from '../core/units.ts';
 import { type Bits56, thresholdOf } from '../otlp/tracestate.ts';
@@ -9,6 +10,7 @@ import type { SampleConfig } from '../processors/sample/config.ts';
 import { readSlot, settledSlot } from '../processors/sample/slots.ts';
 import type { LookBack, LookedBack } from '../worker/lookBack.ts';
 import type { LookBackOptions } from '../worker/recalls.ts';
+import { SEEN_KEY_BYTES } from '../worker/seen.ts';
 import { type Ground, millisecondsOf, sampleOf } from './ground.ts';
 import type { Store } from './store.ts';
 
@@ -16,6 +18,8 @@ const KEY = 'look_backs';
 /** A breach that is judged again after a crash is the same for so long. */
 const REMEMBERED_MS = 15 * 60_000;
 const SEVERITY_INFO = 9;
+/** Of the blocks' memory, which it takes beside them: what was kept of the time of a look-back, as far as it is noted at once. */
+const SEEN_SHARE = 1 / 16;
 
 interface Remembered {
   wanted: LookBack;
@@ -23,6 +27,8 @@ interface Remembered {
 }
 
 export class LookBacks {
+  /** For the selection. */
+  readonly options: LookBackOptions;
   readonly #ground: Ground;
   readonly #store: Store;
   readonly #traces: TraceTableHandle | null;
@@ -35,16 +41,15 @@ export class LookBacks {
     this.#traces = traces;
     // Written here before.
     this.#all = (store.table.value(KEY) ?? []) as Remembered[];
+    this.options = {
+      readDerived: (from, maxBytes) => store.derived.readAll(from, maxBytes),
+      since: (ms) => store.memory.history.since(ms),
+      mostSeen: Math.floor((ground.pool.units * UNIT_BYTES * SEEN_SHARE) / SEEN_KEY_BYTES),
+      begins: () => this.#save(),
+      told: (wanted, came) => this.#tell(wanted, came),
+      passed: (wanted) => this.#mark(wanted, 'passed'),
+    };
   }
-
-  /** For the selection. */
-  readonly options: LookBackOptions = {
-    readDerived: (from, maxBytes) => this.#store.derived.readAll(from, maxBytes),
-    since: (ms) => this.#store.memory.history.since(ms),
-    begins: () => this.#save(),
-    told: (wanted, came) => this.#tell(wanted, came),
-    passed: (wanted) => this.#mark(wanted, 'passed'),
-  };
 
   /** Those that a crash interrupted, and whatever comes. */
   start(recall: (wanted: LookBack) => void): void {
@@ -104,12 +109,12 @@ export class LookBacks {
     await this.#store.table.save();
   }
 
-  #tell(wanted: LookBack, { coveredMs, items, bytes, share }: LookedBack): void {
+  #tell(wanted: LookBack, { coveredMs, items, bytes, share, parts }: LookedBack): void {
     const found = this.#all.find((one) => isSame(one.wanted, wanted));
     const { now, log } = this.#ground;
     const { agent, memory } = this.#store;
     const { service, namespace, environment, serviceVersion } = wanted.whose;
-    log.info({ service, items, bytes }, 'looked back after a breach');
+    log.info({ service, items, bytes, parts }, 'looked back after a breach');
     // Once: a look-back that is done again after a crash adds only what was missing.
     if (found === undefined || found.state !== 'wanted') return;
     this.#mark(wanted, 'told');
@@ -131,6 +136,7 @@ export class LookBacks {
         'look_back.until': new Date(wanted.toMs).toISOString(),
         'look_back.complete': coveredMs <= wanted.fromMs,
         'look_back.share': share,
+        'look_back.parts': parts,
         items,
         'plumbline.agent': agent,
       },

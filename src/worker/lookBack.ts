@@ -1,12 +1,14 @@
 /**
  * A look-back, on main: goes over the intake journal again for one service and appends what the selection had dropped of it.
  *
- *   note       what of that time the derived journal has: nothing is added twice, whatever crashed in between
  *   weigh      what the service sent, so that the budget becomes a threshold before anything is added
+ *   note       what of that time the derived journal has: nothing is added twice, whatever crashed in between
  *   recall     cut out what is missing and append it
+ *
+ * Where more was kept than there is room to note, it notes and recalls a part of all items, and then the next.
  */
 import type { Whose } from '../contracts/service.ts';
-import { type BlockPool, Field, readU64, STREAMS, UNIT_BYTES } from '../core/block.ts';
+import { type BlockPool, Field, readU64, SIGNALS, STREAMS, UNIT_BYTES } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
 import { hashOfService } from '../otlp/resource.ts';
@@ -42,6 +44,8 @@ export interface LookedBack {
   bytes: number;
   /** Share of the service's items that are kept by it. */
   share: number;
+  /** Into so many parts its work was cut, each of which read both journals. */
+  parts: number;
   /** What it decided first: the selection passes it over. */
   decided: DecidedBefore[];
 }
@@ -55,6 +59,8 @@ export interface LookBackSources {
   /** Sequences at which the journals stood then or earlier, and from when on both still hold everything. */
   since(ms: number): { intake: number; derived: number; coveredMs: number };
   append(region: { first: number; end: number }): Promise<void>;
+  /** Items of the derived journal that may be noted at once. */
+  mostSeen: number;
   /** Comes before each run: does what cannot wait for the end of a look-back, and throws DRAINING when it has to stop. */
   between(): Promise<void>;
   now(): number;
@@ -71,6 +77,7 @@ interface Part {
 }
 
 const SAMPLED = STREAMS.indexOf('sampled');
+const METRICS = SIGNALS.indexOf('metrics');
 const CUT_BYTES = 512 << 10;
 /** Results of a few MiB each, however little is in them. */
 const MOST_HELD = 8;
@@ -85,8 +92,9 @@ export async function lookBack(sources: LookBackSources, wanted: LookBack): Prom
   const coveredMs = Math.max(wanted.fromMs, since.coveredMs);
   const isInTime = inTimeOf(blocks, { ...wanted, undecidedFrom }, coveredMs);
   const part = { from: since.intake, toMs, isHolder: holderOf(blocks, whose), isInTime };
-  const seen = await noteDerived(sources, since.derived);
-  const task = { kind: 'recall' as const, whose, undecidedFrom, base, seen };
+  const kept = await countDerived(sources, since.derived);
+  const parts = Math.max(1, Math.ceil(kept / sources.mostSeen));
+  const task = { kind: 'recall' as const, whose, undecidedFrom, base, seen: null };
   const share = await shareOf(sources, wanted, part, task);
   const threshold = thresholdOf(share).bits;
   const added = { items: 0, bytes: 0 };
@@ -94,50 +102,71 @@ export async function lookBack(sources: LookBackSources, wanted: LookBack): Prom
   const pending = new Pending(sources.blocks);
   const { progress, now, append } = sources;
   let held = 0;
+  let end = 0;
   const flush = async () => {
     await pending.flush(progress, [...progress.next], now(), append);
     held = 0;
   };
   try {
-    await eachRun(sources, part, async (frames, holders) => {
-      for (const at of holders) {
-        const sequence = readU64(blocks, at + Field.sequence);
-        if (sequence >= undecidedFrom) decided.add(sequence, isInTime(at));
-      }
-      if (frames.length === 0) return;
-      const result = await run(sources, { ...task, frames, threshold, weighs: false });
-      for (const { items, length } of result.selected) {
-        added.items += items;
-        added.bytes += length;
-      }
-      const one = { result, damaged: [0, 0, 0], receivedMs: 0 };
-      if (result.selected.length === 0) return dropResults(blocks, [one]);
-      pending.add(one, now());
-      if (++held >= MOST_HELD || pending.bytes >= CUT_BYTES) await flush();
-    });
-    if (!pending.isEmpty) await flush();
-    return { coveredMs, ...added, share, decided: decided.all };
+    for (let p = 0; p < parts; p++) {
+      const seen = await noteDerived(sources, since.derived, createSeen(Math.ceil(kept / parts), parts, p));
+      await eachRun(sources, part, async (all, holders) => {
+        // What came since the first part was made is the selection's.
+        const frames = p === 0 ? all : all.filter((at) => readU64(blocks, at + Field.sequence) < end);
+        if (p === 0)
+          for (const at of holders) {
+            const sequence = readU64(blocks, at + Field.sequence);
+            end = Math.max(end, sequence + 1);
+            if (sequence >= undecidedFrom) decided.add(sequence, isInTime(at));
+          }
+        if (frames.length === 0) return;
+        const result = await run(sources, { ...task, seen, frames, threshold, weighs: false });
+        for (const { items, length } of result.selected) {
+          added.items += items;
+          added.bytes += length;
+        }
+        const one = { result, damaged: [0, 0, 0], receivedMs: 0 };
+        if (result.selected.length === 0) return dropResults(blocks, [one]);
+        pending.add(one, now());
+        if (++held >= MOST_HELD || pending.bytes >= CUT_BYTES) await flush();
+      });
+      if (!pending.isEmpty) await flush();
+    }
+    return { coveredMs, ...added, share, parts, decided: decided.all };
   } finally {
     pending.drop();
   }
 }
 
-async function noteDerived(sources: LookBackSources, from: number): Promise<SharedArrayBuffer> {
+/** Items that were kept, of all services. */
+async function countDerived(sources: LookBackSources, from: number): Promise<number> {
   const { blocks } = sources;
-  const isSampled = (at: number) => blocks.bytes[at + Field.stream] === SAMPLED;
   let items = 0;
   await eachFrames(sources, sources.readDerived, from, async (frames) => {
-    for (const at of frames) if (isSampled(at)) items += blocks.words[(at + Field.items) >>> 2] as number;
+    for (const at of frames) if (isNoted(blocks, at)) items += blocks.words[(at + Field.items) >>> 2] as number;
     return true;
   });
-  // What is appended meanwhile is this look-back's own: the selection waits for it.
-  const seen = createSeen(items);
+  return items;
+}
+
+/** What is appended meanwhile is this look-back's own: the selection waits for it. */
+async function noteDerived(
+  sources: LookBackSources,
+  from: number,
+  seen: SharedArrayBuffer,
+): Promise<SharedArrayBuffer> {
+  const { blocks } = sources;
   await eachFrames(sources, sources.readDerived, from, async (all) => {
-    const frames = all.filter(isSampled);
+    const frames = all.filter((at) => isNoted(blocks, at));
     if (frames.length > 0) await run(sources, { kind: 'note', frames, seen });
     return true;
   });
   return seen;
+}
+
+/** Metrics pass whole, so that there is nothing to add to them. */
+function isNoted({ bytes }: BlockPool, at: number): boolean {
+  return bytes[at + Field.stream] === SAMPLED && bytes[at + Field.signal] !== METRICS;
 }
 
 /** The share that the budget has room for; of all that the service sent, so that it is the same after a crash. */

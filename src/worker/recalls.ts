@@ -4,7 +4,7 @@ import { type LookBack, type LookBackSources, type LookedBack, lookBack } from '
 import type { DecidedBefore } from './tasks.ts';
 
 /** What look-backs need beyond the selection. */
-export interface LookBackOptions extends Pick<LookBackSources, 'readDerived' | 'since'> {
+export interface LookBackOptions extends Pick<LookBackSources, 'readDerived' | 'since' | 'mostSeen'> {
   /** It begins: resolves when that is safe. */
   begins(wanted: LookBack): Promise<void>;
   /** Everything is appended. */
@@ -42,7 +42,7 @@ export class Recalls {
   }
 
   /** Does the oldest. Throws what stops it: what was appended by then is found when it is tried again. */
-  async run(sources: Omit<LookBackSources, 'readDerived' | 'since'>): Promise<void> {
+  async run(sources: Omit<LookBackSources, keyof LookBackOptions>): Promise<void> {
     const [wanted] = this.#wanted;
     if (wanted === undefined) return;
     try {

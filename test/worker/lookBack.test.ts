@@ -8,6 +8,7 @@ import type { LookBack } from '../../src/worker/lookBack.ts';
 import type { WorkerPool } from '../../src/worker/pool.ts';
 import { note, recall } from '../../src/worker/recall.ts';
 import { Recalls } from '../../src/worker/recalls.ts';
+import { createSeen, Seen } from '../../src/worker/seen.ts';
 import type { NoteTask, RecallTask } from '../../src/worker/tasks.ts';
 import { decoded, type Plain } from '../otlp/generate.ts';
 import { contentOf, createWorld, NOW_MS, plainly, service, span } from './world.ts';
@@ -20,10 +21,11 @@ interface JournalsOptions {
   undecidedFrom?: number;
   /** Frames in a run. */
   perRun?: number;
+  mostSeen?: number;
 }
 
 /** One span in each frame, received `receivedMs` after NOW_MS; the selection has decided those below `undecidedFrom`. */
-function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity }: JournalsOptions) {
+function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity, mostSeen = 1000 }: JournalsOptions) {
   const world = createWorld({ processors: [{ type: 'sample', base: '100%' }], units: 256 });
   const { pool, parts } = world;
   const intake = receivedMs.map((ms, i) => {
@@ -40,6 +42,7 @@ function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity }: Jo
   };
   const workers = {
     async run(task: NoteTask | RecallTask) {
+      if (task.seen !== null) seenBytes.add(task.seen.byteLength);
       const result = task.kind === 'note' ? note(parts, task) : recall(parts, task);
       if (result.block >= 0) pool.adopt(result.block);
       if (mostUnits < pool.unitsInUse) mostUnits = pool.unitsInUse;
@@ -55,6 +58,8 @@ function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity }: Jo
     expired: zeros(),
     kept: zeros(),
   };
+  /** Sizes of lists of what was kept. */
+  const seenBytes = new Set<number>();
   let passed = 0;
   let mostUnits = 0;
   /** `coveredMs`: from when on the journals still hold everything, after NOW_MS. `mostRuns`: then the agent stops. */
@@ -63,6 +68,7 @@ function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity }: Jo
     const recalls = new Recalls(
       {
         readDerived: read(derived),
+        mostSeen,
         since: () => ({ intake: 0, derived: 0, coveredMs: NOW_MS + coveredMs }),
         begins: async () => {},
         told() {},
@@ -115,7 +121,7 @@ function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity }: Jo
     await work();
     return mostUnits - before;
   };
-  return { lookBack, recalled, selected, unitsDuring, passed: () => passed };
+  return { lookBack, recalled, selected, unitsDuring, seenBytes, passed: () => passed };
 }
 
 /** The numbers of the spans. */
@@ -198,3 +204,36 @@ test('a look-back that an ending agent stops is still wanted, and the next start
   const recalls = await lookBack(0, 35);
   assert.deepEqual([recalls.isWaiting, [...recalled(), ...selected(recalls)]], [false, receivedMs]);
 });
+
+test('a look-back with more kept than it may note takes no more memory: it is made in parts, and adds each item once', async () => {
+  const receivedMs = Array.from({ length: 60 }, (_, i) => i);
+  const { lookBack, recalled, selected, seenBytes } = createJournals({
+    receivedMs,
+    undecidedFrom: 30,
+    perRun: 7,
+    mostSeen: 16,
+  });
+  await lookBack(0, 40);
+  assert.deepEqual(recalled().sort(ascending), receivedMs.slice(0, 40));
+  const stopped = await lookBack(0, 50, 0, 24);
+  assert.ok(stopped.isWaiting && recalled().length > 40 && recalled().length < 50, `${recalled().length} recalled`);
+  const recalls = await lookBack(0, 50);
+  assert.deepEqual([...recalled(), ...selected(recalls)].sort(ascending), receivedMs);
+  assert.deepEqual([...seenBytes], [createSeen(16).byteLength]);
+});
+
+test('a list of what was kept that is nearly full says so', () => {
+  const { pool, parts } = createWorld();
+  const seen = new Seen(createSeen(16), pool.bytes);
+  const { span: view } = parts.views;
+  view.traceIdAt = 0;
+  assert.throws(() => {
+    for (let at = 16; at < 8192; at += 8) {
+      pool.bytes.writeUInt32LE(at, at);
+      view.spanIdAt = at;
+      seen.addSpan(view);
+    }
+  }, /the keys of \d+ items fall into one part of 1: span ids are not random/);
+});
+
+const ascending = (a: number, b: number) => a - b;

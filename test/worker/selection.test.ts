@@ -104,6 +104,7 @@ function world(
     guard: null,
     lookBacks: {
       readDerived: async () => null,
+      mostSeen: 1000,
       since: () => ({ intake: 0, derived: 0, coveredMs: 0 }),
       begins: async () => {},
       told() {},

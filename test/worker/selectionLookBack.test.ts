@@ -64,6 +64,7 @@ function world(count: number) {
     progress,
     lookBacks: {
       readDerived: async () => null,
+      mostSeen: 1000,
       since: () => ({ intake: 1, derived: 1, coveredMs: 0 }),
       begins: async () => {},
       told: () => told.push('told'),
