@@ -212,3 +212,82 @@ test('errors that come after the decision count for the slot they come in', (t) 
   const most = Math.max(...bySlot.values()) / SLOT_BYTES;
   assert.ok(most <= MOST_OVER && most > 0.8, shares.join(', '));
 });
+
+for (const signal of ['traces', 'logs'] as const) {
+  test(`what traces send for long after they were decided is within the budget of the slot it comes in, errors first, and counts stay true: ${signal}`, (t) => {
+    const random = seeded(t, 143);
+    const sampling = createSampling({ wait: '2s', base: '100%', keep: { rare: '0%' }, budget: BUDGET }, 64);
+    const bySlot = new Map<number, number>();
+    const estimates = new Map<number, number>();
+    const kept = new Set<string>();
+    const failed = { sent: 0, kept: 0, partial: 0 };
+    const add = (to: Map<number, number>, key: number, more: number) => to.set(key, (to.get(key) ?? 0) + more);
+    const take = (untilMs: number) => {
+      for (const { receivedMs, bytes, kept: items } of sampling.decide(untilMs)) {
+        const slot = Math.floor((receivedMs - START_MS) / SLOT_MS);
+        add(bySlot, slot, bytes);
+        for (const item of items[signal]) {
+          const of = (key: string) =>
+            (item.attributes as { key: string; value: Plain }[]).find((one) => one.key === key)?.value;
+          add(
+            estimates,
+            slot,
+            weightOf({ traceState: item.traceState ?? `th:${of('sampling.threshold')?.stringValue}` }),
+          );
+          if (slot === 0) kept.add(Buffer.from(item.traceId as Uint8Array).toString('hex'));
+          if (item.severityNumber !== 17 && (item.status as Plain | undefined)?.code !== 2) continue;
+          failed.kept++;
+          if (of('plumbline.partial') !== undefined) failed.partial++;
+        }
+      }
+    };
+    const ids = Array.from({ length: 2000 }, () => Buffer.from(Array.from({ length: 16 }, () => random.below(256))));
+    const attributes = [{ key: 'k', value: { stringValue: 'v'.repeat(300) } }];
+    // A slot in which they begin, well within the budget, and three of four times the budget.
+    for (let second = 0; second < 40; second++) {
+      const nowMs = START_MS + second * 1000;
+      take(nowMs);
+      if (second === 0)
+        for (let at = 0; at < ids.length; at += 500)
+          sampling.send(nowMs, plainly(traces(...ids.slice(at, at + 500).map((traceId, i) => span(i, { traceId })))));
+      if (second < 10) continue;
+      for (let part = 0; part < 5; part++) {
+        const from = ((second * 5 + part) * 80) % ids.length;
+        const some = ids.slice(from, from + 80);
+        const fails = (i: number) => i === 0;
+        failed.sent++;
+        if (signal === 'traces')
+          sampling.send(
+            nowMs,
+            plainly(
+              traces(
+                ...some.map((traceId, i) =>
+                  span(i, { traceId, attributes, ...(fails(i) ? { status: { code: 2 } } : {}) }),
+                ),
+              ),
+            ),
+          );
+        else {
+          const spanId = Buffer.alloc(8, 1);
+          const records = some.map((traceId, i) => ({
+            traceId,
+            spanId,
+            attributes,
+            severityNumber: fails(i) ? 17 : 9,
+          }));
+          sampling.send(nowMs, { signal: 'logs', bytes: logs(...records) });
+        }
+      }
+    }
+    take(START_MS + 10 * SLOT_MS);
+    const shares = [1, 2, 3].map((slot) => (bySlot.get(slot) ?? 0) / SLOT_BYTES);
+    const counts = [1, 2, 3].map((slot) => (estimates.get(slot) ?? 0) / 4000);
+    const text = `${shares.map((one) => one.toFixed(2)).join(' ')} of the budget, ${counts.map((one) => one.toFixed(2)).join(' ')} counted`;
+    t.diagnostic(text);
+    assert.ok(Math.max(...shares) <= MOST_OVER && Math.min(...shares) > 0.7, text);
+    // 2000 traces, of which a sixth is kept: four standard deviations.
+    assert.ok(Math.max(...counts) < 1.2 && Math.min(...counts) > 0.8, text);
+    assert.deepEqual(failed, { sent: failed.sent, kept: failed.sent, partial: 0 });
+    assert.equal(kept.size, signal === 'traces' ? 2000 : 0);
+  });
+}

@@ -16,7 +16,7 @@ import type { SampleConfig } from './config.ts';
 import { ItemClass } from './itemClass.ts';
 import { markedOf } from './marked.ts';
 import { readSlot, SLOT_MS } from './slots.ts';
-import { classOf, firstTick, isLate, placeOf, slotOfTicks } from './traceTable.ts';
+import { beyondTick, classOf, firstTick, isBehind, isLate, placeOf, slotOfTicks, ticksOf } from './traceTable.ts';
 
 /** Index of the addition for a late item of a dropped trace: those stand behind the classes' own. */
 export const PARTIAL = CLASS_COUNT;
@@ -33,9 +33,11 @@ export function createSelector(
   const { reader, span, log } = views;
   const { view } = reader;
   const bytes = views.pool.bytes;
-  const table = views.traces === null ? null : new Uint32Array(views.traces.memory);
-  const slots = views.traces === null || views.traces.lagMs === 0 ? null : new Uint32Array(views.traces.slots);
-  const startMs = views.traces?.startMs ?? 0;
+  const handle = views.traces;
+  const table = handle === null ? null : new Uint32Array(handle.memory);
+  const slots = handle === null || handle.lagMs === 0 ? null : new Uint32Array(handle.slots);
+  const startMs = handle?.startMs ?? 0;
+  const waitMs = handle?.waitMs ?? 0;
   const contracts = new ContractMeasure(views.contracts, reader, span, log, views.point);
   const itemClass = new ItemClass(given, views);
   const configured: Bits56[] = classes.map((one) => thresholdOf(one?.share ?? 0).bits);
@@ -48,6 +50,10 @@ export function createSelector(
   let hasTraceState = false;
   let frameSlot = 0;
   let isOwn = false;
+  /** When the frame came: with a budget what is behind its trace's decision is held against the slot it came in, too. */
+  let tick = 0;
+  let within = 0;
+  let isLateItem = false;
   // Signed, as the bit operations give them: a uint32 in a closure would be boxed for each new trace.
   let lastLow = 0;
   let lastHigh = 0;
@@ -68,6 +74,7 @@ export function createSelector(
     // What came before the first span, as log records do, is counted in the slot it came in.
     slot = place < 0 ? frameSlot : Math.min(frameSlot, slotOfTicks(firstTick(table!, place)) | 0);
     traceClass = known(classOf(entry));
+    isLateItem = slots !== null && slot !== frameSlot && place >= 0 && isBehind(table!, place, tick, within, waitMs);
   }
 
   /** What was marked before a reload may be configured no longer. */
@@ -82,6 +89,19 @@ export function createSelector(
       threshold.low = configured[ofClass]!.low;
     }
     return atLeast(random, threshold);
+  }
+
+  /** What the decision about its trace makes of an item; a late one only as far as there is room where it came, by the higher threshold of the two. */
+  function decideItem(ofClass: number): boolean {
+    if (!decide(ofClass, slot)) return false;
+    if (!isLateItem) return true;
+    ofTrace.high = threshold.high;
+    ofTrace.low = threshold.low;
+    if (!decide(ofClass, frameSlot)) return false;
+    if (atLeast(threshold, ofTrace)) return true;
+    threshold.high = ofTrace.high;
+    threshold.low = ofTrace.low;
+    return true;
   }
 
   const marked = markedOf(views);
@@ -100,7 +120,7 @@ export function createSelector(
     isOut(idAt) {
       lookUp(idAt - 8);
       readRandomness(bytes, idAt - 8, random);
-      return !isLate(entry, BASE) && !decide(traceClass, slot);
+      return !isLate(entry, BASE) && !decideItem(traceClass);
     },
   };
 
@@ -109,10 +129,11 @@ export function createSelector(
    * themselves. Of the two thresholds the lower one holds, because it is kept by either.
    */
   function decideLate(own: number): number {
-    const isWhole = decide(traceClass, slot);
+    const isKnown = decide(traceClass, slot);
+    const isWhole = isKnown && decideItem(traceClass);
     ofTrace.high = threshold.high;
     ofTrace.low = threshold.low;
-    if (decide(own, frameSlot) && (!isWhole || atLeast(ofTrace, threshold))) return isWhole ? own : PARTIAL + own;
+    if (decide(own, frameSlot) && (!isWhole || atLeast(ofTrace, threshold))) return isKnown ? own : PARTIAL + own;
     threshold.high = ofTrace.high;
     threshold.low = ofTrace.low;
     return isWhole ? traceClass : SAMPLED_OUT;
@@ -145,12 +166,17 @@ export function createSelector(
       hasTraceState = withTraceState;
       // As the table has it: what came long before the start is of its first slot. A small integer, or each new trace would box it.
       frameSlot = Math.max(0, Math.floor((receivedMs - startMs) / SLOT_MS)) | 0;
+      if (slots !== null && handle !== null) {
+        tick = ticksOf(handle, receivedMs) | 0;
+        within = beyondTick(handle, receivedMs);
+      }
       // The table may have changed since the last frame.
       lastLow = 0;
       lastHigh = 0;
       entry = 0;
       traceClass = BASE;
       slot = frameSlot;
+      isLateItem = false;
     },
     span(at, end, envelope) {
       const traceIdAt = findTraceId(reader, at, end);
@@ -169,7 +195,7 @@ export function createSelector(
         const own = lateClass(at, end, envelope);
         if (own >= SLOW && own > traceClass && isLate(entry, own)) return decideLate(own);
       }
-      return decide(traceClass, slot) ? traceClass : SAMPLED_OUT;
+      return decideItem(traceClass) ? traceClass : SAMPLED_OUT;
     },
     log(at, end, envelope) {
       readLogRecord(reader, at, end, log);
@@ -182,7 +208,7 @@ export function createSelector(
       if (log.traceIdAt < 0) return decide(own, frameSlot) ? own : SAMPLED_OUT;
       lookUp(log.traceIdAt);
       const found = Math.max(own, traceClass);
-      return decide(found, slot) ? found : SAMPLED_OUT;
+      return decideItem(found) ? found : SAMPLED_OUT;
     },
   };
 }

@@ -85,7 +85,7 @@ export class TraceTable {
   }
 
   ticksOf(receivedMs: number): number {
-    return Math.max(0, Math.floor((receivedMs - this.#handle.startMs) / TICK_MS));
+    return ticksOf(this.#handle, receivedMs);
   }
 
   /** Fetches the first line of where the trace is, or will be, into the near caches: what is computed is of no interest. */
@@ -140,8 +140,8 @@ export class TraceTable {
 
   #turnTo(receivedMs: number): void {
     this.#receivedMs = receivedMs;
-    this.#ticks = this.ticksOf(receivedMs);
-    this.#within = Math.max(0, receivedMs - this.#handle.startMs - this.#ticks * TICK_MS) | 0;
+    this.#ticks = ticksOf(this.#handle, receivedMs);
+    this.#within = beyondTick(this.#handle, receivedMs);
   }
 
   #markAgain(at: number, traceClass: number, bytes: number): void {
@@ -149,14 +149,13 @@ export class TraceTable {
     const now = this.#ticks;
     const known = words[at + 3]!;
     const first = words[at + 2]!;
-    // To the millisecond, as decisions are: what comes behind them must not look as if it had been known.
-    const isDecided = (known & DECIDED) !== 0;
-    if (isDecided || (now - first) * TICK_MS + this.#within - withinTick(known) > this.#waitMs) {
+    // It must not look as if it had been known.
+    if (isBehind(words, at, now, this.#within, this.#waitMs)) {
       if (traceClass === ERROR) words[at + 3] = known | LATE_ERROR;
       else if (traceClass === SLOW) words[at + 3] = known | LATE_SLOW;
-      // What comes late leaves with the slot it came in.
-      if (this.#slots !== null)
-        addBytes(this.#slots.of(slotOfTicks(now)), Math.max(known & CLASS_BITS, traceClass), bytes);
+      // What comes late leaves with the slot it came in, and follows the decision unless it is an error or slow.
+      const late = traceClass >= SLOW ? Math.max(known & CLASS_BITS, traceClass) : known & CLASS_BITS;
+      if (this.#slots !== null) addBytes(this.#slots.of(slotOfTicks(now)), late, bytes);
       return;
     }
     const before = known & CLASS_BITS;
@@ -173,15 +172,32 @@ export class TraceTable {
   addLog(low: number, high: number, receivedMs: number, traceClass: number, bytes: number): void {
     if (this.#slots === null) return;
     const at = low === 0 && high === 0 ? ABSENT : placeOf(this.#words, low, high);
-    const slot = slotOfTicks(at < 0 ? this.ticksOf(receivedMs) : this.#words[at + 2]!);
+    if (receivedMs !== this.#receivedMs) this.#turnTo(receivedMs);
+    const isLate = at >= 0 && isBehind(this.#words, at, this.#ticks, this.#within, this.#waitMs);
+    const slot = slotOfTicks(at < 0 || isLate ? this.#ticks : this.#words[at + 2]!);
     const ofTrace = at < 0 ? BASE : this.#words[at + 3]! & CLASS_BITS;
     addBytes(this.#slots.of(slot), Math.max(ofTrace, traceClass), bytes);
-    if (at < 0 || traceClass === ERROR) return;
+    if (at < 0 || isLate || traceClass === ERROR) return;
     // So that they move along when the trace turns out to be of another class.
     const known = this.#words[at + 3]!;
     const units = Math.min(MOST_UNITS, (known >>> BYTES_SHIFT) + unitsOf(bytes));
     this.#words[at + 3] = (known & ((1 << BYTES_SHIFT) - 1)) | (units << BYTES_SHIFT);
   }
+}
+
+export function ticksOf({ startMs }: TraceTableHandle, receivedMs: number): number {
+  return Math.max(0, Math.floor((receivedMs - startMs) / TICK_MS));
+}
+
+/** Milliseconds beyond the tick. */
+export function beyondTick(handle: TraceTableHandle, receivedMs: number): number {
+  return Math.max(0, receivedMs - handle.startMs - ticksOf(handle, receivedMs) * TICK_MS) | 0;
+}
+
+/** Whether what came `within` ms of tick `now` came behind the decision about the trace at `place`: to the millisecond, as decisions are. */
+export function isBehind(words: Uint32Array, place: number, now: number, within: number, waitMs: number): boolean {
+  const known = words[place + 3]!;
+  return (known & DECIDED) !== 0 || (now - words[place + 2]!) * TICK_MS + within - withinTick(known) > waitMs;
 }
 
 /** Milliseconds of when it was first seen, beyond the tick. Of an entry's last word. */
