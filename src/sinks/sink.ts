@@ -38,7 +38,7 @@ const EVERY_SINK = {
     },
     { default: {}, description: 'How a batch that was not taken is sent again.' },
   ),
-  timeout: duration('30s', 'How long one attempt may take.'),
+  timeout: duration('30s', 'How long one attempt may take; of an upload to S3, how long nothing of it may move.'),
   max_lag: Type.Union([Type.Literal('none'), Type.String({ format: 'bytes' })], {
     default: 'none',
     description:

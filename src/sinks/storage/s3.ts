@@ -1,5 +1,6 @@
 /** Puts finished files into a bucket, over the AWS SDK; loaded only for a storage sink that says `s3`. */
 import { createReadStream } from 'node:fs';
+import { Readable } from 'node:stream';
 import { S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { AgentError } from '../../core/errors.ts';
@@ -26,6 +27,8 @@ export interface Bucket {
 
 /** Smaller files are one request; of larger ones, so much is in memory at once. */
 const PART_BYTES = 8 << 20;
+/** What is written to a connection at once. */
+const WRITE_BYTES = 64 << 10;
 const CONNECT_MS = 10_000;
 
 export function openBucket(settings: BucketSettings, timeoutMs: number): Bucket {
@@ -37,9 +40,14 @@ export function openBucket(settings: BucketSettings, timeoutMs: number): Bucket 
     forcePathStyle: force_path_style,
     requestHandler: {
       connectionTimeout: Math.min(CONNECT_MS, timeoutMs),
-      requestTimeout: timeoutMs,
-      throwOnRequestTimeout: true,
+      // Of silence, not of the whole: a part takes minutes on a slow link, and one that is given up begins anew.
+      socketTimeout: timeoutMs,
     },
+  });
+  client.middlewareStack.add((next) => (args) => next({ ...args, request: inPieces(args.request) }), {
+    // Behind retries, which want a body that can be sent again.
+    step: 'deserialize',
+    priority: 'low',
   });
   const params = {
     Bucket: bucket,
@@ -70,6 +78,19 @@ export function openBucket(settings: BucketSettings, timeoutMs: number): Bucket 
     },
     close: () => client.destroy(),
   };
+}
+
+/** Over TLS a connection is seen to move by writes that end alone: a part in one write would be silent for as long as it takes. */
+function inPieces<Request>(request: Request): Request {
+  // A request of HTTP; the stack types it as unknown.
+  const { body } = request as { body?: unknown };
+  if (!(body instanceof Uint8Array) || body.length <= WRITE_BYTES) return request;
+  const made: Request = Object.create(Object.getPrototypeOf(request));
+  return Object.assign(made as object, request, { body: Readable.from(piecesOf(body)) }) as Request;
+}
+
+function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += WRITE_BYTES) yield bytes.subarray(at, at + WRITE_BYTES);
 }
 
 /** S3 says what is wrong in the error's name; where several addresses were tried the error has no message of its own. */

@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
 import { zstdDecompressSync } from 'node:zlib';
 import type { DeliveryOptions } from '../../../src/sinks/deliver.ts';
 import { storage } from '../../../src/sinks/storage/index.ts';
 import { CREDENTIALS, type S3Server, startS3, unavailable } from '../../support/s3/server.ts';
+import { slowLink } from '../../support/slowLink.ts';
 import { AGENT, createHarness, namesIn, spans, temporaryFolder, validated, within } from '../harness.ts';
 
 const ROW = { stream: 'raw', signal: 'traces' } as const;
@@ -136,6 +138,44 @@ describe('with a real S3 server', { skip: unavailable() ?? false }, () => {
     await within(10_000, () => cursor(ROW).next === 10);
     await delivery.close(Date.now() + 5000);
     assert.deepEqual(contents(s3), numbers(0, 10));
+  });
+
+  test('a link on which a request takes longer than the timeout, but moves, carries it at once', async (t) => {
+    const s3 = await startS3(t);
+    const endpoint = await slowLink(t, Number(new URL(s3.url).port), 1_500_000);
+    const { delivery, cursor, feed } = await bench(t, s3, {
+      s3: { bucket: s3.bucket, endpoint, force_path_style: true },
+      compression: 'none',
+      timeout: '4s',
+    });
+    const errors = new Set<string | null>();
+    delivery.start();
+    feed(0, 8, 1_000_000);
+    await within(30_000, () => {
+      errors.add(delivery.state().error);
+      return cursor(ROW).next === 8;
+    });
+    assert.deepEqual([...errors], [null]);
+    await delivery.close(Date.now() + 5000);
+    assert.equal(s3.keys().length, 1);
+  });
+
+  test('a part goes to its connection in pieces: over TLS each that ends is a sign that it moves', async (t) => {
+    const s3 = await startS3(t);
+    const { delivery, cursor, feed } = await bench(t, s3, { compression: 'none' });
+    const waiting: number[] = [];
+    const { write } = Socket.prototype;
+    t.mock.method(Socket.prototype, 'write', function (this: Socket, ...args: Parameters<typeof write>) {
+      waiting.push(Buffer.byteLength(args[0]) + this.writableLength);
+      return write.apply(this, args);
+    });
+    delivery.start();
+    feed(0, 8, 1_000_000);
+    await within(10_000, () => cursor(ROW).next === 8);
+    await delivery.close(Date.now() + 5000);
+    assert.ok(Math.max(...waiting) < 200_000, `${Math.max(...waiting)} bytes`);
+    assert.ok(waiting.length > 100, `${waiting.length} writes`);
+    assert.equal(statSync(s3.path(s3.keys()[0] ?? '')).size > 8_000_000, true);
   });
 
   test('a start behind a crash uploads what was finished, and never twice what had been', async (t) => {
