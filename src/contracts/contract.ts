@@ -62,10 +62,23 @@ export const ENUM_NAMES: ReadonlyMap<string, readonly string[]> = new Map([
 
 export const NO_DATA = ['freeze', 'ignore', 'breached'] as const;
 
+const HAS_METRIC = 'a signal over metrics has "metric: NAME" instead of "of"';
+const OF = Type.Unsafe<'spans' | 'logs'>(
+  Type.Union([Type.Literal('spans'), Type.Literal('logs')], {
+    description: 'What is counted; a signal over metrics has `metric` instead',
+    // Words that are known from elsewhere.
+    'x-instead': {
+      ...{ metrics: HAS_METRIC, metric: HAS_METRIC },
+      ...{ traces: 'did you mean "spans"?', trace: 'did you mean "spans"?' },
+      ...{ records: 'did you mean "logs"?', log_records: 'did you mean "logs"?' },
+    },
+  }),
+);
+
 const Signal = Type.Object(
   {
     name: Type.String({ minLength: 1, description: 'Name of the signal, unique within the contract' }),
-    of: Type.Optional(words(['spans', 'logs'] as const, 'What is counted; a signal over metrics has `metric` instead')),
+    of: Type.Optional(OF),
     metric: Type.Optional(nameOrNames('Name of the metric, or names: those that it has had')),
     where: Type.Optional(Conditions),
     bad: Type.Optional(

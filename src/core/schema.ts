@@ -182,11 +182,13 @@ const TYPE_WORDS: Record<string, string> = {
   object: 'a map',
 };
 
-/** The hint of its format, or `: did you mean "x"?` where one of a few words was expected. */
+/** The hint of its format, what `x-instead` says of this word, or `: did you mean "x"?` where one of a few was expected. */
 function wayOut(schema: unknown, found: unknown): string {
   if (typeof found !== 'string' || !isRecord(schema)) return '';
   const hint = FORMATS[String(schema.format)]?.hint;
   if (hint !== undefined) return hint(found);
+  const instead = schema['x-instead'];
+  if (isRecord(instead) && Object.hasOwn(instead, found)) return `: ${instead[found]}`;
   const branches = schema.anyOf ?? schema.oneOf;
   const words: unknown[] = Array.isArray(branches)
     ? branches.map((branch: unknown) => (isRecord(branch) ? branch.const : undefined))

@@ -68,6 +68,18 @@ test('every fault is said with file, line and column', (t) => {
   assert.match(unknown ?? '', /^\/shop\.yaml:8:5: unknown key "breeched".*"breached"/);
   assert.match(read(t, contract({})).faults[0] ?? '', /exactly one of bad, slower_than, rate, take, silent_for/);
   assert.match(read(t, contract({ bad: { status: 'error' }, slower_than: '1s' })).faults[0] ?? '', /exactly one of/);
+  const wrongOf = (of: string) => read(t, contract({ of, bad: { status: 'error' } })).faults;
+  for (const word of ['metrics', 'metric']) {
+    const [fault, ...others] = wrongOf(word);
+    assert.match(
+      fault ?? '',
+      /must be spans or logs, found "metrics?": a signal over metrics has "metric: NAME" instead/,
+    );
+    assert.deepEqual(others, []);
+  }
+  for (const word of ['span', 'trace', 'traces']) assert.match(wrongOf(word)[0] ?? '', /: did you mean "spans"\?$/);
+  for (const word of ['log', 'records']) assert.match(wrongOf(word)[0] ?? '', /: did you mean "logs"\?$/);
+  assert.match(wrongOf('items')[0] ?? '', /must be spans or logs, found "items"$/);
   assert.match(readContracts(['/nowhere/x.yaml']).faults[0] ?? '', /^\/nowhere\/x\.yaml cannot be read/);
   const here = import.meta.dirname;
   assert.deepEqual(readContracts([here]).faults, [
