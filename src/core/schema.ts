@@ -69,7 +69,10 @@ export function compileSchema(schema: TSchema): SchemaCheck {
   return (value, within) => {
     validate ??= compile();
     if (validate(value)) return [];
-    return mostTelling(validate.errors ?? []).map((error) => inWords(error, value, within));
+    const faults = mostTelling(validate.errors ?? []).map((error) => inWords(error, value, within));
+    // A literal of another type fails its type and its value, in the same words.
+    const said = new Map(faults.map((fault) => [JSON.stringify(fault), fault]));
+    return [...said.values()];
   };
 }
 

@@ -68,6 +68,11 @@ test('every fault is said with file, line and column', (t) => {
   assert.match(unknown ?? '', /^\/shop\.yaml:8:5: unknown key "breeched".*"breached"/);
   assert.match(read(t, contract({})).faults[0] ?? '', /exactly one of bad, slower_than, rate, take, silent_for/);
   assert.match(read(t, contract({ bad: { status: 'error' }, slower_than: '1s' })).faults[0] ?? '', /exactly one of/);
+  const rate = { bad: undefined, rate: 'all', breached: 'above 1/s' };
+  assert.deepEqual(
+    read(t, contract(rate)).faults.map((fault) => fault.replace(/^[^ ]* /, '')),
+    ['signals.0.rate must be true, found "all"'],
+  );
   const wrongOf = (of: string) => read(t, contract({ of, bad: { status: 'error' } })).faults;
   for (const word of ['metrics', 'metric']) {
     const [fault, ...others] = wrongOf(word);
