@@ -1,34 +1,4 @@
-/** What the agent itself says in OTLP: the shapes of its metrics (otlp/writeMetrics.ts writes them), and events, serialised by OpenTelemetry's own transformer. */
-import { createRequire } from 'node:module';
-import type { HrTime } from '@opentelemetry/api';
-import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
-import { AgentError } from './errors.ts';
-
-const require = createRequire(import.meta.url);
-
-interface Sdk {
-  transformer: typeof import('@opentelemetry/otlp-transformer');
-  resources: typeof import('@opentelemetry/resources');
-}
-
-let loaded: Sdk | null = null;
-
-/** Loaded with the first event: workers, and an agent that has nothing to say, do without its 17 MB. */
-function sdk(): Sdk {
-  loaded ??= {
-    transformer: require('@opentelemetry/otlp-transformer') as Sdk['transformer'],
-    resources: require('@opentelemetry/resources') as Sdk['resources'],
-  };
-  return loaded;
-}
-
-const SCOPE = { name: 'plumbline' };
-
-/** Unix milliseconds as the SDK's [seconds, nanoseconds]. */
-function hrTime(ms: number): HrTime {
-  return [Math.floor(ms / 1000), Math.round((ms % 1000) * 1e6)];
-}
-
+/** What the agent itself says in OTLP, as shapes: otlp/writeMetrics.ts writes its metrics, otlp/writeEvents.ts its events. */
 export type Attributes = Record<string, string | number | boolean | string[]>;
 
 export interface Point<Value> {
@@ -62,26 +32,8 @@ export interface EventRecord {
   /** A sentence for people. */
   body: string;
   resource: Attributes;
-  attributes: Attributes;
+  attributes: Record<string, AnyAttribute>;
 }
 
-/** Returns one ExportLogsServiceRequest. */
-export function serializeEvents(events: EventRecord[]): Uint8Array {
-  const records: ReadableLogRecord[] = events.map((event) => ({
-    hrTime: hrTime(event.timeMs),
-    hrTimeObserved: hrTime(event.timeMs),
-    eventName: event.name,
-    severityNumber: event.severity,
-    body: event.body,
-    resource: sdk().resources.resourceFromAttributes(event.resource),
-    instrumentationScope: SCOPE,
-    attributes: event.attributes,
-    droppedAttributesCount: 0,
-  }));
-  return bytesOf(sdk().transformer.ProtobufLogsSerializer.serializeRequest(records));
-}
-
-function bytesOf(serialized: Uint8Array | undefined): Uint8Array {
-  if (serialized === undefined) throw new AgentError('BODY_UNDECODABLE', 'the OTLP serialiser returned nothing');
-  return serialized;
-}
+/** Numbers are doubles on the wire, bigints integers. */
+export type AnyAttribute = string | number | bigint | boolean | string[];

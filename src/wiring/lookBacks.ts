@@ -1,9 +1,9 @@
 /** Look-backs: from a contract that breaks to what the selection is asked for, remembered until it is past it, and told as an event. */
 import type { ContractPlan } from '../contracts/plan.ts';
 import { UNIT_BYTES } from '../core/block.ts';
-import { serializeEvents } from '../core/otel.ts';
 import { parseBytesPerSecond, parseShare } from '../core/units.ts';
 import { type Bits56, thresholdOf } from '../otlp/tracestate.ts';
+import { serializeEvents } from '../otlp/writeEvents.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
 import { BASE } from '../processors/sample/classes.ts';
 import type { SampleConfig } from '../processors/sample/config.ts';
@@ -136,8 +136,8 @@ export class LookBacks {
         'look_back.until': new Date(wanted.toMs).toISOString(),
         'look_back.complete': coveredMs <= wanted.fromMs,
         'look_back.share': share,
-        'look_back.parts': parts,
-        items,
+        'look_back.parts': BigInt(parts),
+        items: BigInt(items),
         'plumbline.agent': agent,
       },
     };

@@ -1,6 +1,6 @@
 /** `plumbline.loss`: the event that says what was dropped, from whom and why; docs/output.md lists the causes. */
 import type { Signal, Stream } from '../core/block.ts';
-import { serializeEvents } from '../core/otel.ts';
+import { serializeEvents } from '../otlp/writeEvents.ts';
 import type { Emission } from '../processors/processor.ts';
 
 export type LossCause =
@@ -46,7 +46,7 @@ export function lossEmission(loss: Loss, agent: string, nowMs: number): Emission
     resource: { 'service.name': 'plumbline', 'service.instance.id': agent },
     attributes: {
       'loss.cause': cause,
-      items,
+      items: BigInt(items),
       'plumbline.stream': stream,
       'plumbline.signal': signal,
       'plumbline.agent': agent,

@@ -156,6 +156,11 @@ test('too few items are an event of their own, once, and freeze the state', asyn
       ['plumbline.contract.no_data', 'healthy', true],
     ],
   );
+  const values = detect.events.map(({ attributes }) => [attributes['signal.value'], attributes['signal.items']]);
+  assert.deepEqual(values, [
+    [0, 20],
+    [undefined, 0],
+  ]);
   const [contract] = detect.observer.report();
   assert.deepEqual([contract?.state, contract?.signals[0]?.frozen], ['healthy', true]);
   assert.match(contract?.signals[0]?.why ?? '', /^nothing came in .*too few items \(0 of 5\), so it stays healthy/);

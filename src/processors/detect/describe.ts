@@ -6,7 +6,7 @@ import type { ContractPlan, SignalPlan } from '../../contracts/plan.ts';
 import { type SeriesValue, worstSeries } from '../../contracts/reading.ts';
 import { formatShare, formatValue, hasValue, whyOf } from '../../contracts/words.ts';
 import { cutText } from '../../core/boundedText.ts';
-import type { Attributes, EventRecord } from '../../core/otel.ts';
+import type { AnyAttribute, Attributes, EventRecord } from '../../core/otel.ts';
 import { formatDuration } from '../../core/units.ts';
 import { type Instance, type WatchedContract, type WatchedSignal, worstInstance } from './watch.ts';
 
@@ -44,6 +44,8 @@ export type SignalReport = {
 };
 
 export type OperationReport = { name: string; version: string; items: number; bad: number; excess: number };
+
+type EventAttributes = Record<string, AnyAttribute>;
 
 const SEVERITY: Record<State, number> = { unknown: 9, healthy: 9, degraded: 13, breached: 17 };
 const MOST_OPERATIONS = 3;
@@ -87,11 +89,11 @@ export function describeChange(told: Told): EventRecord | null {
   return { name, timeMs, severity: SEVERITY[change.to], body, resource, attributes };
 }
 
-function attributesOf({ contract, signal, change, before, agent }: Told, { name, memory }: Instance): Attributes {
+function attributesOf({ contract, signal, change, before, agent }: Told, { name, memory }: Instance): EventAttributes {
   const { plan } = signal;
   const { judged } = memory;
   const isDegraded = change.to === 'degraded' && plan.thresholds.degraded !== null;
-  const attributes: Attributes = {
+  const attributes: EventAttributes = {
     'contract.service': contract.plan.service,
     'contract.version': contract.plan.version,
     'contract.state': contract.state,
@@ -99,10 +101,11 @@ function attributesOf({ contract, signal, change, before, agent }: Told, { name,
     'signal.name': plan.name,
     'signal.state': change.to,
     'signal.previous_state': change.from,
-    'signal.value': judged.value,
+    ...(hasValue(plan, judged.items) ? { 'signal.value': judged.value } : {}),
     'signal.threshold': isDegraded ? (plan.thresholds.degraded ?? '') : plan.thresholds.breached,
     'signal.window': formatDuration(plan.windowMs),
-    'signal.items': judged.items,
+    // Those that were sampled before count as many times as they stand for.
+    'signal.items': BigInt(Math.round(judged.items)),
     'plumbline.agent': agent,
   };
   if (contract.plan.owner !== null) attributes['contract.owner'] = contract.plan.owner;
@@ -124,7 +127,7 @@ function resourceOf(
 }
 
 /** Adds what explains the change; returns what contributes most, in words. */
-function addEvidence(attributes: Attributes, resource: Attributes, instance: Instance, second: number): string[] {
+function addEvidence(attributes: EventAttributes, resource: Attributes, instance: Instance, second: number): string[] {
   const { plan, memory, evidence } = instance;
   const contributions = contributionsOf(instance, second);
   const series = seriesOf(instance, second).map((one) => describeSeries(plan, one));

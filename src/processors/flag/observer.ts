@@ -1,8 +1,8 @@
 /** `flag` on main: merges what the workers counted, judges every few seconds, tells flags, and marks the services for sampling. */
-import { serializeEvents } from '../../core/otel.ts';
 import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otlp/attributes.ts';
 import { Reader } from '../../otlp/protobuf.ts';
 import { hashOfService } from '../../otlp/resource.ts';
+import { serializeEvents } from '../../otlp/writeEvents.ts';
 import type { Emission, Observer, ObserverContext } from '../processor.ts';
 import { describeFlag, type Named } from './describe.ts';
 import { HEADER_BYTES, POINT_BYTES, Point, Reading, SERVICE_BYTES, Service } from './measure.ts';
