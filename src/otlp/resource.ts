@@ -24,7 +24,10 @@ export class Envelope {
   bytes: Buffer;
   readonly resource = new AttributeTable();
   readonly scope = new AttributeTable();
-  /** The Resource message's content, tag and length excluded; equal when the request has none. */
+  /** The Resource... message's content, for `readResource`. */
+  fromAt = 0;
+  fromEnd = 0;
+  /** The Resource message's content, tag and length excluded; equal when the request has none. The last piece, when it stands in several. */
   resourceAt = 0;
   resourceEnd = 0;
   serviceAt = 0;
@@ -44,16 +47,16 @@ export class Envelope {
 
   #resourceNoted = false;
   #scopeNoted = false;
-  #fromAt = 0;
-  #fromEnd = 0;
+  #notedAt = 0;
+  #notedEnd = 0;
   #scopeAt = 0;
   #scopeEnd = 0;
 
   /** Remembers where a Resource... message lies, for `load`: reading its attributes costs, and few ask. */
   noteResource(at: number, end: number): void {
     this.#resourceNoted = true;
-    this.#fromAt = at;
-    this.#fromEnd = end;
+    this.#notedAt = at;
+    this.#notedEnd = end;
   }
 
   noteScope(at: number, end: number): void {
@@ -65,7 +68,7 @@ export class Envelope {
   /** Reads what was noted, once; true when the resource is another than at the last call. */
   load(): boolean {
     const fresh = this.#resourceNoted;
-    if (fresh) this.enterResource(this.#fromAt, this.#fromEnd);
+    if (fresh) this.enterResource(this.#notedAt, this.#notedEnd);
     if (this.#scopeNoted) this.enterScope(this.#scopeAt, this.#scopeEnd, true);
     this.#resourceNoted = false;
     this.#scopeNoted = false;
@@ -75,6 +78,8 @@ export class Envelope {
   /** Finds the Resource anywhere in its envelope (fields may come in any order) and reads its attributes. */
   enterResource(at: number, end: number): void {
     this.resource.clear();
+    this.fromAt = at;
+    this.fromEnd = end;
     this.resourceAt = at;
     this.resourceEnd = at;
     this.#readPart(at, end, this.resource, 10, true);
@@ -115,6 +120,20 @@ export class Envelope {
       }
       // It may stand twice, anywhere, and is one message then.
       readAttributes(reader, reader.pos, stop, attributeTag, table);
+    }
+  }
+}
+
+/** The attributes of a Resource... message's Resource, as an envelope has them, into the table. */
+export function readResource(reader: Reader, at: number, end: number, table: AttributeTable): void {
+  table.clear();
+  reader.pos = at;
+  while (reader.pos < end) {
+    const tag = readTag(reader, end);
+    if (tag !== 10) skipField(reader, tag, end);
+    else {
+      const stop = readEnd(reader, end);
+      readAttributes(reader, reader.pos, stop, 10, table);
     }
   }
 }

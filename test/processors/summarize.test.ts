@@ -1,9 +1,10 @@
 /** Holds processors/summarize from bytes to metrics: totals are those of the decoded spans, and nothing that was accepted can stop it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import protobuf from 'protobufjs';
 import { cutText, MOST_TEXT_BYTES } from '../../src/core/boundedText.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
-import { requestType } from '../../src/otlp/schema.ts';
+import { messageType, requestType } from '../../src/otlp/schema.ts';
 import type { Observer } from '../../src/processors/processor.ts';
 import { Identity } from '../../src/processors/summarize/group.ts';
 import { GroupTable } from '../../src/processors/summarize/groupTable.ts';
@@ -73,6 +74,22 @@ const count = (points: ReturnType<typeof pointsOf>, metric: string) =>
   points
     .filter((one) => one.metric === metric)
     .reduce((sum, { point }) => sum + Number(point.asInt ?? point.asDouble ?? point.count), 0);
+
+test('a resource in two pieces, before and behind its spans, is one', () => {
+  const { world, observer } = createBench();
+  const type = messageType('ResourceSpans');
+  const attribute = (key: string, stringValue: string) => ({ attributes: [{ key, value: { stringValue } }] });
+  const parts = [
+    { resource: attribute('service.name', 'shop') },
+    { scopeSpans: [{ spans: [span(1, { name: 'GET /', kind: 2 })] }] },
+    { resource: attribute('service.version', '1.4.2') },
+  ];
+  const inside = Buffer.concat(parts.map((part) => type.encode(type.fromObject(part)).finish()));
+  feed(world, observer, plainly(protobuf.Writer.create().uint32(10).bytes(inside).finish()));
+  const keys = pointsOf(flush(observer)).map(({ key }) => key);
+  for (const key of keys) assert.match(key, /service\.name=shop service\.version=1\.4\.2/);
+  assert.equal(keys.length, 2);
+});
 
 test('calls, sums, smallest and largest are those of the spans, in groups of service, name, kind and status', (t) => {
   const random = seeded(t, 70);

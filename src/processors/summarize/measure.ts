@@ -18,12 +18,12 @@ import type { SpanView } from '../../otlp/traces.ts';
 import { adjustedCount, OtState, readOtState, readThreshold } from '../../otlp/tracestate.ts';
 import type { Measurer, Views } from '../processor.ts';
 
-/** Byte offsets in a row: hashes u32 each, addresses of the Resource content and the name u32 each, then doubles in milliseconds. */
+/** Byte offsets in a row: hashes u32 each, addresses of the Resource... message and the name u32 each, then doubles in milliseconds. */
 export const Row = {
   hash: 0,
   hash2: 4,
-  resourceAt: 8,
-  resourceEnd: 12,
+  fromAt: 8,
+  fromEnd: 12,
   nameAt: 16,
   nameLength: 20,
   kind: 24,
@@ -126,8 +126,8 @@ export function createMeasurer(views: Views): Measurer {
     const at = row * STEP;
     rows[at] = hash;
     rows[at + 1] = hash2;
-    rows[at + 2] = envelope.resourceAt;
-    rows[at + 3] = envelope.resourceEnd;
+    rows[at + 2] = envelope.fromAt;
+    rows[at + 3] = envelope.fromEnd;
     rows[at + 4] = nameAt;
     rows[at + 5] = name.length;
     rows[at + 6] = kind;
@@ -216,7 +216,7 @@ export function createMeasurer(views: Views): Measurer {
     },
     log(log: LogView, envelope: Envelope) {
       if (isLookBack(bytes, log.attributes)) return;
-      const row = rowOf(envelope, envelope.resourceAt, NO_NAME, log.severity & 0xff, LOG_ROW);
+      const row = rowOf(envelope, envelope.fromAt, NO_NAME, log.severity & 0xff, LOG_ROW);
       const at = row * (STEP / 2) + 4;
       numbers[at] = numbers[at]! + weightOfLog(log);
     },

@@ -2,8 +2,9 @@
 /** `summarize` on main: merges what the workers measured into one histogram per group, and turns them into metrics every flush. */
 
 import { cutLength } from '../../core/boundedText.ts';
-import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otlp/attributes.ts';
+import { AttributeTable, emptyValue, readValue } from '../../otlp/attributes.ts';
 import { Reader } from '../../otlp/protobuf.ts';
+import { readResource } from '../../otlp/resource.ts';
 import type { Observer, ObserverContext, OperationDurations } from '../processor.ts';
 import { Flush } from './flush.ts';
 import { type Group, Identity } from './group.ts';
@@ -11,7 +12,6 @@ import { GroupTable, keyOf, OVERFLOW } from './groupTable.ts';
 import { Histograms } from './histograms.ts';
 import { HEADER_BYTES, LOG_ROW, MOST_ATTRIBUTES, ROW_BYTES, Row, WEIGHTED, ZERO_BUCKET } from './measure.ts';
 
-const RESOURCE_ATTRIBUTES = 10;
 /** A clock that goes back by more was set: what is open leaves, instead of waiting until the time comes again. */
 const SET_BACK_MS = 1000;
 /** Strings of groups that a flush has ended are kept for the next, up to so many for each group there may be. */
@@ -69,7 +69,7 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
     const words = pool.words;
     const nameAt = words[word + Row.nameAt / 4]!;
     const identity = new Identity(
-      readResource(words[word + Row.resourceAt / 4]!, words[word + Row.resourceEnd / 4]!),
+      resourceOf(words[word + Row.fromAt / 4]!, words[word + Row.fromEnd / 4]!),
       pool.bytes.toString('utf8', nameAt, nameAt + words[word + Row.nameLength / 4]!),
       words[word + Row.kind / 4]!,
       words[word + Row.status / 4]!,
@@ -87,10 +87,9 @@ export function createObserver(everyMs: number, maxGroups: number, context: Obse
   }
 
   /** From bytes, as they are: what a worker has let pass must not throw here, whatever else the resource holds. */
-  function readResource(at: number, end: number): Record<string, string> {
+  function resourceOf(at: number, end: number): Record<string, string> {
     const identity: Record<string, string> = Object.create(null);
-    attributes.clear();
-    readAttributes(reader, at, end, RESOURCE_ATTRIBUTES, attributes);
+    readResource(reader, at, end, attributes);
     let told = 0;
     for (let i = 0; i < attributes.count && told < MOST_ATTRIBUTES; i++) {
       const key = textOf(attributes.keyAt(i), attributes.keyLength(i));
