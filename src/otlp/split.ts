@@ -5,7 +5,8 @@
  *   Metric { name = 1; ...; Gauge 5 | Sum 7 | Histogram 9 | ExponentialHistogram 10 | Summary 11 }    Gauge ... { repeated points = 1 }
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/metrics/v1/metrics.proto
  *
- * A message is its fixed fields, which every piece repeats, and units: its entries in the repeated field, whole or cut themselves.
+ * A message is its fixed fields, which every piece repeats, and units: its entries in the repeated field, whole or cut themselves. Data that
+ * stands in a metric several times is one message, and of its `oneof` the last kind counts, as protobuf has it.
  */
 import type { Signal } from '../core/block.ts';
 import { copyRange, Reader, readEnd, readTag, skipField, varintBytes, writeVarint } from './protobuf.ts';
@@ -16,6 +17,8 @@ const DOWN: Record<Signal, readonly (readonly number[])[]> = {
   logs: [[10], [18], [18]],
   metrics: [[10], [18], [18], [42, 58, 74, 82, 90], [10]],
 };
+/** Where entries are a metric's data. */
+const DATA_LEVEL = 3;
 /** A length prefix at its longest. */
 export const LENGTH_BYTES = 5;
 
@@ -43,6 +46,7 @@ export interface RequestPiece extends Piece {
 }
 
 type Visit = (tagAt: number, from: number, to: number) => void;
+type Entry = Parameters<Visit>;
 
 /** The request between `at` and `end` as pieces of one key and at most `most` bytes each, as far as items allow. */
 export function splitRequest(
@@ -99,23 +103,49 @@ export function createSplitter(bytes: Uint8Array, signal: Signal) {
   function count(level: number, at: number, end: number): number {
     if (level === down.length) return 1;
     let items = 0;
-    walk(level, at, end, (_tagAt, from, to) => {
+    let kind = 0;
+    walk(level, at, end, (tagAt, from, to) => {
+      if (level === DATA_LEVEL && tagOf(tagAt, to) !== kind) {
+        kind = tagOf(tagAt, to);
+        items = 0;
+      }
       items += count(level + 1, from, to);
     });
     return items;
+  }
+
+  function tagOf(tagAt: number, to: number): number {
+    reader.pos = tagAt;
+    return readTag(reader, to);
   }
 
   /** An entry, whose content is read at `level`, as units of at most `most` bytes, as far as items allow. */
   function cut(level: number, tagAt: number, from: number, to: number, most: number): Unit[] {
     const whole = { rope: { from: tagAt, to }, bytes: to - tagAt };
     if (whole.bytes <= most || level === down.length) return [{ ...whole, items: count(level, from, to) }];
-    const inside: [number, number, number][] = [];
+    const inside: Entry[] = [];
     const fixed = walk(level, from, to, (...entry) => inside.push(entry));
-    reader.pos = tagAt;
-    const tag = readTag(reader, to);
+    const tag = tagOf(tagAt, to);
     const room = most - varintBytes(tag) - LENGTH_BYTES;
-    const units = inside.flatMap(([at, start, end]) => cut(level + 1, at, start, end, room - bytesOf(fixed)));
+    const within = room - bytesOf(fixed);
+    const units =
+      level === DATA_LEVEL && inside.length > 1
+        ? cutData(inside, within)
+        : inside.flatMap(([at, start, end]) => cut(level + 1, at, start, end, within));
     if (units.length === 0) return [{ ...whole, items: 0 }];
+    return pack(fixed, units, room).map((piece) => wrap(tag, piece));
+  }
+
+  /** Data messages of one metric: each piece says what all of the last kind say beside their points. */
+  function cutData(messages: readonly Entry[], most: number): Unit[] {
+    const tags = messages.map(([tagAt, , to]) => tagOf(tagAt, to));
+    const tag = tags.at(-1) ?? 0;
+    const points: Entry[] = [];
+    const fixed = messages
+      .slice(tags.findLastIndex((one) => one !== tag) + 1)
+      .flatMap(([, from, to]) => walk(DATA_LEVEL + 1, from, to, (...point) => points.push(point)));
+    const room = most - varintBytes(tag) - LENGTH_BYTES;
+    const units = points.flatMap(([at, from, to]) => cut(DATA_LEVEL + 2, at, from, to, room - bytesOf(fixed)));
     return pack(fixed, units, room).map((piece) => wrap(tag, piece));
   }
 
