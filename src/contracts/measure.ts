@@ -4,7 +4,6 @@
  * mergeable and leaves with the task.
  */
 import { emptyValue, readValue } from '../otlp/attributes.ts';
-import { isLookBack } from '../otlp/kept.ts';
 import type { LogView } from '../otlp/logs.ts';
 import type { MetricView } from '../otlp/metrics.ts';
 import type { PointView } from '../otlp/points.ts';
@@ -114,7 +113,6 @@ export class ContractMeasure {
   span(span: SpanView, envelope: Envelope, receivedMs: number): void {
     if (this.#activeCount === 0) return;
     let operation = UNKNOWN;
-    const isAdded = isLookBack(envelope.bytes, span.attributes);
     this.#sight.item.begin();
     // These two are written out: a method that gives a fraction, or a large number, would box it for each span.
     const durationNs = Math.max(0, (span.endHigh - span.startHigh) * 0x1_0000_0000 + (span.endLow - span.startLow));
@@ -131,7 +129,7 @@ export class ContractMeasure {
         const isSlow = durationNs > signal.slowerThanNs;
         if (isSlow) span.slow = true;
         if (signal.slowerThanNs !== Infinity) span.isLimited = true;
-        if (isAdded) continue;
+        if (span.isAdded) continue;
         if (isLate) this.#cells.late(cell);
         else if (signal.takes) this.#take(signal, cell, weight, durationNs / 1e6, this.#span, envelope, span.traceIdAt);
         else {
@@ -163,7 +161,7 @@ export class ContractMeasure {
   }
 
   log(log: LogView, envelope: Envelope, receivedMs: number): void {
-    if (this.#activeCount === 0 || isLookBack(envelope.bytes, log.attributes)) return;
+    if (this.#activeCount === 0 || log.isAdded) return;
     this.#sight.item.begin();
     for (let c = 0; c < this.#activeCount; c++) {
       const contract = this.#active[c]!;

@@ -30,6 +30,8 @@ export class LogView {
   /** Address of observed_time's eight bytes; -1 when there is none. */
   observedAt = -1;
   readonly attributes = new AttributeTable();
+  /** Set by the walk: a look-back of an agent before has added it, so it counts 0. */
+  isAdded = false;
 
   /** It has an id of another length. */
   get hasBadId(): boolean {
@@ -59,6 +61,7 @@ export function readLogRecord(reader: Reader, at: number, end: number, log: LogV
   log.timeLow = 0;
   log.timeHigh = 0;
   log.observedAt = -1;
+  log.isAdded = false;
   log.attributes.clear();
   let pos = at;
   while (pos < end) {

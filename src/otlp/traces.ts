@@ -42,6 +42,8 @@ export class SpanView {
   readonly attributes = new AttributeTable();
   readonly #nameHash = new NameHash();
   #isHashed = false;
+  /** Set by the walk: a look-back of an agent before has added it, so it counts 0. */
+  isAdded = false;
   /** Set by contracts: slower than a `slower_than` of its service. */
   slow = false;
   /** Set by contracts: one says from when on it is slow. */
@@ -78,6 +80,7 @@ export class SpanView {
     this.endHigh = 0;
     this.attributes.clear();
     this.#isHashed = false;
+    this.isAdded = false;
     this.slow = false;
     this.isLimited = false;
   }

@@ -2,6 +2,7 @@
 /** Walks the items of a frame: validates each and shows it to every measurer; invalid ones are counted, for cut.ts. */
 import { Field, Flag, FRAME_HEADER_BYTES, payloadLength, type Signal } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
+import { isLookBack } from '../otlp/kept.ts';
 import { readLogRecord } from '../otlp/logs.ts';
 import { nextPoint, readMetric } from '../otlp/metrics.ts';
 import { type Envelope, type ItemVisitor, walkItems } from '../otlp/resource.ts';
@@ -88,6 +89,7 @@ function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisito
           return;
         }
         walk.items++;
+        span.isAdded = isLookBack(reader.bytes, span.attributes);
         if (span.traceStateTagAt >= 0 || isMarked(reader, span.attributes)) walk.hasTraceState = true;
         for (let i = 0; i < ofSpans.length; i++) ofSpans[i]!.span!(span, envelope);
       },
@@ -101,6 +103,7 @@ function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisito
           return;
         }
         walk.items++;
+        log.isAdded = isLookBack(reader.bytes, log.attributes);
         if (log.hasBadId) walk.untraced++;
         for (let i = 0; i < ofLogs.length; i++) ofLogs[i]!.log!(log, envelope);
       },

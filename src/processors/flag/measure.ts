@@ -6,7 +6,6 @@
  * An entry is one span: `service row << 12 | bucket of its duration`. Main does the histograms.
  */
 
-import { isLookBack } from '../../otlp/kept.ts';
 import { MetricKind, Temporality } from '../../otlp/metrics.ts';
 import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';
 import { STATUS_ERROR } from '../../otlp/traces.ts';
@@ -96,7 +95,7 @@ export function createMeasurer(views: Views, names: readonly string[]): Measurer
       row = -1;
     },
     span(span, envelope) {
-      if ((span.kind !== SERVER && span.kind !== CONSUMER) || isLookBack(bytes, span.attributes)) return;
+      if ((span.kind !== SERVER && span.kind !== CONSUMER) || span.isAdded) return;
       if (row < 0) row = enterService(envelope.serviceHash, envelope.serviceAt, envelope.serviceLength);
       const at = row * SERVICE_STEP;
       services[at + 3] = services[at + 3]! + 1;

@@ -9,7 +9,6 @@
 
 import { cutLength } from '../../core/boundedText.ts';
 import { emptyValue, readValue } from '../../otlp/attributes.ts';
-import { isLookBack } from '../../otlp/kept.ts';
 import type { LogView } from '../../otlp/logs.ts';
 import { HASH_SEED, hashBytes, mixHash } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
@@ -198,7 +197,7 @@ export function createMeasurer(views: Views): Measurer {
       resourceHash = hash;
     },
     span(span, envelope) {
-      if (isLookBack(bytes, span.attributes)) return;
+      if (span.isAdded) return;
       const name = span.nameHash(views.reader);
       const row = rowOf(envelope, span.nameAt, name, span.kind & 0xff, span.status & 0xff);
       const ms = span.durationNs() / 1e6;
@@ -215,7 +214,7 @@ export function createMeasurer(views: Views): Measurer {
       }
     },
     log(log: LogView, envelope: Envelope) {
-      if (isLookBack(bytes, log.attributes)) return;
+      if (log.isAdded) return;
       const row = rowOf(envelope, envelope.fromAt, NO_NAME, log.severity & 0xff, LOG_ROW);
       const at = row * (STEP / 2) + 4;
       numbers[at] = numbers[at]! + weightOfLog(log);
