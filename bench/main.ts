@@ -152,6 +152,7 @@ interface Summary {
   rssPeakMb: number;
   p50Ms: number;
   p99Ms: number;
+  loopP99Ms: number | null;
   sampledShare: number | null;
 }
 
@@ -160,6 +161,7 @@ function summarise(name: string, of: readonly Slot[]): Summary {
   const [low, high] = interval(costs);
   const middle = (value: (slot: Slot) => number) => median(of.map(value));
   const mbPerCpuS = middle((slot) => slot.mbPerCpuS);
+  const delays = of.flatMap(({ loopDelayMs }) => loopDelayMs ?? []);
   const shares = of.flatMap(({ sampledShare }) => sampledShare ?? []);
   return {
     name,
@@ -172,6 +174,7 @@ function summarise(name: string, of: readonly Slot[]): Summary {
     rssPeakMb: Math.max(...of.map((slot) => slot.rssPeakMb)),
     p50Ms: middle((slot) => slot.load.latencyMs.p50),
     p99Ms: middle((slot) => slot.load.latencyMs.p99),
+    loopP99Ms: delays.length === 0 ? null : median(delays),
     sampledShare: shares.length === 0 ? null : median(shares),
   };
 }
@@ -189,6 +192,7 @@ function printTable(): void {
     'RSS MB',
     'p50 ms',
     'p99 ms',
+    'loop p99',
     'sampled',
     'slots',
   ];
@@ -205,6 +209,7 @@ function printTable(): void {
     one.rssPeakMb.toFixed(0),
     one.p50Ms.toFixed(2),
     one.p99Ms.toFixed(2),
+    one.loopP99Ms?.toFixed(2) ?? '-',
     percent(one.sampledShare),
     String(one.slots),
   ]);

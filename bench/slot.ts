@@ -71,6 +71,8 @@ export interface Slot {
   /** Resident memory over the measured seconds, every RSS_EVERY_S. */
   rssMb: number[];
   load: Report;
+  /** p99 of what held up the main thread's event loop, in an open loop. */
+  loopDelayMs: number | null;
   kafka: Totals | null;
   archivedItems: number | null;
   /** Items in Kafka that came in: the sample, or everything. */
@@ -123,9 +125,15 @@ async function startServer(options: SlotOptions, directory: string, kafka: Child
     workers: options.workers,
     retain: options.retain,
   });
+  const watch = watchesLoop(options) ? ['--import', pathOf('loopDelay.ts')] : [];
   const main = pathOf(options.dist ? '../dist/main.js' : '../src/main.ts');
   if (!existsSync(main)) throw new Error(`${main} does not exist${options.dist ? ': npm run build' : ''}`);
-  return startNode(SERVER_CORE, [...NODE_FLAGS, ...profile, main, 'run', '--config', config], SERVER_ENV);
+  return startNode(SERVER_CORE, [...NODE_FLAGS, ...profile, ...watch, main, 'run', '--config', config], SERVER_ENV);
+}
+
+/** Where latency is what is asked for: looking a hundred times a second has a price of its own. */
+function watchesLoop({ level, rate }: SlotOptions): boolean {
+  return rate > 0 && level !== 'F0' && level !== 'naive';
 }
 
 export function loadArguments(options: Omit<SlotOptions, 'level'>, url: string): string[] {
@@ -138,13 +146,15 @@ export function loadArguments(options: Omit<SlotOptions, 'level'>, url: string):
   ];
 }
 
-/** Waits for the whole load and says what the server took for its measured seconds. */
-export async function measureLoad(server: Child, load: Child) {
+/** Waits for the whole load and says what the server took for its measured seconds; `onEdge` is called when they begin and when they end. */
+export async function measureLoad(server: Child, load: Child, onEdge = () => {}) {
   await load.line(/"event":"begin"/);
+  onEdge();
   const beginS = cpuSecondsOf(server.pid);
   const rssMb: number[] = [];
   const watch = setInterval(() => rssMb.push(rssBytes(server.pid) / 1e6), RSS_EVERY_S * 1000);
   await load.line(/"event":"end"/);
+  onEdge();
   clearInterval(watch);
   const endS = cpuSecondsOf(server.pid);
   const [reportLine] = await load.line(/^\{"workload".*/);
@@ -166,7 +176,10 @@ async function measureSlot(
   options: SlotOptions,
   { directory, server, load, kafka, calibrationMs }: Running,
 ): Promise<Slot> {
-  const { report, beginS, cpuS, rssPeakMb, rssMb } = await measureLoad(server, load);
+  const isWatched = watchesLoop(options);
+  const tellLoop = () => void process.kill(server.pid, 'SIGUSR2');
+  const { report, beginS, cpuS, rssPeakMb, rssMb } = await measureLoad(server, load, isWatched ? tellLoop : undefined);
+  const loop = isWatched ? await server.line(/^loop_delay 2 (\S+)/) : null;
   const endedBefore = cpuSecondsOfEnded();
   const status = await server.stop(STOP_MS);
   const drainedS = cpuSecondsOfEnded() - endedBefore - beginS;
@@ -186,6 +199,7 @@ async function measureSlot(
     rssPeakMb,
     rssMb,
     load: report,
+    loopDelayMs: loop === null ? null : Number(loop[1]),
     kafka: totals,
     archivedItems: archived === null ? null : archived.items.traces + archived.items.metrics + archived.items.logs,
     forwarded,
