@@ -121,7 +121,9 @@ test('docs/configuration.md has every key of every processor and sink, and no ot
 
 test('docs/operations.md has every metric of the agent, and no other', async () => {
   const rows = [
-    ...readFileSync(join(ROOT, 'docs/operations.md'), 'utf8').matchAll(/^\| `(plumbline_\w+)` \| ([^|]*)\|/gm),
+    ...readFileSync(join(ROOT, 'docs/operations.md'), 'utf8').matchAll(
+      /^\| `((?:plumbline|process)_\w+)` \| ([^|]*)\|/gm,
+    ),
   ];
   const documented = Object.fromEntries(rows.map(([, name, labels]) => [name, (labels ?? '').trim()]));
   const metrics = Object.values(createTelemetry()).filter((one) => 'labelNames' in one);

@@ -1,5 +1,6 @@
 /** The agent's own counters: one registry, every metric declared here, every drop with a reason. Label values are bounded by config. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { createProcessMetrics } from './processMetrics.ts';
 
 /** Contracts of one service may differ in what else they say of it; a label stands only where its contract says something. */
 const CONTRACT_LABELS = ['service', 'service_namespace', 'environment', 'service_version'] as const;
@@ -159,5 +160,6 @@ export function createTelemetry() {
       labelNames: ['version', 'durability'] as const,
       registers,
     }),
+    ...createProcessMetrics(registers),
   };
 }
