@@ -1,13 +1,9 @@
 /** What an agent before this one has written to an item that it kept: `plumbline.kept` and what stands beside it. Keys must not stand twice. */
 import type { AttributeTable } from '../otlp/attributes.ts';
-import { isLookBack, KEPT } from '../otlp/kept.ts';
+import { isLookBack, isMarked, KEPT } from '../otlp/kept.ts';
 import { copyRange, type Reader, readTag, sameBytes, skipField } from '../otlp/protobuf.ts';
 
 const KEYS = [KEPT, Buffer.from('plumbline.rule'), Buffer.from('plumbline.partial')];
-/** What keys begin with that an agent writes: "plum" and "samp" read as little-endian words. */
-const PLUM = 0x6d_75_6c_70;
-const SAMP = 0x70_6d_61_73;
-
 /** Of one item at a time. */
 export class Marks {
   /** Start and end of each field, ascending; none where they stay. A count of its own: setting the length would drop the array's memory. */
@@ -72,14 +68,6 @@ export class Marks {
     for (let i = 0; i < this.#count; i += 2) if (this.#ranges[i] === from) return true;
     return false;
   }
-}
-
-/** Whether an agent has kept the item. What it writes stands behind all others, so the last key alone is looked at first: every span is asked. */
-export function isMarked(reader: Reader, attributes: AttributeTable): boolean {
-  const last = attributes.count - 1;
-  if (last < 0 || attributes.keyLength(last) < KEPT.length) return false;
-  const word = reader.view.getInt32(attributes.keyAt(last), true);
-  return (word === PLUM || word === SAMP) && attributes.find(reader.bytes, KEPT) >= 0;
 }
 
 /** Whether the KeyValue between the two addresses has the key. */

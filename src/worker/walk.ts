@@ -2,14 +2,13 @@
 /** Walks the items of a frame: validates each and shows it to every measurer; invalid ones are counted, for cut.ts. */
 import { Field, Flag, FRAME_HEADER_BYTES, payloadLength, type Signal } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
-import { isLookBack } from '../otlp/kept.ts';
+import { isLookBack, isMarked } from '../otlp/kept.ts';
 import { readLogRecord } from '../otlp/logs.ts';
 import { nextPoint, readMetric } from '../otlp/metrics.ts';
 import { type Envelope, type ItemVisitor, walkItems } from '../otlp/resource.ts';
 import { readSpan } from '../otlp/traces.ts';
 import type { Measurer } from '../processors/processor.ts';
 import { signalOf } from './body.ts';
-import { isMarked } from './marks.ts';
 import type { Parts } from './parts.ts';
 
 /** A request that begins with so many bad items, and no good one, is refused as a whole: nobody waits until all of them are counted. */
@@ -89,8 +88,9 @@ function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisito
           return;
         }
         walk.items++;
-        span.isAdded = isLookBack(reader.bytes, span.attributes);
-        if (span.traceStateTagAt >= 0 || isMarked(reader, span.attributes)) walk.hasTraceState = true;
+        const isKept = isMarked(reader, span.attributes);
+        span.isAdded = isKept && isLookBack(reader.bytes, span.attributes);
+        if (isKept || span.traceStateTagAt >= 0) walk.hasTraceState = true;
         for (let i = 0; i < ofSpans.length; i++) ofSpans[i]!.span!(span, envelope);
       },
     },
@@ -103,7 +103,7 @@ function createVisitors(parts: Parts, walk: ItemWalk): Record<Signal, ItemVisito
           return;
         }
         walk.items++;
-        log.isAdded = isLookBack(reader.bytes, log.attributes);
+        log.isAdded = isMarked(reader, log.attributes) && isLookBack(reader.bytes, log.attributes);
         if (log.hasBadId) walk.untraced++;
         for (let i = 0; i < ofLogs.length; i++) ofLogs[i]!.log!(log, envelope);
       },
