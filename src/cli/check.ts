@@ -16,6 +16,8 @@ import { EXIT_FAILED, EXIT_NOT_ENOUGH, EXIT_USAGE } from './exit.ts';
 
 const FORMATS: readonly Format[] = ['table', 'json', 'markdown'];
 const RECEIVED_MS = 1000;
+/** A process tells of its metrics a minute after it began, by default, and may be the first that a recording has anything of. */
+const BEFORE_FIRST_MS = 120_000;
 const WORST_FIRST = ['broken', 'not_enough_data', 'kept'] as const;
 
 export async function check(args: string[], context: Context): Promise<number> {
@@ -61,35 +63,47 @@ async function judgeAll(
   command: readonly string[] | null,
   context: Context,
 ): Promise<Pick<Checked, 'signals' | 'command'>> {
-  if (command === null) return { signals: judgeInputs(plans, inputs), command: null };
+  if (command === null) return { signals: judgeInputs(plans, inputs, null), command: null };
+  const startedMs = Date.now();
   const { directory, status, remove } = await runCommand(command, context);
   try {
-    return { signals: judgeInputs(plans, [...inputs, directory]), command: status };
+    return {
+      signals: judgeInputs(plans, [...inputs, directory], inputs.length > 0 ? null : startedMs),
+      command: status,
+    };
   } finally {
     remove();
   }
 }
 
-/** The whole run is one window: by own times it has a length, and nothing in it is late. */
-function judgeInputs(plans: readonly ContractPlan[], inputs: readonly string[]): SignalVerdict[] {
+/** The whole run is one window: by own times it has a length, and nothing in it is late. When it began, its first item says, or the caller. */
+function judgeInputs(
+  plans: readonly ContractPlan[],
+  inputs: readonly string[],
+  startedMs: number | null,
+): SignalVerdict[] {
   // Infinity does not survive the way to a worker.
   const patient = plans.map((plan) => ({ ...plan, lateAfterMs: Number.MAX_SAFE_INTEGER }));
   const measuring = createMeasuring(patient, true);
   for (const input of inputs) readInput(input, (signal, bytes) => measuring.add(signal, bytes, RECEIVED_MS));
   const times = measuring.times();
   const seconds = times === null ? 1 : Math.max(1, (times.lastMs - times.firstMs) / 1000);
+  const sinceMs = startedMs ?? (times?.firstMs ?? 0) - BEFORE_FIRST_MS;
   return plans.flatMap((contract) =>
     contract.signals.map((signal) => ({
       contract,
       signal,
-      ...worstOf(signal, measuring.instancesOf(signal), seconds),
+      ...worstOf(signal, measuring.instancesOf(signal), seconds, sinceMs),
     })),
   );
 }
 
 /** A signal that is judged per instance is as good as its worst one; where nothing came there is none. */
-function worstOf(signal: SignalPlan, instances: readonly Instance[], seconds: number) {
-  const judged = instances.map(({ name, memory }) => ({ instance: name, verdict: judgeRun(signal, memory, seconds) }));
+function worstOf(signal: SignalPlan, instances: readonly Instance[], seconds: number, sinceMs: number) {
+  const judged = instances.map(({ name, memory }) => ({
+    instance: name,
+    verdict: judgeRun(signal, memory, seconds, sinceMs),
+  }));
   const worst = WORST_FIRST.map((kind) => judged.filter(({ verdict }) => verdict.kind === kind)).find(
     (some) => some.length > 0,
   );

@@ -23,8 +23,8 @@ export interface SignalMemory {
 }
 
 /**
- * `fromStart`: of a run that is judged as a whole: cumulative series count from their own beginning, whenever that was, else only from when
- * they are watched; and no step is folded, so that what is judged once is exact.
+ * `fromStart`: of a run that is judged as a whole: `settleRun` says which cumulative series count from their own beginning, else those
+ * that begin while they are watched; and no step is folded, so that what is judged once is exact.
  */
 export function newMemory(plan: SignalPlan, fromStart = false): SignalMemory {
   const { fineMs, coarseMs } = windowsOf(plan);
@@ -77,17 +77,26 @@ export function addPoint(
   receivedMs: number,
   point: MeasuredPoint,
 ): Step | null {
-  const sinceMs = memory.fromStart ? 0 : memory.watchedMs || Infinity;
+  const sinceMs = memory.fromStart ? null : memory.watchedMs || Infinity;
   const step = memory.series?.step(point, receivedMs, sinceMs) ?? null;
-  if (step === null) return null;
+  if (step !== null) addStep(plan, memory, step, point.flags);
+  return step;
+}
+
+/** Ends a run that began at `sinceMs`: cumulative series that began within it count from their beginning. */
+export function settleRun(plan: SignalPlan, memory: SignalMemory, sinceMs: number): void {
+  for (const { step, flags } of memory.series?.takeFirst(sinceMs) ?? []) addStep(plan, memory, step, flags);
+}
+
+function addStep(plan: SignalPlan, memory: SignalMemory, step: Step, flags: number): void {
+  const { receivedMs } = step;
   if (plan.slowerThanMs !== null && step.spread !== null) {
     step.b = countAbove(step.spread, plan.slowerThanMs);
     step.spread = null;
   }
   // A counter that did not rise says that nothing came; whoever says how something stands has come.
-  if (step.a > 0 || (point.flags & Point.value) !== 0) memory.lastItemMs = Math.max(memory.lastItemMs, receivedMs);
+  if (step.a > 0 || (flags & Point.value) !== 0) memory.lastItemMs = Math.max(memory.lastItemMs, receivedMs);
   if (!needsSteps(plan)) memory.window.add(receivedMs, { ...noAmounts(), items: step.a, sum: step.b });
-  return step;
 }
 
 export interface SavedMemory {

@@ -50,6 +50,13 @@ export type SavedSeries = Omit<Series, 'spread' | 'steps' | 'receivedMs'> & {
   steps: (Omit<Step, 'spread'> & { spread: SavedSpread })[];
 };
 
+interface First {
+  series: Series;
+  step: Step;
+  flags: number;
+  startMs: number;
+}
+
 const MOST_SERIES = 2000;
 /** Until two points have come, and never less. */
 const USUAL_INTERVAL_MS = 60_000;
@@ -64,6 +71,8 @@ export class SeriesTable {
   /** When silent series were last looked for. */
   #lookedMs = -Infinity;
   readonly #keeping: Keeping;
+  /** Of a run: what each cumulative series had counted at its first point. */
+  #first: First[] = [];
 
   constructor(keeping: Keeping) {
     this.#keeping = keeping;
@@ -71,9 +80,9 @@ export class SeriesTable {
 
   /**
    * What the point adds; null when it adds nothing: the first of a series, a duplicate, one without a value. A cumulative series that
-   * began after `sinceMs` counts from its beginning.
+   * began after `sinceMs` counts from its beginning; null: `takeFirst` will say when that was.
    */
-  step(point: MeasuredPoint, receivedMs: number, sinceMs: number): Step | null {
+  step(point: MeasuredPoint, receivedMs: number, sinceMs: number | null): Step | null {
     const before = this.all.get(point.series);
     if ((point.flags & Point.noValue) !== 0) {
       // The sender says that the series has ended: stale at once.
@@ -85,12 +94,24 @@ export class SeriesTable {
       return null;
     }
     if (before !== undefined && isRepeated(before, point)) return null;
-    const step = this.#stepOf(before, point, receivedMs, sinceMs);
+    const step = this.#stepOf(before, point, receivedMs, sinceMs ?? Number.NEGATIVE_INFINITY);
     const series = before ?? newSeries();
     follow(series, point, receivedMs);
     if (before === undefined) this.all.set(point.series, series);
+    if (step !== null && before === undefined && sinceMs === null && (point.flags & Point.cumulative) !== 0) {
+      this.#first.push({ series, step, flags: point.flags, startMs: point.startMs });
+      return null;
+    }
     if (step !== null) pushStep(series.steps, step, (point.flags & Point.distribution) === 0, this.#keeping);
     return step;
+  }
+
+  /** What first points add, of series that began after `sinceMs`. */
+  takeFirst(sinceMs: number): First[] {
+    const first = this.#first.filter(({ startMs }) => startMs >= sinceMs);
+    this.#first = [];
+    for (const { series, step } of first) series.steps.unshift(step);
+    return first;
   }
 
   #stepOf(before: Series | undefined, point: MeasuredPoint, receivedMs: number, sinceMs: number): Step | null {

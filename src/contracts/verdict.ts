@@ -1,7 +1,7 @@
 /** What a whole run says about a signal: kept, broken, or not enough data. The values are the judge's; a share has exact bounds beside. */
 import { itemsNeeded, lowerBound, upperBound } from './binomial.ts';
 import { isOver } from './judge.ts';
-import type { SignalMemory } from './memory.ts';
+import { type SignalMemory, settleRun } from './memory.ts';
 import type { SignalPlan } from './plan.ts';
 import { readSignal } from './reading.ts';
 
@@ -18,10 +18,11 @@ export interface Verdict {
 }
 
 /**
- * Judges what was received at second 1 of a memory of its own. `seconds`: how long the run took. Neither `for` nor `min_items` matters:
+ * Judges what was received at second 1 of a memory of its own. `seconds`: how long the run took, `sinceMs`: when it began. Neither `for` nor `min_items` matters:
  * what there is, is all there will be, and bounds say how much it proves.
  */
-export function judgeRun(plan: SignalPlan, memory: SignalMemory, seconds: number): Verdict {
+export function judgeRun(plan: SignalPlan, memory: SignalMemory, seconds: number, sinceMs = 0): Verdict {
+  settleRun(plan, memory, sinceMs);
   memory.watchedMs = 1;
   if (plan.measured === 'share' || plan.measured === 'burn') return judgeShare(plan, memory);
   if (plan.measured === 'silence') return judgeSilence(plan, memory, seconds);

@@ -290,3 +290,72 @@ test('the command line tool itself says so with its exit status', (t) => {
   const args = [join(ROOT, 'src/main.ts'), 'check', join(directory, 'c.yaml'), '--input', join(directory, 'a.binpb')];
   assert.throws(() => execFileSync(process.execPath, args, { stdio: 'pipe' }), { status: 3 });
 });
+
+const START_MS = 1_750_000_020_000;
+const COUNTED = `contract: v1
+service: checkout
+signals:
+  - name: errors
+    metric: requests
+    bad: { attr.result: error }
+    breached: above 50%
+`;
+
+/** Totals of a series of the counter, each at seconds after the start; it began at `beganS`. */
+function counter(result: string, beganS: number, ...totals: [atS: number, total: number][]): Uint8Array {
+  const ns = (s: number) => String(BigInt(START_MS + s * 1000) * 1_000_000n);
+  const dataPoints = totals.map(([atS, asInt]) => ({
+    ...named({ result }),
+    ...{ startTimeUnixNano: ns(beganS), timeUnixNano: ns(atS), asInt },
+  }));
+  const sum = { aggregationTemporality: 2, isMonotonic: true, dataPoints };
+  const scopeMetrics = [{ metrics: [{ name: 'requests', sum }] }];
+  return requestOf('metrics', { resourceMetrics: [{ resource: named({ 'service.name': 'checkout' }), scopeMetrics }] });
+}
+
+test('what a counter had counted long before the recording is no part of the run', async (t) => {
+  const check1 = async (...requests: Uint8Array[]) => {
+    const directory = folder(t, { 'c.yaml': COUNTED, 'in/a.binpb': framed(...requests) });
+    const { stdout } = await check(join(directory, 'c.yaml'), '--input', join(directory, 'in'), '--json');
+    const [signal] = JSON.parse(stdout).signals;
+    return [signal.verdict, signal.value, signal.items];
+  };
+  // A million good requests in the week before, then 400 bad ones and 100 good ones.
+  const WEEK_S = 604_800;
+  const long = [
+    counter('ok', -WEEK_S, [0, 1_000_000], [60, 1_000_050], [120, 1_000_100]),
+    counter('error', -WEEK_S, [0, 7], [60, 207], [120, 407]),
+  ];
+  assert.deepEqual(await check1(...long), ['broken', 0.8, 500]);
+  // A process that began with the recording and tells of itself for the first time a minute later.
+  const young = [counter('ok', 0, [61, 100], [121, 200]), counter('error', 1, [61, 0], [121, 10])];
+  assert.deepEqual((await check1(...young)).slice(2), [210]);
+  // One that began while it ran, behind another of a week ago.
+  assert.deepEqual((await check1(...long, counter('late', 600, [900, 500]))).slice(2), [1000]);
+});
+
+test('a command is held to what came while it ran: totals of a service that was there before count from their second point', async (t) => {
+  const directory = folder(t, { 'c.yaml': COUNTED });
+  const send = `
+    const now = Date.now();
+    const ns = (s) => String(BigInt(Math.round(now + s * 1000)) * 1_000_000n);
+    const attributes = [{ key: 'result', value: { stringValue: 'ok' } }];
+    const points = (began, ...totals) => totals.map(([s, asInt]) =>
+      ({ attributes, startTimeUnixNano: ns(began), timeUnixNano: ns(s), asInt }));
+    const send = async (dataPoints) => {
+      const resource = { attributes: [{ key: 'service.name', value: { stringValue: 'checkout' } }] };
+      const sum = { aggregationTemporality: 2, isMonotonic: true, dataPoints };
+      const body = { resourceMetrics: [{ resource, scopeMetrics: [{ metrics: [{ name: 'requests', sum }] }] }] };
+      const headers = { 'content-type': 'application/json' };
+      await fetch(process.env.OTEL_EXPORTER_OTLP_ENDPOINT + '/v1/metrics', { method: 'POST', headers, body: JSON.stringify(body) });
+    };
+    await send(points(Number(process.argv[1]), [0, 1000], [0.1, 1300]));
+  `;
+  const run = async (beganS: string) => {
+    const node = ['--', process.execPath, '--input-type=module', '-e', send, '--', beganS];
+    const { stdout, stderr } = await check(join(directory, 'c.yaml'), '--json', ...node);
+    return JSON.parse(stdout || assert.fail(stderr)).signals[0].items;
+  };
+  assert.equal(await run('-30'), 300);
+  assert.equal(await run('-0.001'), 1300);
+});

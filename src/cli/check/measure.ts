@@ -39,7 +39,7 @@ export interface Measuring {
   times(): { firstMs: number; lastMs: number } | null;
 }
 
-/** `fromStart`: cumulative series count from their beginning. */
+/** `fromStart`: of a run that is judged as a whole. */
 export function createMeasuring(plans: readonly ContractPlan[], fromStart: boolean): Measuring {
   const pool = BlockPool.create(POOL_UNITS * UNIT_BYTES);
   const processors = [{ type: 'detect', config: { every: '10s' }, slot: 0 }];
