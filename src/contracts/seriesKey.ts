@@ -43,11 +43,11 @@ export class SeriesKey {
     return (high >>> 11) * 0x1_0000_0000 + low;
   }
 
-  #enterResource({ resourceAt, resourceEnd }: Envelope): void {
-    this.#resourceHash = hashBytes(this.#bytes, resourceAt, resourceEnd - resourceAt, HASH_SEED);
+  #enterResource(envelope: Envelope): void {
+    this.#resourceHash = envelope.hashResource(HASH_SEED);
     this.#scopeHash = this.#resourceHash;
-    this.#scopeFrom = resourceEnd;
-    this.#scopeEnd = resourceEnd;
+    this.#scopeFrom = envelope.resourceEnd;
+    this.#scopeEnd = envelope.resourceEnd;
   }
 
   /**

@@ -45,6 +45,7 @@ export class Envelope {
     this.#reader = new Reader(bytes);
   }
 
+  #resourcePieces = 0;
   #resourceNoted = false;
   #scopeNoted = false;
   #notedAt = 0;
@@ -82,6 +83,7 @@ export class Envelope {
     this.fromEnd = end;
     this.resourceAt = at;
     this.resourceEnd = at;
+    this.#resourcePieces = 0;
     this.#readPart(at, end, this.resource, 10, true);
     this.serviceAt = at;
     this.serviceLength = 0;
@@ -94,6 +96,25 @@ export class Envelope {
       }
     }
     this.serviceHash = hashBytes(this.bytes, this.serviceAt, this.serviceLength, HASH_SEED);
+  }
+
+  /** FNV-1a of the Resource message's bytes, in all their pieces. */
+  hashResource(seed: number): number {
+    if (this.#resourcePieces <= 1)
+      return hashBytes(this.bytes, this.resourceAt, this.resourceEnd - this.resourceAt, seed);
+    const reader = this.#reader;
+    let hash = seed;
+    reader.pos = this.fromAt;
+    while (reader.pos < this.fromEnd) {
+      const tag = readTag(reader, this.fromEnd);
+      if (tag !== 10) skipField(reader, tag, this.fromEnd);
+      else {
+        const stop = readEnd(reader, this.fromEnd);
+        hash = hashBytes(this.bytes, reader.pos, stop - reader.pos, hash);
+        reader.pos = stop;
+      }
+    }
+    return hash;
   }
 
   /** `behindItems`: looks for the scope behind the items, too, at the price of a miss in the cache for each of them. */
@@ -117,6 +138,7 @@ export class Envelope {
         // The last one, when it stands twice.
         this.resourceAt = reader.pos;
         this.resourceEnd = stop;
+        this.#resourcePieces++;
       }
       // It may stand twice, anywhere, and is one message then.
       readAttributes(reader, reader.pos, stop, attributeTag, table);

@@ -1,10 +1,11 @@
 /** Holds what docs/contracts.md says of metrics and of late and odd data: points go through a worker's code, values come from main's. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import protobuf from 'protobufjs';
 import { createMeasuring } from '../../src/cli/check/measure.ts';
 import { Evidence } from '../../src/contracts/evidence.ts';
 import { readSignal } from '../../src/contracts/reading.ts';
-import { requestType } from '../../src/otlp/schema.ts';
+import { messageType, requestType } from '../../src/otlp/schema.ts';
 import type { Plain } from '../otlp/generate.ts';
 import { afterRestart } from '../support/saved.ts';
 import { logs, NOW_MS, service, span } from '../worker/world.ts';
@@ -99,6 +100,22 @@ test('a start that moved is a reset, however high the value is; one that lies be
   assert.deepEqual(counted(two, 32_000), [0, 5]);
   // A start that is the point's own time says that it is not known.
   assert.deepEqual(counted([at(10, 1000, 10), at(20, 1030, 20), at(30, 1080, 30)], 31_000), [5, 0]);
+});
+
+test('resources that stand in two pieces are told apart by both', () => {
+  const type = messageType('ResourceMetrics');
+  const of = (pod: string, atMs: number, value: number) => {
+    const first = { resource: { attributes: [attribute('service.instance.id', pod)] } };
+    const rest = protobuf.Reader.create(sum(atMs, { value }));
+    rest.uint32();
+    const inside = Buffer.concat([type.encode(type.fromObject(first)).finish(), rest.bytes()]);
+    return protobuf.Writer.create().uint32(10).bytes(inside).finish();
+  };
+  const arrivals = [0, 10, 20].flatMap((s): Arrival[] => [
+    [s * 1000, of('a', s * 1000, 1000 + s)],
+    [s * 1000 + 100, of('b', s * 1000 + 100, s * 2)],
+  ]);
+  assert.equal(value(play(RATE, arrivals, 21_000)), 3);
 });
 
 test('a point that comes twice, or late after newer ones, counts once', () => {

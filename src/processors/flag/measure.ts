@@ -123,8 +123,7 @@ export function createMeasurer(views: Views, names: readonly string[]): Measurer
         points = grown;
         pointWords = new Uint32Array(points.buffer);
       }
-      const { resourceAt, resourceEnd } = envelope;
-      const seed = hashBytes(bytes, resourceAt, resourceEnd - resourceAt, hashes[metric]!);
+      const seed = envelope.hashResource(hashes[metric]!);
       let hash = 0;
       let hash2 = 0;
       // Added up, so that the order of attributes does not matter.
