@@ -53,6 +53,8 @@ function post(
       deadlineMs,
     );
     request.on('error', fail);
+    // Without an error when the answer changes the protocol, which nobody has asked for.
+    request.on('close', () => fail(new Error('the connection ended without an answer')));
     request.on('response', (response) => {
       const pieces: Buffer[] = [];
       let bytes = 0;

@@ -330,6 +330,18 @@ test('a reset, a close without an answer and garbage instead of HTTP are tried a
   assert.equal(sink.receiver.requests.length, 4);
 });
 
+test('an answer that changes the protocol is tried again, however often it comes', async (t) => {
+  const sink = await bench(t, { timeout: '100ms' });
+  sink.receiver.answer = (response, _request, index) => {
+    if (index < 20)
+      response.socket?.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n');
+    else reply(response, 200);
+  };
+  sink.feed(0, 1);
+  await sink.finish(1);
+  assert.equal(sink.receiver.requests.length, 21);
+});
+
 test('a slow receiver is waited for, and other rows are not', async (t) => {
   const sink = await bench(t);
   sink.receiver.answer = (response, { url }) => {
