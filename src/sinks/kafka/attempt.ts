@@ -12,12 +12,12 @@ const TOO_LARGE = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE']);
 export class Attempt {
   /** Records, by index, that are safe. */
   readonly delivered: number[] = [];
+  isGivenUp = false;
   readonly #records: readonly WireRecord[];
   /** The pool's, where records lie. */
   readonly #memory: Buffer;
   readonly #limits: Limits;
   readonly #refused: number[] = [];
-  #isGivenUp = false;
 
   constructor(records: readonly WireRecord[], memory: Buffer, limits: Limits) {
     this.#records = records;
@@ -31,7 +31,7 @@ export class Attempt {
 
   /** From now on its memory may be used for something else, so nothing may read it any more. */
   giveUp(): void {
-    this.#isGivenUp = true;
+    this.isGivenUp = true;
   }
 
   /** Rejects with what the client says when the batch has to come again. */
@@ -56,7 +56,7 @@ export class Attempt {
       return;
     }
     try {
-      if (this.#isGivenUp) throw new Error('given up');
+      if (this.isGivenUp) throw new Error('given up');
       await connection.produce(
         topic,
         indices.map((i) => this.#messageOf(i)),
@@ -95,7 +95,7 @@ export class Attempt {
   #messageOf(index: number): Message {
     const { at, length, key, headers } = this.#record(index);
     const value = () => {
-      if (this.#isGivenUp) throw new Error('given up');
+      if (this.isGivenUp) throw new Error('given up');
       return this.#memory.subarray(at, at + length);
     };
     return {

@@ -24,6 +24,13 @@ interface Flight {
   used: Used | null;
 }
 
+/** A batch that waits for room; told whether it is let in. */
+interface Waiting {
+  attempt: Attempt;
+  bytes: number;
+  answer(isIn: boolean): void;
+}
+
 export interface Answer {
   result: WriteResult;
   /** Records (by index) that need not come again when the result is a retry. */
@@ -34,13 +41,16 @@ export class Client {
   readonly #settings: ThreadSettings;
   readonly #memory: Buffer;
   readonly #limits: Limits;
+  readonly #open: typeof openConnection;
   #current: Used | null = null;
   #opened = 0;
   #bytesInFlight = 0;
-  #waiting: (() => void)[] = [];
+  /** Those that wait for room, the oldest first. */
+  readonly #waiting: Waiting[] = [];
 
-  constructor(settings: ThreadSettings) {
+  constructor(settings: ThreadSettings, open: typeof openConnection = openConnection) {
     this.#settings = settings;
+    this.#open = open;
     this.#memory = Buffer.from(settings.pool.memory);
     this.#limits = new Limits(settings.config.max_message_bytes);
   }
@@ -55,6 +65,7 @@ export class Client {
       attempt.giveUp();
       // Sockets of a broker that does not answer would keep the next batch waiting for minutes.
       if (flight.used !== null) this.#drop(flight.used);
+      this.#letIn();
       const error = `${config.brokers.join(', ')}: no answer in ${formatDuration(deadlineMs)}`;
       late.resolve({ kind: 'retry', error });
     }, deadlineMs);
@@ -76,7 +87,7 @@ export class Client {
   async #deliver(flight: Flight): Promise<WriteResult> {
     const { attempt, records } = flight;
     const bytes = attempt.bytes;
-    await this.#enter(bytes);
+    if (!(await this.#enter(attempt, bytes))) return { kind: 'retry', error: 'there was no room' };
     let isReady = false;
     try {
       flight.used = this.#connect();
@@ -96,7 +107,7 @@ export class Client {
     if (this.#current?.connection.isOutdated()) this.#retire(this.#current);
     const { config, deadlineMs } = this.#settings;
     this.#current ??= {
-      connection: openConnection(config, deadlineMs, this.#opened++),
+      connection: this.#open(config, deadlineMs, this.#opened++),
       users: 0,
       isRetired: false,
     };
@@ -117,17 +128,29 @@ export class Client {
     used.connection.destroy();
   }
 
-  async #enter(bytes: number): Promise<void> {
-    while (this.#bytesInFlight > 0 && this.#bytesInFlight + bytes > MOST_BYTES_IN_FLIGHT) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  /** In turn: a large batch would otherwise wait for as long as small ones come. */
+  #enter(attempt: Attempt, bytes: number): Promise<boolean> {
+    return new Promise((answer) => {
+      this.#waiting.push({ attempt, bytes, answer });
+      this.#letIn();
+    });
+  }
+
+  #letIn(): void {
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      const { attempt, bytes, answer } = first;
+      const hasRoom = this.#bytesInFlight === 0 || this.#bytesInFlight + bytes <= MOST_BYTES_IN_FLIGHT;
+      if (!hasRoom && !attempt.isGivenUp) return;
+      this.#waiting.shift();
+      if (!attempt.isGivenUp) this.#bytesInFlight += bytes;
+      answer(!attempt.isGivenUp);
     }
-    this.#bytesInFlight += bytes;
   }
 
   #leave(used: Used | null, bytes: number): void {
     if (used !== null && --used.users === 0 && used.isRetired) void used.connection.disconnect();
     this.#bytesInFlight -= bytes;
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    this.#letIn();
   }
 }
 
