@@ -123,9 +123,9 @@ function mostTelling(errors: ErrorObject[]): ErrorObject[] {
   const index = errors.indexOf(union);
   const kept = errors.filter((error) => !inside(error) && error !== union);
   if (meant === undefined) {
-    // Renamed so that the next round leaves it alone.
+    // Renamed so that the next round leaves it alone; a union around it still sees that this branch was meant.
     const before = errors.slice(0, index).filter((error) => !inside(error)).length;
-    return [...mostTelling(kept.slice(0, before)), { ...union, keyword: 'union' }, ...mostTelling(kept.slice(before))];
+    return mostTelling([...kept.slice(0, before), { ...union, keyword: 'union' }, ...kept.slice(before)]);
   }
   return mostTelling([...meant, ...kept]);
 }

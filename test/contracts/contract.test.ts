@@ -68,6 +68,12 @@ test('every fault is said with file, line and column', (t) => {
   assert.match(unknown ?? '', /^\/shop\.yaml:8:5: unknown key "breeched".*"breached"/);
   assert.match(read(t, contract({})).faults[0] ?? '', /exactly one of bad, slower_than, rate, take, silent_for/);
   assert.match(read(t, contract({ bad: { status: 'error' }, slower_than: '1s' })).faults[0] ?? '', /exactly one of/);
+  const ofBad = (bad: unknown) => read(t, contract({ bad })).faults.map((fault) => fault.replace(/^[^ ]* /, ''));
+  const scalar = 'must be a text or a number or true or false';
+  assert.deepEqual(ofBad({ x: null }), [`signals.0.bad.x ${scalar} or a list or a map, found nothing`]);
+  assert.deepEqual(ofBad([{ x: { not: [{}] } }]), [`signals.0.bad.0.x.not.0 ${scalar}, found a map`]);
+  assert.deepEqual(ofBad({ x: { gt: 'a' } }), ['signals.0.bad.x.gt must be a number, found "a"']);
+  assert.deepEqual(ofBad(5), ['signals.0.bad must be a map or a list, found 5']);
   const rate = { bad: undefined, rate: 'all', breached: 'above 1/s' };
   assert.deepEqual(
     read(t, contract(rate)).faults.map((fault) => fault.replace(/^[^ ]* /, '')),
