@@ -100,7 +100,9 @@ export function show(value: unknown, path: Path): string {
 function createAjv(): Ajv {
   // Each check runs a few times in a process: passes that make its code faster cost more than they save.
   const code = { optimize: false };
-  const instance = new Ajv({ allErrors: true, useDefaults: true, verbose: true, strict: false, logger: false, code });
+  // What is no finite number does not survive the way to a worker, as JSON.
+  const strict = { strict: false, strictNumbers: true };
+  const instance = new Ajv({ allErrors: true, useDefaults: true, verbose: true, ...strict, logger: false, code });
   for (const [name, format] of Object.entries(FORMATS)) instance.addFormat(name, format.valid);
   return instance;
 }

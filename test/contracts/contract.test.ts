@@ -74,6 +74,17 @@ test('every fault is said with file, line and column', (t) => {
   assert.deepEqual(ofBad([{ x: { not: [{}] } }]), [`signals.0.bad.0.x.not.0 ${scalar}, found a map`]);
   assert.deepEqual(ofBad({ x: { gt: 'a' } }), ['signals.0.bad.x.gt must be a number, found "a"']);
   assert.deepEqual(ofBad(5), ['signals.0.bad must be a map or a list, found 5']);
+  for (const number of ['.nan', '.inf', '-.inf', '1e999']) {
+    const { faults } = read(
+      t,
+      `${lines.slice(0, 5).join('\n')}\n    bad: { status: ${number} }\n    breached: above 5%`,
+    );
+    assert.match(
+      faults.join('\n'),
+      /^\/shop\.yaml:6:20: signals\.0\.bad\.status must be .*, found -?(NaN|Infinity)$/,
+      number,
+    );
+  }
   const rate = { bad: undefined, rate: 'all', breached: 'above 1/s' };
   assert.deepEqual(
     read(t, contract(rate)).faults.map((fault) => fault.replace(/^[^ ]* /, '')),
