@@ -19,6 +19,8 @@ const DOWN: Record<Signal, readonly (readonly number[])[]> = {
 };
 /** Where entries are a metric's data. */
 const DATA_LEVEL = 3;
+/** How many times the bytes of a message its repeated fields may take: a piece for each item of a large resource would fill all memory. */
+const MOST_GROWTH = 8;
 /** A length prefix at its longest. */
 export const LENGTH_BYTES = 5;
 
@@ -157,10 +159,17 @@ export function wrap(tag: number, { content, bytes, items }: Piece): Unit {
   return { rope: { tag, content, bytes }, bytes: varintBytes(tag) + varintBytes(bytes) + bytes, items };
 }
 
-/** Units in their order, as many to a piece as fit; each piece repeats the fixed fields. */
+/** Units in their order, as many to a piece as fit; each piece repeats the fixed fields. All in one where these would take most of the memory. */
 export function pack(fixed: Rope[], units: readonly Unit[], most: number): Piece[] {
-  const pieces: Piece[] = [];
   const fixedBytes = bytesOf(fixed);
+  const pieces = packed(fixed, fixedBytes, units, most);
+  const unitBytes = units.reduce((sum, { bytes }) => sum + bytes, 0);
+  if (pieces.length * fixedBytes <= MOST_GROWTH * (fixedBytes + unitBytes)) return pieces;
+  return packed(fixed, fixedBytes, units, Number.POSITIVE_INFINITY);
+}
+
+function packed(fixed: Rope[], fixedBytes: number, units: readonly Unit[], most: number): Piece[] {
+  const pieces: Piece[] = [];
   let piece: Piece | undefined;
   for (const unit of units) {
     if (piece === undefined || piece.bytes + unit.bytes > most) {

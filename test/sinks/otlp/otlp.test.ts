@@ -217,6 +217,21 @@ for (const code of [400, 413, 422]) {
   });
 }
 
+test('a resource that leaves its spans no room is sent with all of them: repeated for each it would take all memory, for ever', async (t) => {
+  const sink = await bench(t, { max_request_body_size: '64KiB' });
+  sink.receiver.answer = (response) => reply(response, 200);
+  const type = requestType('traces');
+  const made = Array.from({ length: 5000 }, (_, i) => ({
+    ...{ traceId: Buffer.alloc(16, 1), spanId: Buffer.alloc(8, 1), name: String(i) },
+  }));
+  const attributes = [{ key: 'process.command_line', value: { stringValue: 'x'.repeat(100_000) } }];
+  const request = { resourceSpans: [{ resource: { attributes }, scopeSpans: [{ spans: made }] }] };
+  sink.source.append('raw', 'traces', type.encode(type.fromObject(request)).finish(), 5000);
+  await sink.finish(1);
+  assert.deepEqual(taken(sink), numbers(0, 5000));
+  assert.equal(sink.receiver.requests.length, 1);
+});
+
 test('413 is split until it fits', async (t) => {
   const sink = await bench(t);
   const arrived: string[] = [];
