@@ -16,6 +16,8 @@ export interface RecordPiece extends RequestPiece {
 
 /** Between topic and key; no topic has it. */
 const SEPARATOR = '\n';
+/** What the pieces of one request may take when each trace repeats its resource. */
+const SHARE_OF_POOL = 8;
 
 export function createCutter(config: CutConfig, pool: BlockPool) {
   const { ofItem, ofResource } = createKeyReader(pool);
@@ -34,11 +36,16 @@ export function createCutter(config: CutConfig, pool: BlockPool) {
     const topicAt = (from: number, to: number) =>
       isFixed ? '' : topicOf(config, stream, signal, (attribute) => ofResource(bytesOf(attribute), from, to));
     const keyAt = (from: number, to: number) => (rule.kind === 'resource' ? ofResource(rule.attribute, from, to) : '');
-    const pieces =
+    const sliced =
       rule.kind === 'item'
         ? sliceRequest(pool.bytes, signal, at, end, most, topicAt, (topic, from, to) =>
             join(topic, ofItem(rule.tag, from, to)),
           )
+        : null;
+    // Memory that is never there would be waited for without end.
+    const pieces =
+      sliced !== null && bytesOfAll(sliced) <= pool.bytes.length / SHARE_OF_POOL
+        ? sliced
         : splitRequest(pool.bytes, signal, at, end, most, (from, to) => join(topicAt(from, to), keyAt(from, to)));
     // A request without entries has no resource.
     const none = isFixed ? '' : topicOf(config, stream, signal, () => '');
@@ -48,6 +55,10 @@ export function createCutter(config: CutConfig, pool: BlockPool) {
       return { ...piece, key: piece.key.slice(split + 1), topic: piece.key.slice(0, Math.max(0, split)) || none };
     });
   };
+}
+
+function bytesOfAll(pieces: readonly RequestPiece[]): number {
+  return pieces.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 function join(topic: string, key: string): string {

@@ -292,3 +292,29 @@ test('a topic that cannot be is refused at the start, with what to write', () =>
   assert.match(String(fault('a b')), /no legal name: a b/);
   assert.match(String(fault(`${'x'.repeat(200)}{resource.t}`, { t: ['y'.repeat(100)] })), /no legal name/);
 });
+
+test('traces whose resource would be repeated over all memory stay together, without a key', () => {
+  const traces = (bytes: number) =>
+    bytesOfRequest('traces', {
+      resourceSpans: [
+        {
+          resource: resource('x'.repeat(bytes)),
+          scopeSpans: [
+            {
+              spans: Array.from({ length: 400 }, (_, i) => ({
+                name: `${i}`,
+                traceId: Buffer.from(String(i).padStart(16)),
+              })),
+            },
+          ],
+        },
+      ],
+    });
+  const small = encode('traces', traces(1000), { key: 'trace_id', items: 400 });
+  assert.equal(small.pieces.length, 400);
+  const large = encode('traces', traces(100_000), { key: 'trace_id', items: 400 });
+  assert.deepEqual(
+    large.pieces.map(({ key, items, bytes }) => [key, items, namesIn(bytes).length]),
+    [[null, 400, 400]],
+  );
+});
