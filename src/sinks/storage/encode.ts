@@ -6,6 +6,8 @@ import { AgentError, messageOf } from '../../core/errors.ts';
 import { toOtlpJson } from '../../otlp/json.ts';
 import type { StorageConfig } from './config.ts';
 
+/** What one piece may take. */
+const SHARE_OF_POOL = 0.75;
 const LENGTH_BYTES = FRAME_HEADER_BYTES - Field.length;
 
 export function createEncoder({ format }: Pick<StorageConfig, 'format'>): Encoder {
@@ -21,6 +23,12 @@ export function createEncoder({ format }: Pick<StorageConfig, 'format'>): Encode
         return jsonLine(() => toOtlpJson(signal, pool.bytes.subarray(at, at + payloadLength(pool, frame))));
       });
       const piece = Buffer.concat(lines);
+      // Memory that is hardly ever there would be waited for without end.
+      const most = out.pool.bytes.length * SHARE_OF_POOL;
+      if (piece.length > most) {
+        const message = `as JSON it takes ${piece.length} bytes, of at most ${most}: raise agent.memory_limit, or set format: otlp_proto`;
+        throw new AgentError('SINK_REFUSED', message);
+      }
       const at = out.allocate(piece.length);
       copyInto(out.pool.bytes, at, piece);
       return [partOf(pool, frames, at, piece.length)];

@@ -18,6 +18,7 @@ import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { BlockPool } from '../../../src/core/block.ts';
 import type { SinkContext } from '../../../src/core/component.ts';
+import { requestType } from '../../../src/otlp/schema.ts';
 import { storage } from '../../../src/sinks/storage/index.ts';
 import { AGENT, createHarness, eventually, type Harness, spans, temporaryFolder, validated } from '../harness.ts';
 import { namesInFile } from './files.ts';
@@ -523,4 +524,23 @@ test('finished files go at their age', async (t) => {
   }
   await delivery.close(now() + 60_000);
   assert.deepEqual(contents(directory), numbers(2, 5));
+});
+
+test('a request whose JSON no memory can hold is a dead letter and holds nothing up', async (t) => {
+  const deadLetter = temporaryFolder(t);
+  const pool = BlockPool.create(8 << 20);
+  const { delivery, source, cursor, feed } = bench(t, { format: 'otlp_json' }, { pool, deadLetter });
+  // Eleven bytes each, and a hundred as JSON.
+  const counted = { kind: 1, droppedAttributesCount: 1, droppedEventsCount: 1, droppedLinksCount: 1 };
+  const type = requestType('traces');
+  const resourceSpans = [{ scopeSpans: [{ spans: Array.from({ length: 120_000 }, () => counted) }] }];
+  feed(0, 1);
+  source.append('raw', 'traces', type.encode(type.fromObject({ resourceSpans })).finish(), 120_000);
+  feed(2, 3);
+  delivery.start();
+  await delivery.drain(START_MS + 5000);
+  await delivery.close(START_MS + 5000);
+  assert.deepEqual([cursor(ROW).next, cursor(ROW).delivered, cursor(ROW).deadLettered], [3, 2, 120_000]);
+  const [words = ''] = readdirSync(deadLetter).filter((name) => name.endsWith('.json'));
+  assert.match(JSON.parse(readFileSync(join(deadLetter, words), 'utf8')).reason, /as JSON it takes \d+ bytes/);
 });
