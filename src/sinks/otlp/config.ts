@@ -53,4 +53,23 @@ export const Config = Type.Object({
   ),
 });
 
+/** https://www.rfc-editor.org/rfc/rfc9110#section-5 */
+const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
+const NO_HEADER_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
+
+/** A header that Node would refuse with each request, for ever; null when there is none. Never says a value. */
+export function headerFault(headers: Record<string, string>): string | null {
+  for (const [name, value] of Object.entries(headers)) {
+    if (!HEADER_NAME.test(name)) return `headers: "${name}" is no name of a header`;
+    const [bad] = NO_HEADER_VALUE.exec(value) ?? [];
+    if (bad === undefined) continue;
+    const what =
+      bad === '\n' || bad === '\r'
+        ? 'a line end: take it out of the variable or file it comes from'
+        : 'a character that no header may have';
+    return `headers.${name} has ${what}`;
+  }
+  return null;
+}
+
 export type OtlpConfig = Static<typeof Config> & { timeout: string };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { messageType, requestType } from '../../../src/otlp/schema.ts';
 import { otlp } from '../../../src/sinks/otlp/index.ts';
-import { createHarness, type Harness, namesIn, spans, temporaryFolder, within } from '../harness.ts';
+import { createHarness, type Harness, namesIn, spans, temporaryFolder, validated, within } from '../harness.ts';
 import { type Receiver, reply, startReceiver } from './receiver.ts';
 
 const TRACES = { stream: 'raw', signal: 'traces' } as const;
@@ -430,6 +430,18 @@ test('over TLS: a receiver that nobody vouches for gets nothing, unless it is sa
   trusting.feed(0, 1);
   await trusting.finish(1);
   assert.equal(receiver.requests.length, 1);
+});
+
+test('a header that no request may have is a fault of the configuration, which does not tell its value', () => {
+  const refused = (headers: Record<string, string>, said: RegExp) =>
+    assert.throws(
+      () => validated(otlp, { type: 'otlp', endpoint: 'http://a:1', subscribe: ['raw'], headers }),
+      (error) => error instanceof Error && said.test(error.message) && !error.message.includes('s3cret'),
+    );
+  refused({ Authorization: 'Bearer s3cret\n' }, /headers\.Authorization has a line end: take it out of the variable/);
+  refused({ 'X-A': 's3cret\u{1f511}' }, /headers\.X-A has a character that no header may have/);
+  refused({ 'bad name': 'x' }, /headers: "bad name" is no name of a header/);
+  validated(otlp, { type: 'otlp', endpoint: 'http://a:1', subscribe: ['raw'], headers: { 'X-A': 'caf\u00e9\tb' } });
 });
 
 test('over TLS: a file that is missing is said by its key', async (t) => {
