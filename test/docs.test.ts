@@ -167,9 +167,18 @@ test('every format that a schema names is known, and every key of a component ha
   const formats = new Set([...schema.matchAll(/"format":"(\w+)"/g)].map(([, format]) => format));
   for (const format of formats)
     assert.ok(
-      ['duration', 'bytes', 'rate', 'share', 'host_port', 'listen_address', 'http_url', 'record_key'].includes(
-        format ?? '',
-      ),
+      [
+        'duration',
+        'positive_duration',
+        'bytes',
+        'positive_bytes',
+        'rate',
+        'share',
+        'host_port',
+        'listen_address',
+        'http_url',
+        'record_key',
+      ].includes(format ?? ''),
       format,
     );
   for (const { type, config } of [...components.processors, ...components.sinks]) {

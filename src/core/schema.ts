@@ -25,7 +25,15 @@ export const FORMATS: Record<
     valid: (text) => isNumber(parseDurationMs(text)),
     expects: 'a duration such as 200ms, 10s, 5m, 2h or 7d',
   },
+  positive_duration: {
+    valid: (text) => (parseDurationMs(text) ?? 0) > 0,
+    expects: 'a duration above 0 such as 200ms, 10s, 5m, 2h or 7d',
+  },
   bytes: { valid: (text) => isNumber(parseBytes(text)), expects: 'a size such as 16KiB, 4MiB or 8GiB' },
+  positive_bytes: {
+    valid: (text) => (parseBytes(text) ?? 0) > 0,
+    expects: 'a size above 0 such as 16KiB, 4MiB or 8GiB',
+  },
   rate: { valid: (text) => isNumber(parseBytesPerSecond(text)), expects: 'a rate such as 20MiB/min' },
   share: { valid: (text) => isNumber(parseShare(text)), expects: 'a share from 0% to 100%' },
   http_url: {

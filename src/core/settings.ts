@@ -21,7 +21,8 @@ const urlPath = (text: string, signal: string) =>
   });
 const autoBytes = (description: string) =>
   Type.Union([Type.Literal('auto'), Type.String({ format: 'bytes' })], { default: 'auto', description });
-const limit = (format: 'duration' | 'bytes', description: string) =>
+/** Not 0, which elsewhere often means no bound, and would give everything up here. */
+const limit = (format: 'positive_duration' | 'positive_bytes', description: string) =>
   Type.Union([Type.Literal('none'), Type.String({ format })], { default: 'none', description });
 const file = (description: string) => Type.String({ default: '', description });
 const section = <Keys extends TProperties>(keys: Keys, description: string) =>
@@ -89,9 +90,13 @@ const Http = section(
       default: '127.0.0.1:4318',
       description: 'Where OTLP over HTTP is taken: HOST:PORT (port 0: any free one), or unix:/PATH of a socket.',
     }),
-    max_request_body_size: bytes('20MiB', 'Largest request body, after decompression.'),
+    max_request_body_size: Type.String({
+      format: 'positive_bytes',
+      default: '20MiB',
+      description: 'Largest request body, after decompression.',
+    }),
     max_item_size: limit(
-      'bytes',
+      'positive_bytes',
       'Largest span, log record or data point, as protobuf: a larger one is rejected alone. none: only the body is bounded.',
     ),
     traces_url_path: urlPath('/v1/traces', 'traces'),
@@ -194,7 +199,7 @@ const Journal = section(
       '2m',
       'How far back intake segments are kept for contracts that break: at most half of max_size.',
     ),
-    max_age: limit('duration', 'Data that no sink has taken for so long is given up, counted as expired.'),
+    max_age: limit('positive_duration', 'Data that no sink has taken for so long is given up, counted as expired.'),
     when_full: Type.Union([Type.Literal('reject'), Type.Literal('drop_oldest')], {
       default: 'reject',
       description:

@@ -24,7 +24,8 @@ const SUBSCRIPTIONS = {
   ),
 };
 
-const duration = (text: string, description: string) => Type.String({ format: 'duration', default: text, description });
+const duration = (text: string, description: string) =>
+  Type.String({ format: 'positive_duration', default: text, description });
 
 const EVERY_SINK = {
   retry: Type.Object(
@@ -39,7 +40,7 @@ const EVERY_SINK = {
     { default: {}, description: 'How a batch that was not taken is sent again.' },
   ),
   timeout: duration('30s', 'How long one attempt may take; of an upload to S3, how long nothing of it may move.'),
-  max_lag: Type.Union([Type.Literal('none'), Type.String({ format: 'bytes' })], {
+  max_lag: Type.Union([Type.Literal('none'), Type.String({ format: 'positive_bytes' })], {
     default: 'none',
     description:
       'Journal bytes kept for this sink alone, in whole segments; what is older is given up, counted as expired, so that one dead sink cannot fill the journal for the others.',
@@ -50,11 +51,11 @@ const EVERY_SINK = {
   }),
   dead_letter_retain: Type.Object(
     {
-      size: Type.Union([Type.Literal('none'), Type.String({ format: 'bytes' })], {
+      size: Type.Union([Type.Literal('none'), Type.String({ format: 'positive_bytes' })], {
         default: '1GiB',
         description: 'The oldest dead letters go when all together take more on disk; none keeps them.',
       }),
-      age: Type.Union([Type.Literal('none'), Type.String({ format: 'duration' })], {
+      age: Type.Union([Type.Literal('none'), Type.String({ format: 'positive_duration' })], {
         default: '30d',
         description: 'Dead letters go at this age; none keeps them.',
       }),

@@ -60,6 +60,17 @@ test('an IPv6 address without brackets is told where they go', () => {
   assert.match(only('admin: { endpoint: "http://a:1" }'), /found "http:\/\/a:1"$/);
 });
 
+test('0 is no word for no bound, where it would give up or refuse everything', () => {
+  assert.match(
+    only('journal: { max_age: 0s }'),
+    /journal\.max_age must be none or a duration above 0 such as .*, found "0s"$/,
+  );
+  assert.match(
+    only('ingest: { http: { max_request_body_size: 0KiB } }'),
+    /max_request_body_size must be a size above 0 such as .*, found "0KiB"$/,
+  );
+});
+
 test('names of clients are asked for with a CA alone', () => {
   const tls = (more: string) =>
     `ingest: { http: { tls: { cert_file: c, key_file: k, client_allowed_sans_file: f${more} } } }`;

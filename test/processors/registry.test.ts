@@ -64,6 +64,11 @@ for (const { type } of processors) {
   });
 }
 
+for (const type of ['summarize', 'detect', 'flag'])
+  test(`${type}: \`every\` is above 0: with 0 nothing was ever sent`, () => {
+    assert.throws(() => configured([{ type, every: '0s' }]), /every \(\w+\) must be a duration above 0 such as/);
+  });
+
 test('redact masks, hashes and removes by key or prefix; the first rule that matches decides', () => {
   const rules = [
     { match: 'user.name', action: 'remove' },

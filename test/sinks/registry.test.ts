@@ -10,6 +10,7 @@ import { isRecord } from '../../src/core/schema.ts';
 import { SIGNALS_OF } from '../../src/sinks/deliver.ts';
 import { sinks } from '../../src/sinks/registry.ts';
 import { deliveryOf, sinkConfig } from '../../src/sinks/sink.ts';
+import { storage } from '../../src/sinks/storage/index.ts';
 import {
   bytesOfRequest,
   createHarness,
@@ -138,4 +139,19 @@ test('every stream has the signals that can lie in it', () => {
     streams.map((stream) => SIGNALS_OF[stream].length),
     [3, 3, 1, 1],
   );
+});
+
+test('0 is no word for no bound: a sink has time for an attempt, pauses, and keeps something', (t) => {
+  const section = sectionOf(t, storage);
+  for (const bad of [
+    { timeout: '0s' },
+    { retry: { initial: '0s' } },
+    { retry: { max: '0ms' } },
+    { max_lag: '0KiB' },
+    { dead_letter_retain: { age: '0d' } },
+    { retain: { size: '0GiB' } },
+    { retain: { age: '0d' } },
+    { rotate: { every: '0s' } },
+  ])
+    assert.throws(() => validated(storage, { ...section, ...bad }), /must be .*above 0 such as/, JSON.stringify(bad));
 });

@@ -9,7 +9,7 @@ import { createObserver, type Saved } from './observer.ts';
 const config = Type.Object(
   {
     every: Type.String({
-      format: 'duration',
+      format: 'positive_duration',
       default: '10s',
       description: 'How often values and states are sent as metrics; they are judged every second',
     }),

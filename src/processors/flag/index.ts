@@ -12,7 +12,7 @@ export const DEFAULT_THRESHOLD = 7.5;
 
 const config = Type.Object(
   {
-    every: Type.String({ format: 'duration', default: '5s', description: 'How often values are judged' }),
+    every: Type.String({ format: 'positive_duration', default: '5s', description: 'How often values are judged' }),
     threshold: Type.Number({
       minimum: 0,
       default: DEFAULT_THRESHOLD,

@@ -8,7 +8,7 @@ import { createObserver } from './merge.ts';
 
 const config = Type.Object(
   {
-    every: Type.String({ format: 'duration', default: '10s', description: 'How often a summary is sent' }),
+    every: Type.String({ format: 'positive_duration', default: '10s', description: 'How often a summary is sent' }),
     max_groups: Type.Integer({
       minimum: 1,
       default: 5000,

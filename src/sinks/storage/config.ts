@@ -2,8 +2,8 @@
 import type { Static } from 'typebox';
 import { Type } from '../../core/type.ts';
 
-const duration = Type.String({ format: 'duration' });
-const bytes = Type.String({ format: 'bytes' });
+const duration = Type.String({ format: 'positive_duration' });
+const bytes = Type.String({ format: 'positive_bytes' });
 
 const S3 = Type.Object(
   {
