@@ -12,6 +12,7 @@ const STRANGER = { status: 403, message: 'no name of the client certificate may 
 
 export function createRequestListener(options: HandleOptions, state: HandleState, handle: Handle): RequestListener {
   const signals = new Map(SIGNALS.map((signal) => [options.paths[signal], signal]));
+  const taken = SIGNALS.map((signal) => options.paths[signal]).join(', ');
   return (request, response, expectsContinue) => {
     const startMs = performance.now();
     const signal = signals.get(pathOf(request.url ?? '')) ?? null;
@@ -19,7 +20,7 @@ export function createRequestListener(options: HandleOptions, state: HandleState
     response.once('finish', () => countAnswer(options, signal, response.statusCode, startMs));
     if (state.allowPeer?.(request.socket) === false)
       return sendRefusal(request, response, STRANGER, isJson(request.headers));
-    if (signal === null) return sendRefusal(request, response, notFound(request), isJson(request.headers));
+    if (signal === null) return sendRefusal(request, response, notFound(request, taken), isJson(request.headers));
     allowOrigin(options.cors, request, response);
     if (answerPreflight(options.cors, request, response)) return;
     handle(exchangeOf(request, response, signal, expectsContinue));
@@ -55,6 +56,6 @@ function pathOf(target: string): string {
   return query < 0 ? path : path.slice(0, query);
 }
 
-function notFound({ url }: IncomingMessage): Refusal {
-  return { status: 404, message: `no such path: ${pathOf(url ?? '').slice(0, 100)}` };
+function notFound({ url }: IncomingMessage, taken: string): Refusal {
+  return { status: 404, message: `no such path: ${pathOf(url ?? '').slice(0, 100)}; known are ${taken}` };
 }

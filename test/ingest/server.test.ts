@@ -157,7 +157,8 @@ test('other methods are 405 with Allow, unknown paths 404, both with a Status', 
   for (const path of ['/', '/v1/trace', '/v1development/profiles', '/v1/traces/']) {
     const reply = await send(url + path, { 'content-type': JSON_TYPE }, ONE);
     assert.equal(reply.status, 404, path);
-    statusOf(reply, JSON_TYPE);
+    const known = 'known are /v1/traces, /v1/metrics, /v1/logs';
+    assert.equal(statusOf(reply, JSON_TYPE), `no such path: ${path}; ${known}`);
   }
 });
 
