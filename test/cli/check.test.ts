@@ -84,6 +84,8 @@ test('a command that sends nothing proves nothing, and one that fails has failed
   assert.deepEqual([silent.status, silent.first.split(':')[0]], [3, 'not enough data'], silent.stderr);
   const failed = await check(contract, '--', process.execPath, '-e', 'process.exit(7)');
   assert.deepEqual([failed.status, failed.first], [1, 'broken: the command ended with 7'], failed.stderr);
+  const { stdout: json } = await check(contract, '--json', '--', process.execPath, '-e', '0');
+  assert.equal(JSON.parse(json).signals[0].value, null, 'a share of nothing is no number');
 });
 
 test('a bad contract is exit status 2 with file, line and column; so is bad usage', async (t) => {

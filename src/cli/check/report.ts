@@ -1,7 +1,7 @@
 /** What `check` found, for people (a table), for pull requests (markdown) and for programs (JSON). The first line is the reason. */
 import type { ContractPlan, SignalPlan } from '../../contracts/plan.ts';
 import type { Verdict } from '../../contracts/verdict.ts';
-import { formatShare, formatValue } from '../../contracts/words.ts';
+import { formatShare, formatValue, hasValue } from '../../contracts/words.ts';
 import type { ExampleResult } from './examples.ts';
 
 export interface SignalVerdict {
@@ -118,7 +118,7 @@ function asJson(checked: Checked): object {
       signal: one.signal.name,
       instance: one.instance === '' ? null : one.instance,
       verdict: one.verdict.kind,
-      value: one.verdict.value,
+      value: hasValue(one.signal, one.verdict.items) ? one.verdict.value : null,
       items: one.verdict.items,
       bounds: one.verdict.bounds,
       needed: one.verdict.needed,
