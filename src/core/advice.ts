@@ -1,4 +1,5 @@
 /** What is valid and yet hardly meant: said in a warning when the agent starts, and by `validate`. */
+import { isLoopback, parseEndpoint } from './endpoint.ts';
 import { memoryLimitBytes } from './resources.ts';
 import type { Settings } from './settings.ts';
 import { parseBytes, parseDurationMs } from './units.ts';
@@ -6,12 +7,15 @@ import { parseBytes, parseDurationMs } from './units.ts';
 /** Half of memory_limit is blocks, and there a request lies twice while it is read: with 5 the largest had room, with 4 it never had. */
 const REQUESTS_IN_MEMORY = 5;
 
+const EVERYWHERE = ['0.0.0.0', '::'];
+
 interface Advised extends Pick<Settings, 'agent' | 'contracts' | 'ingest'> {
   processors: readonly { type: string }[];
+  sinks: readonly { name: string; endpoint?: unknown }[];
 }
 
 /** `found`: contracts that were read. */
-export function adviceOf({ agent, contracts, ingest, processors }: Advised, found: number): string[] {
+export function adviceOf({ agent, contracts, ingest, processors, sinks }: Advised, found: number): string[] {
   const advice: string[] = [];
   const has = (type: string) => processors.some((one) => one.type === type);
   if (contracts.length > 0 && found === 0)
@@ -31,5 +35,21 @@ export function adviceOf({ agent, contracts, ingest, processors }: Advised, foun
       `agent.memory_limit ${agent.memory_limit} has no room for requests of ${largest}, answered 503: ${wayOut}`,
     );
   }
+  for (const { name, endpoint } of sinks) {
+    if (typeof endpoint === 'string' && isHere(endpoint, ingest.http.endpoint))
+      advice.push(
+        `sink ${name} sends to ${ingest.http.endpoint}, where this agent listens: all of it comes again, without end`,
+      );
+  }
   return advice;
+}
+
+/** True when a URL leads to what listens on this address of this machine. */
+function isHere(url: string, listens: string): boolean {
+  const own = parseEndpoint(listens);
+  if (own === undefined || !URL.canParse(url)) return false;
+  const { protocol, hostname, port } = new URL(url);
+  const host = hostname.replace(/^\[|\]$/g, '');
+  if (Number(port || (protocol === 'https:' ? 443 : 80)) !== own.port) return false;
+  return host === own.host || (isLoopback(host) && (isLoopback(own.host) || EVERYWHERE.includes(own.host)));
 }

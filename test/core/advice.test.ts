@@ -33,6 +33,14 @@ test('what would be in vain is said, with the way out', () => {
       /memory_limit 99MiB has no room for requests of 20MiB, answered 503: raise it/,
     ],
   ];
+  const loop = (http: string, url: string) =>
+    `ingest: { http: ${http} }\nsinks: [{ type: otlp, endpoint: "${url}" }]\n`;
+  const again = /sink otlp sends to .*, where this agent listens: all of it comes again, without end/;
+  cases.push([loop('{}', 'http://localhost:4318'), 0, again]);
+  cases.push([loop('{ endpoint: ":80", insecure: true }', 'http://127.0.0.1'), 0, again]);
+  cases.push([loop('{ endpoint: "10.0.0.1:4318", insecure: true }', 'http://10.0.0.1:4318'), 0, again]);
+  assert.deepEqual(advice(loop('{}', 'http://127.0.0.1:4319'), 0), []);
+  assert.deepEqual(advice(loop('{}', 'http://gateway:4318'), 0), []);
   for (const [text, found, said] of cases) {
     const lines = advice(text, found);
     assert.equal(lines.length, 1, text);
