@@ -1,6 +1,7 @@
 /** Binds the OTLP server to its TCP port, or to a Unix socket that only its user and group may write to. */
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
+import { dirname } from 'node:path';
 import { formatEndpoint, parseEndpoint, parseUnixEndpoint } from '../core/endpoint.ts';
 import { AgentError } from '../core/errors.ts';
 
@@ -10,6 +11,12 @@ const SOCKET_MODE = 0o660;
 export async function listen(server: Server, text: string, scheme: 'http' | 'https'): Promise<string> {
   const path = parseUnixEndpoint(text);
   if (path !== undefined) {
+    // The system's own word for it here is that permission is denied.
+    if (!existsSync(dirname(path)))
+      throw new AgentError(
+        'CONFIG_INVALID',
+        `ingest.http.endpoint ${text}: there is no directory ${dirname(path)}: make it`,
+      );
     await removeStale(path);
     await bind(server, text, { path });
     chmodSync(path, SOCKET_MODE);

@@ -83,6 +83,9 @@ test('a socket that nobody answers on is replaced; one that somebody answers on,
   writeFileSync(file, 'kept');
   await assert.rejects(startSide(t, true, { endpoint: `unix:${file}` }), { code: 'ADDRESS_IN_USE' });
   assert.ok(statSync(file).isFile());
+  const lost = join(temporaryDirectory(t, 'unix'), 'gone/otlp.sock');
+  const told = { code: 'CONFIG_INVALID', message: /there is no directory .*gone: make it$/ };
+  await assert.rejects(startSide(t, true, { endpoint: `unix:${lost}` }), told);
   await assert.rejects(startSide(t, true, { endpoint: 'unix:relative' }), { code: 'CONFIG_INVALID' });
   await assert.rejects(startSide(t, true, { endpoint: `unix:/${'x'.repeat(107)}` }), { code: 'CONFIG_INVALID' });
 });
