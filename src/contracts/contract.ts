@@ -89,7 +89,9 @@ const Signal = Type.Object(
     slower_than: Type.Optional(duration('What took longer is bad; the value is the share of slow items')),
     rate: Type.Optional(Type.Literal(true, { description: 'The value is how many there are a second' })),
     take: Type.Optional(words(TAKES, 'The value is this of a number: of `value` of spans, or of the metric')),
-    silent_for: Type.Optional(duration('Breached when nothing came for so long')),
+    silent_for: Type.Optional(
+      Type.String({ format: 'positive_duration', description: 'Breached when nothing came for so long' }),
+    ),
     value: Type.Optional(
       Type.String({
         minLength: 1,

@@ -56,6 +56,11 @@ function severityFault(given: string): string {
   return `severity is a number and never "${given}": write ${wayOut} (9 is INFO, 13 WARN, 17 ERROR, 21 FATAL)`;
 }
 
+/** No share is above 100 % or below 0 %. */
+function isBeyondReach({ direction, limit, unit }: Threshold): boolean {
+  return unit === 'share' && (direction > 0 ? limit >= 1 : limit <= 0);
+}
+
 /** One signal; a class because its faults and its place go with every step. */
 export class SignalPlanner {
   readonly #source: ContractSource;
@@ -219,11 +224,10 @@ export class SignalPlanner {
           : value === 'duration'
             ? ['ms']
             : ['number', 'ms'];
-    if (threshold !== undefined && units.includes(threshold.unit)) return threshold satisfies Threshold;
-    this.#fault(
-      `"${text}" is no threshold here: write for example ${units.map((unit) => EXAMPLES[unit]).join(' or ')}`,
-      key,
-    );
+    const fits = threshold !== undefined && units.includes(threshold.unit);
+    if (fits && !isBeyondReach(threshold)) return threshold satisfies Threshold;
+    const wayOut = `write for example ${units.map((unit) => EXAMPLES[unit]).join(' or ')}`;
+    this.#fault(`"${text}" ${fits ? 'never holds' : 'is no threshold here'}: ${wayOut}`, key);
     return undefined;
   }
 

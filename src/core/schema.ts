@@ -160,7 +160,7 @@ function inWords(error: ErrorObject, root: unknown, within: (path: Path) => stri
     return { path, part: 'key', message: `missing key "${error.params.missingProperty}" in ${within(path)}` };
   }
   const { limit } = error.params;
-  if ((error.keyword === 'minItems' || error.keyword === 'minLength') && limit === 1)
+  if (['minItems', 'minLength', 'minProperties'].includes(error.keyword) && limit === 1)
     return { path, part: 'value', message: `${within(path)} must not be empty` };
   // Bounds and other lengths read well as ajv puts them: "must be >= 1".
   const ajvs = (error.keyword === 'pattern' && patternWords(schema)) || (error.message ?? error.keyword);

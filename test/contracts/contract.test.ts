@@ -110,6 +110,16 @@ test('every fault is said with file, line and column', (t) => {
   assert.deepEqual(readContracts(['/nowhere/*.yaml']), { plans: [], files: [], faults: [] });
 });
 
+test('a limit that is never, or always, crossed is a fault', (t) => {
+  const bad = { status: 'error' };
+  const faultOf = (...entries: Parameters<typeof contract>) => read(t, contract(...entries)).faults[0] ?? '';
+  assert.match(faultOf({ bad, breached: 'above 100%' }), /"above 100%" never holds: write for example "above 5%"$/);
+  assert.match(faultOf({ bad, breached: 'below 0%' }), /"below 0%" never holds: write for example/);
+  assert.equal(faultOf({ bad, breached: 'above 99.9%' }), '');
+  assert.match(faultOf({ silent_for: '0s' }), /silent_for must be a duration above 0 such as .*, found "0s"$/);
+  assert.match(faultOf({ bad: {}, breached: 'above 5%' }), /bad must not be empty$/);
+});
+
 test('a variable is a fault, with a default or without: a contract means the same everywhere', (t) => {
   const said =
     /^\/shop\.yaml:1:\d+: a "\$\{\.\.\.\}" that is no variable here: write the value itself, or \$\$\{ for the text/;
