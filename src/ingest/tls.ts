@@ -1,4 +1,5 @@
 /** TLS of the OTLP port: reads certificate, key and client CAs, checks that they fit before a server uses them, and knows which clients may send. */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContextOptions, TLSSocket } from 'node:tls';
@@ -28,9 +29,10 @@ export interface TlsContext extends SecureContextOptions {
 export function readTls({ certFile, keyFile, clientCaFile }: TlsFiles): TlsContext {
   const needsClient = clientCaFile !== '';
   const context: TlsContext = {
-    cert: readFileOf('cert_file', certFile),
-    key: readFileOf('key_file', keyFile),
-    ...(needsClient ? { ca: readFileOf('client_ca_file', clientCaFile) } : {}),
+    cert: readCertificate('cert_file', certFile),
+    key: readKey(keyFile),
+    // One without a certificate would let nobody in, and Node takes it.
+    ...(needsClient ? { ca: readCertificate('client_ca_file', clientCaFile) } : {}),
     minVersion: 'TLSv1.2',
     requestCert: needsClient,
     rejectUnauthorized: needsClient,
@@ -74,6 +76,28 @@ function sansOf(text: string): string[] {
     if (type === 'DNS' || type === 'URI') names.push(value.startsWith('"') ? String(JSON.parse(value)) : value);
   }
   return names;
+}
+
+function readCertificate(key: string, file: string): Buffer {
+  const bytes = readFileOf(key, file);
+  try {
+    new X509Certificate(bytes);
+  } catch (cause) {
+    const message = `ingest.http.tls.${key}: ${file}: no certificate in PEM in it (${messageOf(cause)})`;
+    throw new AgentError('CONFIG_INVALID', message, { cause });
+  }
+  return bytes;
+}
+
+function readKey(file: string): Buffer {
+  const bytes = readFileOf('key_file', file);
+  try {
+    createPrivateKey(bytes);
+  } catch (cause) {
+    const message = `ingest.http.tls.key_file: ${file}: no private key in PEM without a passphrase in it (${messageOf(cause)})`;
+    throw new AgentError('CONFIG_INVALID', message, { cause });
+  }
+  return bytes;
 }
 
 function readFileOf(key: string, file: string): Buffer {

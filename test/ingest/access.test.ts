@@ -196,6 +196,18 @@ test('a file that is missing or no certificate refuses the start and is named', 
   await assert.rejects(start(t, { tls }), /ingest\.http\.tls\.cert_file: .*missing\.pem/);
   await assert.rejects(start(t, { tls: { ...tls, certFile: pem('client.pem') } }), { code: 'CONFIG_INVALID' });
   await assert.rejects(start(t, { tokenFile: pem('missing') }), /bearer_token_file: .*missing/);
+  const sound = { ...tls, certFile: pem('server.pem') };
+  const other = pem('server.key');
+  for (const [key, files] of Object.entries({
+    cert_file: { certFile: other },
+    client_ca_file: { clientCaFile: other },
+    key_file: { keyFile: pem('server.pem') },
+  })) {
+    const message = new RegExp(
+      `^ingest\\.http\\.tls\\.${key}: .*/server\\.(key|pem): no (certificate|private key) in PEM`,
+    );
+    await assert.rejects(start(t, { tls: { ...sound, ...files } }), { code: 'CONFIG_INVALID', message });
+  }
 });
 
 test('tokens: 401 without, 403 for another signal, 429 over the quota, and no body is handed on', async (t) => {
