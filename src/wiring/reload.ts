@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AgentConfig, ConfigReport } from '../config.ts';
 import type { ContractPlan } from '../contracts/plan.ts';
 import { type ContractCache, contractFiles, readContracts } from '../contracts/read.ts';
+import { adviceOf } from '../core/advice.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Ground } from './ground.ts';
 
@@ -98,6 +99,7 @@ export class Reload {
       Object.assign(this.state, { loadedAt: new Date(now()), error: null, restartNeeded });
       const count = `${contracts.plans.length} contracts, ${effective.processors.length} processors`;
       log.info({ restart_needed: restartNeeded }, `configuration read again: ${count}`);
+      for (const line of adviceOf(effective, contracts.plans.length)) log.warn(line);
     } catch (error) {
       this.state.error = messageOf(error);
       telemetry.configErrors.inc();

@@ -1,9 +1,9 @@
-/** Holds wiring/reload.ts where a file cannot be looked at: the change is refused, and the agent goes on. */
+/** Holds wiring/reload.ts where a file cannot be looked at (the change is refused, and the agent goes on), and what a reload warns about. */
 import assert from 'node:assert/strict';
 import { rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import { inspectConfig } from '../../src/config.ts';
 import { BlockPool, UNIT_BYTES } from '../../src/core/block.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
@@ -12,15 +12,13 @@ import { temporaryDirectory } from '../support/agent.ts';
 
 const LOOK_EVERY_MS = 500;
 
-test('a contract that is a link to itself is refused when it appears, and what is put right is read', async (t) => {
-  t.mock.timers.enable({ apis: ['setInterval'] });
-  const directory = temporaryDirectory(t, 'reload');
+function groundOf(directory: string, log: Logger) {
   const text = JSON.stringify({ contracts: ['*.yaml'] });
   const { config } = inspectConfig({ text, file: join(directory, 'agent.yaml'), env: {}, processors: [], sinks: [] });
   assert.ok(config !== null);
-  const ground = {
+  return {
     config,
-    log: pino({ level: 'silent' }),
+    log,
     telemetry: createTelemetry(),
     pool: BlockPool.create(UNIT_BYTES),
     now: Date.now,
@@ -28,6 +26,23 @@ test('a contract that is a link to itself is refused when it appears, and what i
     refused: new Map(),
     undo: [],
   };
+}
+
+test('a reload warns about what a start warns about: the last contract is gone', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const lines: string[] = [];
+  const log = pino({ level: 'warn' }, { write: (line) => lines.push(JSON.parse(line).msg) });
+  const ground = groundOf(temporaryDirectory(t, 'reload'), log);
+  const reload = new Reload(ground, null, new Map(), () => undefined);
+  t.after(() => reload.stop());
+  await reload.now();
+  assert.deepEqual(lines, [`no file is at ${ground.config.contracts}: there is no contract, nothing is judged`]);
+});
+
+test('a contract that is a link to itself is refused when it appears, and what is put right is read', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const directory = temporaryDirectory(t, 'reload');
+  const ground = groundOf(directory, pino({ level: 'silent' }));
   const reload = new Reload(ground, null, new Map(), () => undefined);
   t.after(() => reload.stop());
   const link = join(directory, 'loop.yaml');
