@@ -17,6 +17,11 @@ function brokenStatus(code: string): Refusal {
       return { status: 431, message: 'the headers are over 16 KiB' };
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return { status: 408, message: 'the request did not come in time' };
+    case 'HPE_PAUSED_H2_UPGRADE':
+      return {
+        status: 400,
+        message: `malformed HTTP (${code}): HTTP/2, as of OTLP over gRPC, is not taken; send over HTTP/1.1`,
+      };
     default:
       return { status: 400, message: `malformed HTTP (${code})` };
   }

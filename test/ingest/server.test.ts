@@ -360,6 +360,8 @@ test('headers over 16 KiB are 431, malformed HTTP is 400, both with a Status', a
   const cases: [string, RegExp][] = [
     [head(`X-Long: ${'x'.repeat(20_000)}`), /^HTTP\/1\.1 431 /],
     ['NONSENSE\r\n\r\n', /^HTTP\/1\.1 400 /],
+    // An exporter of OTLP over gRPC that was given this port.
+    ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', /^HTTP\/1\.1 400 .*as of OTLP over gRPC, is not taken; send over HTTP\/1\.1/s],
     [`${head('Content-Length: 2', 'Transfer-Encoding: chunked')}0\r\n\r\n`, /^HTTP\/1\.1 400 /],
     [`${head('Content-Length: 2', 'Content-Length: 3')}abc`, /^HTTP\/1\.1 400 /],
     [`${head('Transfer-Encoding: chunked')}zz\r\nabc\r\n0\r\n\r\n`, /^HTTP\/1\.1 400 /],
