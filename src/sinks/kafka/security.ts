@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import type { SASLOptions } from 'kafkajs';
+import { AgentError, messageOf } from '../../core/errors.ts';
 import type { KafkaConfig } from './config.ts';
 
 type Security = Pick<KafkaConfig, 'tls' | 'sasl'>;
@@ -10,9 +11,9 @@ type Security = Pick<KafkaConfig, 'tls' | 'sasl'>;
 export function sslOf({ tls }: Security): ConnectionOptions | boolean {
   if (typeof tls === 'boolean') return tls;
   return {
-    ...(tls.ca_file === undefined ? {} : { ca: readFileSync(tls.ca_file) }),
-    ...(tls.cert_file === undefined ? {} : { cert: readFileSync(tls.cert_file) }),
-    ...(tls.key_file === undefined ? {} : { key: readFileSync(tls.key_file) }),
+    ...(tls.ca_file === undefined ? {} : { ca: readOf('tls.ca_file', tls.ca_file) }),
+    ...(tls.cert_file === undefined ? {} : { cert: readOf('tls.cert_file', tls.cert_file) }),
+    ...(tls.key_file === undefined ? {} : { key: readOf('tls.key_file', tls.key_file) }),
   };
 }
 
@@ -24,8 +25,16 @@ export function saslOf({ sasl }: Security): SASLOptions | undefined {
   return {
     mechanism,
     username,
-    password: file === undefined ? password : readFileSync(file, 'utf8').trim(),
+    password: file === undefined ? password : readOf('sasl.password_file', file).toString('utf8').trim(),
   } as SASLOptions;
+}
+
+function readOf(key: string, file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new AgentError('SINK_RETRY', `${key}: ${messageOf(cause)}`, { retryable: true, cause });
+  }
 }
 
 /** The files that both are made from. */

@@ -116,8 +116,9 @@ function readTls(tls: OtlpConfig['tls']): https.AgentOptions {
   };
 }
 
-/** Where several addresses were tried the error has no message of its own. */
+/** Where several addresses were tried the error has no message of its own; those of TLS have many, over several lines. */
 function wordsOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return messageOf(error.errors[0]);
-  return messageOf(error);
+  const text = messageOf(error);
+  return text.includes('wrong version number') ? 'who answers there speaks no TLS: is it http://?' : text.trim();
 }

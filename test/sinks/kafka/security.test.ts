@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { AclEntry } from 'kafkajs';
 import { kafka } from '../../../src/sinks/kafka/index.ts';
 import { loadKafkajs } from '../../../src/sinks/kafka/kafkajs.ts';
+import { saslOf, sslOf } from '../../../src/sinks/kafka/security.ts';
 import { type Broker, startBroker, unavailable } from '../../support/kafka/broker.ts';
 import { createHarness, spans, temporaryFolder, within } from '../harness.ts';
 import { recordsOf } from './records.ts';
@@ -64,6 +65,13 @@ function started(t: TestContext, topic: string, listener: string, changes: objec
       ),
   };
 }
+
+test('a file that cannot be read is said by its key', () => {
+  const sasl = { mechanism: 'plain', username: 'u', password_file: '/nowhere/password' } as const;
+  const tls = { cert_file: '/nowhere/client.pem' };
+  assert.throws(() => sslOf({ tls }), { code: 'SINK_RETRY', message: /^tls\.cert_file: ENOENT.*client\.pem/ });
+  assert.throws(() => saslOf({ tls: true, sasl }), { code: 'SINK_RETRY', message: /^sasl\.password_file: ENOENT/ });
+});
 
 describe('with a broker that asks who is there', { skip: unavailable() ?? false }, () => {
   before(async () => {

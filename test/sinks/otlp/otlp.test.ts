@@ -432,6 +432,17 @@ test('over TLS: a receiver that nobody vouches for gets nothing, unless it is sa
   assert.equal(receiver.requests.length, 1);
 });
 
+test('over TLS: a receiver that speaks none is said in words', async (t) => {
+  const receiver = await startReceiver(t);
+  const sink = await bench(t, { endpoint: receiver.url.replace('http:', 'https:') }, receiver);
+  sink.feed(0, 1);
+  await within(5000, () => sink.delivery.state().state === 'retrying');
+  assert.match(
+    String(sink.delivery.state().error),
+    /^https:\/\/127\.0\.0\.1:\d+: who answers there speaks no TLS: is it http:\/\/\?$/,
+  );
+});
+
 test('a header that no request may have is a fault of the configuration, which does not tell its value', () => {
   const refused = (headers: Record<string, string>, said: RegExp) =>
     assert.throws(
