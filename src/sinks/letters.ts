@@ -113,7 +113,7 @@ export async function lettersIn(directory: string): Promise<string[]> {
 
 export async function readLetter(file: string): Promise<BuriedLetter> {
   const said: unknown = JSON.parse(await readFile(file, 'utf8'));
-  const [fault] = check(said, (path) => path.join('.'));
+  const [fault] = check(said, (path) => path.join('.') || 'the letter');
   if (fault !== undefined) throw new AgentError('SINK_REFUSED', fault.message);
   // The check has just said that it is one.
   const letter = said as Static<typeof Said>;
