@@ -27,8 +27,10 @@ export async function redeliver(args: string[], context: Context): Promise<numbe
   });
   const own = [...(values.config === undefined ? [] : ['--config', values.config])];
   const set = (values.set ?? []).flatMap((one) => ['--set', one]);
-  const { config, faults } = await readConfiguration([...own, ...set], context);
+  const { config, faults, notes } = await readConfiguration([...own, ...set], context);
   if (config === null) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
+  // A sink that the agent has and this shell has not, for want of a variable, would be passed over in silence.
+  for (const note of notes) context.stderr(`${note}\n`);
   const withinMs = parseDurationMs(values.within);
   if (withinMs === undefined)
     throw new AgentError('CONFIG_INVALID', `--within ${values.within}: a duration such as 30s`);
@@ -38,6 +40,7 @@ export async function redeliver(args: string[], context: Context): Promise<numbe
     throw new AgentError('CONFIG_INVALID', `no sink "${values.sink}": ${suggest(values.sink, names)}`);
   }
   const pool = BlockPool.create(memoryLimitBytes(config.agent.memory_limit) / 2);
+  if (chosen.length === 0) context.stderr('no sink is configured: there is nothing to send to\n');
   let isComplete = true;
   for (const sink of chosen) {
     const { letters, items, partial, left } = await send(sink, config.agent.data_dir, pool, withinMs, values.partial);
