@@ -2,9 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { crc32 } from 'node:zlib';
-import { AgentError, messageOf } from '../core/errors.ts';
+import { AgentError } from '../core/errors.ts';
 import { diskFiles, type Files, readTwice, writeTwice } from './files.ts';
 import { type Lock, takeLock } from './lock.ts';
+import { unwritable } from './making.ts';
 
 export interface Identity {
   /** 8 random hex digits, the same as long as the directory lives. */
@@ -47,8 +48,7 @@ export async function openDirectory(options: DirectoryOptions): Promise<JournalD
   } catch (error) {
     await lock?.release();
     if (error instanceof AgentError) throw error;
-    const message = `${options.path}: ${messageOf(error)}: make it writable for this user or set journal.directory`;
-    throw new AgentError('JOURNAL_UNWRITABLE', message, { cause: error });
+    throw unwritable(options.path, error);
   }
 }
 

@@ -57,9 +57,16 @@ export async function prepareDirectory(files: Files, directory: string, wanted: 
     await files.unlink(probe);
     return direct;
   } catch (error) {
-    const message = `${directory}: ${messageOf(error)}: make it writable for this user or set journal.directory`;
-    throw new AgentError('JOURNAL_UNWRITABLE', message, { cause: error });
+    throw unwritable(directory, error);
   }
+}
+
+/** JOURNAL_UNWRITABLE with the way out. */
+export function unwritable(directory: string, cause: unknown): AgentError {
+  const wayOut = isFull(cause) ? 'free room on that disk' : 'make it writable for this user';
+  return new AgentError('JOURNAL_UNWRITABLE', `${directory}: ${messageOf(cause)}: ${wayOut} or set journal.directory`, {
+    cause,
+  });
 }
 
 /** Counts this opening durably: the epoch to use, at least `least` and above every one before, even one that left no record. */

@@ -15,6 +15,8 @@ import { Memory } from './memory.ts';
 const LEAST_SEGMENTS = 2;
 /** Room for cursors and checkpoints on a full disk. */
 const RESERVE_BYTES = 8 << 20;
+/** What a start writes before anything can be freed, with room to spare: a probe and a number for each journal. */
+const START_BYTES = 1 << 20;
 /** Of the blocks, at most: what was committed and sinks have still to read, which takes them some 10 ms, and where the disk stalls 50 to 100. */
 const CACHE_SHARE = { intake: 1 / 8, derived: 1 / 32 };
 
@@ -53,6 +55,8 @@ export async function openStore(ground: Ground): Promise<Store> {
   const ends = table.value('ends') as Partial<Record<string, KnownEnd>> | undefined;
   const room: Store['room'] = { make: async () => false };
   const reserve = await Reserve.open(diskFiles, path, RESERVE_BYTES);
+  // A full disk does not stop a start, or what is queued on it could never be sent.
+  if ((await diskFiles.free(path)) < START_BYTES) await reserve.giveUp();
   const segmentBytes = bytesOf(config.journal.segment_size);
   const maxBytes = bytesOf(config.journal.max_size);
   const open = async (name: 'intake' | 'derived') => {

@@ -12,12 +12,12 @@ const CYCLES = Number(process.env.PLUMBLINE_FULL_CYCLES ?? 4);
 const BACK_MS = 5000;
 const LEFT_BYTES = 6 << 20;
 
-/** Fills the disk up to the last few MiB; the agent beside it may be quicker to take those. */
-function fillUp(directory: string, file: string): void {
-  const piece = Buffer.alloc(1 << 20, 1);
+/** Fills the disk up to the last few MiB, which the agent beside it may be quicker to take, or wholly. */
+function fillUp(directory: string, file: string, left = LEFT_BYTES): void {
+  const piece = Buffer.alloc(left > 0 ? 1 << 20 : 4096, 1);
   const fd = openSync(file, 'w');
   try {
-    for (let free = Infinity; free > LEFT_BYTES; ) {
+    for (let free = Infinity; free > left; ) {
       writeSync(fd, piece);
       const { bavail, bsize } = statfsSync(directory);
       free = bavail * bsize;
@@ -75,4 +75,25 @@ test(`${CYCLES} times a full disk: only 200 and 503, back within ${BACK_MS} ms o
   checkIds('storage', stored, owed, sent);
   assert.ok(refused >= CYCLES, 'the disk really was full');
   t.diagnostic(`${owed.size} spans owed, ${refused} requests refused, back after ${Math.round(slowestMs)} ms at most`);
+});
+
+test('an agent that is killed on a disk without a free byte starts again, and takes data when there is room', {
+  skip: unmountable('tmpfs') ?? false,
+}, async (t) => {
+  const { directory, unmount } = mountTmpfs(160);
+  t.after(unmount);
+  const before = await startAgentProcess(directory, YAML);
+  t.after(() => before.end('SIGKILL'));
+  await before.end('SIGKILL');
+  const ballast = join(directory, 'ballast');
+  fillUp(directory, ballast, 0);
+  assert.equal(statfsSync(directory).bavail, 0);
+  const agent = await startAgentProcess(directory, YAML);
+  t.after(() => agent.end('SIGKILL'));
+  assert.equal((await fetch(`${agent.admin}/health/live`)).status, 200);
+  rmSync(ballast);
+  const client = new Client(agent.ingest, new Set(), { padding: 20_000 });
+  await eventually('data is taken', BACK_MS, () => client.owed.size > 0 || undefined);
+  await client.stop();
+  assert.equal(await agent.end('SIGTERM'), 0, agent.output());
 });
