@@ -17,7 +17,7 @@ export interface Configurable {
   summary: string;
   /** Every key beside `type`; for a sink those that all sinks take, too. */
   config: TObject;
-  /** Of sinks alone: what is wrong between keys, or null. */
+  /** What is wrong between keys, or null. */
   fault?(config: unknown): string | null;
   /** Of processors alone: their place in the list. */
   kind?: 'editor' | 'observer' | 'selector';

@@ -1,11 +1,12 @@
 /** From what is written in a contract to its plan. */
 import { suggest } from '../core/nearest.ts';
 import { parseBytesPerSecond, parseDurationMs, parseShare } from '../core/units.ts';
+import { conditionFaults } from './conditionFaults.ts';
 import type { ContractSource } from './contract.ts';
 import type { Example } from './example.ts';
 import { hashText } from './hash.ts';
 import type { ContractFault, ContractPlan } from './plan.ts';
-import { conditionFaults, SignalPlanner } from './signal.ts';
+import { SignalPlanner } from './signal.ts';
 
 /** Plans a contract that has passed the schema; every fault that the schema cannot see is reported, none is thrown. */
 export function planContract(source: ContractSource): {

@@ -1,15 +1,7 @@
 /** One signal of a contract: from what is written to its plan, and the faults that the schema cannot see. */
-import { suggest } from '../core/nearest.ts';
 import { parseDurationMs, parseShare } from '../core/units.ts';
-import {
-  type Across,
-  type ConditionMap,
-  type ContractSource,
-  ENUM_NAMES,
-  INTRINSICS_OF,
-  type SignalSource,
-  type Take,
-} from './contract.ts';
+import { conditionFaults } from './conditionFaults.ts';
+import type { Across, ConditionMap, ContractSource, SignalSource, Take } from './contract.ts';
 import { hashText } from './hash.ts';
 import type { ContractFault, Measured, SignalPlan } from './plan.ts';
 import { BURN_PAIRS, EXAMPLES, parseThreshold, type Threshold, type Unit } from './threshold.ts';
@@ -17,44 +9,9 @@ import { BURN_PAIRS, EXAMPLES, parseThreshold, type Threshold, type Unit } from 
 const DEFAULT_MIN_ITEMS = 50;
 /** What decides that an item is bad or what is measured: a signal has exactly one. */
 const KINDS = ['bad', 'slower_than', 'rate', 'take', 'silent_for'] as const;
-/** The lowest number of each. https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber */
-const SEVERITIES = Object.entries({ TRACE: 1, DEBUG: 5, INFO: 9, WARN: 13, ERROR: 17, FATAL: 21 });
 const LONGEST_WINDOW_MS = 7 * 86_400_000;
 /** Raised when what is kept of metrics and of percentiles changes: what was saved in another form is dropped with its key. */
 const FORM = 1;
-
-/** Conditions that could never hold: values that are none of an enum's names, intrinsic keys of another kind of item. */
-export function conditionFaults(map: ConditionMap, of: SignalPlan['of'], path: (string | number)[]): ContractFault[] {
-  return Object.entries(map).flatMap(([key, wanted]) => {
-    const owner = INTRINSICS_OF.get(key);
-    if (owner !== undefined && owner !== of)
-      return [
-        { path: [...path, key], message: `${key} is of ${owner}, this is over ${of}: "attr.${key}" is an attribute` },
-      ];
-    const names = ENUM_NAMES.get(key);
-    const given = textsOf(wanted);
-    if (key === 'severity' && given.length > 0)
-      return [{ path: [...path, key], message: severityFault(given[0] as string) }];
-    const unknown = given.filter((one) => !names?.includes(one.toLowerCase()));
-    if (names === undefined || unknown.length === 0) return [];
-    const message = `"${unknown[0]}" is no ${key}: ${suggest(unknown[0] as string, names)}`;
-    return [{ path: [...path, key], message }];
-  });
-}
-
-/** Texts that a value is compared with. */
-function textsOf(wanted: ConditionMap[string]): string[] {
-  const isOperators = typeof wanted === 'object' && !Array.isArray(wanted);
-  const given = isOperators ? [wanted.not ?? [], wanted.like ?? []] : [wanted];
-  return given.flat().filter((one) => typeof one === 'string');
-}
-
-function severityFault(given: string): string {
-  const name = given.toUpperCase();
-  const number = SEVERITIES.find(([one]) => one === name)?.[1];
-  const wayOut = number === undefined ? 'for example { gte: 17 }' : `{ gte: ${number} } for ${name}`;
-  return `severity is a number and never "${given}": write ${wayOut} (9 is INFO, 13 WARN, 17 ERROR, 21 FATAL)`;
-}
 
 /** No share is above 100 % or below 0 %. */
 function isBeyondReach({ direction, limit, unit }: Threshold): boolean {

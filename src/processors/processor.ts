@@ -201,6 +201,8 @@ export interface ProcessorDefinition {
   /** A second one of the type would measure, tell or decide everything once more. */
   isSingle?: boolean;
   config: TObject;
+  /** What is wrong in keys that are sound each, in words, or null. */
+  fault?(config: unknown): string | null;
   editor?(config: unknown): Editor;
   measurer?(config: unknown, views: Views): Measurer;
   observer?(config: unknown, context: ObserverContext, saved: unknown): Observer;

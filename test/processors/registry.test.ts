@@ -108,6 +108,24 @@ test('redact refuses a * that it would not read as one: such a rule would take o
     );
 });
 
+test('conditions of filter and sample that could never hold are faults, as in a contract', () => {
+  const drop = (of: string, where: object) => configured([{ type: 'filter', drop: [{ of, where }] }]);
+  const rule = (where: object) => configured([{ type: 'sample', rules: [{ where: { a: 1 } }, { where }] }]);
+  assert.equal(drop('logs', { severity: { lt: 9 } }).length + rule({ status: 'ERROR' }).length, 2);
+  assert.throws(
+    () => drop('logs', { severity: 'INFO' }),
+    /processors\[0\] \(filter\): drop\[0\]\.where: severity is a number and never "INFO": write \{ gte: 9 \} for INFO/,
+  );
+  assert.throws(
+    () => drop('spans', { severity: { lt: 9 } }),
+    /drop\[0\]\.where: severity is of logs, this is over spans/,
+  );
+  assert.throws(
+    () => rule({ 'span.kind': 'SPAN_KIND_SERVER' }),
+    /\(sample\): rules\[1\]\.where: "SPAN_KIND_SERVER" is no span\.kind/,
+  );
+});
+
 test('enrich adds what is missing and never overwrites; an empty value adds nothing', () => {
   const world = createWorld({
     processors: [{ type: 'enrich', resource: { 'service.name': 'mine', node: 'n1', empty: '' } }],

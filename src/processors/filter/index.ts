@@ -1,5 +1,6 @@
 /** `filter`: keeps items out of `sampled`, and of `raw` where it says so, by conditions as contracts have them. */
 import type { Static } from 'typebox';
+import { ruleFault } from '../../contracts/conditionFaults.ts';
 import { Conditions } from '../../contracts/contract.ts';
 import { createItems } from '../../contracts/items.ts';
 import { type Condition, compileConditions, matchesAll } from '../../contracts/match.ts';
@@ -40,6 +41,7 @@ export const filter: ProcessorDefinition = {
   summary: 'Drops spans and log records by conditions, from the sampled stream or from raw data, too.',
   kind: 'selector',
   config,
+  fault: (given) => ruleFault('drop', (given as Config).drop),
   streams: (given) => (given as Config).streams,
   selector: (given, views) => createSelector(given as Config, views),
 };

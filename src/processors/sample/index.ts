@@ -1,4 +1,5 @@
 /** `sample`: decides with hindsight which traces and log records are forwarded, and writes down why and with which probability. */
+import { ruleFault } from '../../contracts/conditionFaults.ts';
 import type { ContractPlan } from '../../contracts/plan.ts';
 import { messageType } from '../../otlp/schema.ts';
 import type { Addition, ProcessorDefinition, TraceTableHandle } from '../processor.ts';
@@ -17,6 +18,7 @@ export const sample: ProcessorDefinition = {
   kind: 'selector',
   isSingle: true,
   config,
+  fault: (given) => ruleFault('rules', (given as SampleConfig).rules),
   measurer: (given, views) => createMarker(given as SampleConfig, views),
   observer: (given, context, saved) => createObserver(given as SampleConfig, context, saved as SavedOperations | null),
   selector: (given, views) => {
