@@ -61,7 +61,13 @@ type Kind = 'processors' | 'sinks';
 const DRAFT = 'http://json-schema.org/draft-07/schema#';
 /** Keys of every sink that only this file acts on. */
 const SINK_KEYS = {
-  name: Type.String({ default: '', description: 'Name in metrics, /status and cursors; unique. Default: the type.' }),
+  name: Type.String({
+    default: '',
+    // It is the name of a folder, and a part of what cursors are kept by.
+    pattern: '^(?!\\.{1,2}$)[^/\\\\]*$',
+    patternErrorMessage: 'must be a name without slashes',
+    description: 'Name in metrics, /status and cursors; unique. Default: the type.',
+  }),
   optional: Type.Boolean({
     default: false,
     description: 'Leave the sink out when its brokers or endpoint come out empty, instead of refusing the start.',

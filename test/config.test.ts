@@ -248,6 +248,13 @@ test('sink names are unique', () => {
   );
 });
 
+test('a sink name is one that a folder can have', () => {
+  const named = (name: string) => inspect(`sinks: [{ type: console, name: '${name}' }]`).faults;
+  for (const name of ['eu/kafka', '../out', '..', '.', 'a\\\\b'])
+    assert.match(named(name).join(), /sinks\[0\]\.name \(console\) must be a name without slashes, found/, name);
+  for (const name of ['kafka-eu', 'k.eu', '..k', 'kafka eu']) assert.deepEqual(named(name), []);
+});
+
 test('no two sinks have one directory, nor one inside the other', () => {
   const two = (one: string, other: string) =>
     inspect(`sinks:\n  - { type: storage, ${one} }\n  - { type: storage, name: b, ${other} }\n`).faults;
