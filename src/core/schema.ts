@@ -162,6 +162,10 @@ function inWords(error: ErrorObject, root: unknown, within: (path: Path) => stri
   const { limit } = error.params;
   if (['minItems', 'minLength', 'minProperties'].includes(error.keyword) && limit === 1)
     return { path, part: 'value', message: `${within(path)} must not be empty` };
+  if (error.keyword === 'uniqueItems') {
+    const twice: unknown = Array.isArray(error.data) ? error.data[error.params.i] : undefined;
+    return { path, part: 'value', message: `${within(path)} has ${show(twice, path)} twice` };
+  }
   // Bounds and other lengths read well as ajv puts them: "must be >= 1".
   const ajvs = (error.keyword === 'pattern' && patternWords(schema)) || (error.message ?? error.keyword);
   const rule = IN_OUR_WORDS.has(error.keyword) ? `must be ${expectation(schema)}` : ajvs;

@@ -155,3 +155,8 @@ test('0 is no word for no bound: a sink has time for an attempt, pauses, and kee
   ])
     assert.throws(() => validated(storage, { ...section, ...bad }), /must be .*above 0 such as/, JSON.stringify(bad));
 });
+
+test('a stream that is named twice is told by its name', (t) => {
+  const section = { ...sectionOf(t, storage), subscribe: ['raw', 'events', 'raw'] };
+  assert.throws(() => validated(storage, section), /sinks\[0\]\.subscribe \(storage\) has "raw" twice$/);
+});
