@@ -15,6 +15,8 @@ export class Reader {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   pos = 0;
+  /** Where the message that is read begins: what errors count from. */
+  base = 0;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
@@ -24,7 +26,7 @@ export class Reader {
 
 /** Cold on purpose: the message is built only when a request is refused. */
 export function malformed(reader: Reader, what: string): never {
-  throw new AgentError('BODY_UNDECODABLE', `malformed protobuf: ${what} (${reader.pos})`);
+  throw new AgentError('BODY_UNDECODABLE', `malformed protobuf: ${what} (byte ${reader.pos - reader.base})`);
 }
 
 /**

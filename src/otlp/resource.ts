@@ -179,6 +179,7 @@ export function walkItems(
   behindItems = true,
 ): void {
   reader.pos = at;
+  reader.base = at;
   while (reader.pos < end) {
     const tag = readTag(reader, end);
     if (tag === 10) walkResource(reader, readEnd(reader, end), envelope, visitor, behindItems);

@@ -48,6 +48,18 @@ test('thousands of mutated requests give a result or BODY_UNDECODABLE, never mor
   assert.ok(outcomes.read > 300 && outcomes.refused > 300, JSON.stringify(outcomes));
 });
 
+test('a fault is told by its byte in the request, wherever that lies in memory', () => {
+  // A length of five where two bytes are left.
+  const request = [0x0a, 0x05, 0x00, 0x00];
+  for (const before of [0, 1000]) {
+    const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(request)]);
+    assert.throws(() => walk('traces', bytes, before, bytes.length), {
+      code: 'BODY_UNDECODABLE',
+      message: 'malformed protobuf: length 5 where 2 bytes are left (byte 2)',
+    });
+  }
+});
+
 test('random bytes give a result or BODY_UNDECODABLE', (t) => {
   const random = seeded(t, 6);
   for (let i = 0; i < 5000; i++) {
