@@ -88,6 +88,27 @@ test('a command that sends nothing proves nothing, and one that fails has failed
   assert.equal(JSON.parse(json).signals[0].value, null, 'a share of nothing is no number');
 });
 
+test('the command sends to the agent whatever its environment says of single signals, and is ended with it', async (t) => {
+  const contract = join(folder(t, { 'c.yaml': CONTRACT }), 'c.yaml');
+  const real = processContext();
+  const elsewhere = {
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://elsewhere',
+    OTEL_EXPORTER_OTLP_LOGS_PROTOCOL: 'grpc',
+  };
+  const env = { ...process.env, ...elsewhere, OTEL_SERVICE_NAME: 'kept' };
+  const printed = Promise.withResolvers<string>();
+  const world = fakeWorld({ start: real.start, components: real.components, env, stderr: printed.resolve });
+  const program = `
+    process.stdout.write(Object.keys(process.env).filter((name) => name.startsWith('OTEL_')).sort().join(' '));
+    setInterval(() => {}, 1000);`;
+  const ended = runCommand(['check', contract, '--', process.execPath, '-e', program], world.context);
+  const names = ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_PROTOCOL', 'OTEL_SERVICE_NAME'];
+  assert.equal(await printed.promise, names.join(' '));
+  world.signal('SIGTERM');
+  assert.equal(await ended, 1);
+  assert.match(world.stdout(), /^broken: the command ended with SIGTERM$/m);
+});
+
 test('a bad contract is exit status 2 with file, line and column; so is bad usage', async (t) => {
   const directory = folder(t, { 'c.yaml': CONTRACT.replace('breached', 'breeched'), 'ok.yaml': CONTRACT });
   const bad = await check(join(directory, 'c.yaml'), '--input', directory);

@@ -59,17 +59,25 @@ function runChild(
   context: Context,
 ): Promise<number | string> {
   const env = {
-    ...context.env,
+    ...withoutSignals(context.env),
     OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
     OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf',
   };
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { env, stdio: ['inherit', 'pipe', 'pipe'] });
-    child.stdout.on('data', (bytes: Buffer) => context.stderr(bytes.toString()));
-    child.stderr.on('data', (bytes: Buffer) => context.stderr(bytes.toString()));
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => context.stderr(text));
+    // SIGINT comes from a terminal, which sends it to the command as well.
+    context.onSignal((signal) => signal === 'SIGTERM' && child.kill(signal));
     child.once('error', (error) =>
       reject(new AgentError('CONFIG_INVALID', `${program} cannot be run: ${messageOf(error)}`, { cause: error })),
     );
     child.once('close', (code, signal) => resolve(code ?? signal ?? 1));
   });
+}
+
+/** The variables that would go over those of all signals, and lead elsewhere. */
+function withoutSignals(env: Context['env']): Context['env'] {
+  const own = /^OTEL_EXPORTER_OTLP_(TRACES|METRICS|LOGS)_(ENDPOINT|PROTOCOL)$/;
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !own.test(name)));
 }
