@@ -68,6 +68,11 @@ export async function startStatus(sources: StatusSources): Promise<StatusServer>
     schemaController: { compilersFactory: { buildValidator: noSchema, buildSerializer: noSchema } },
   });
   server.get('/', () => ({ paths: PATHS }));
+  server.setNotFoundHandler(({ method, url }, reply) =>
+    reply
+      .code(404)
+      .send({ error: `nothing answers ${method} ${url.slice(0, 100)}: known are GET ${PATHS.join(', ')}` }),
+  );
   addOperation(server, sources);
   addContracts(server, sources.contracts);
   addTraces(server, sources.trace, access);

@@ -109,6 +109,22 @@ test('contracts are listed, and found by service, whatever its name', async (con
   assert.equal((await fetch(`${url}/contracts/nobody`)).status, 404);
 });
 
+test('another path is 404 with those there are, for who sends telemetry there, too', async (context) => {
+  const url = await start(context);
+  for (const [method, path] of [
+    ['GET', '/healthz'],
+    ['POST', '/v1/traces'],
+  ] as const) {
+    const reply = await fetch(url + path, { method });
+    assert.equal(reply.status, 404);
+    const { error } = (await reply.json()) as { error: string };
+    assert.match(
+      error,
+      new RegExp(`^nothing answers ${method} ${path}: known are GET /metrics, /health/live, /health/ready,`),
+    );
+  }
+});
+
 test('a taken port is ADDRESS_IN_USE, with the way out', async (context) => {
   const port = Number(new URL(await start(context)).port);
   const isTaken = (error: unknown) =>
