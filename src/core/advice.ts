@@ -11,7 +11,7 @@ const EVERYWHERE = ['0.0.0.0', '::'];
 
 interface Advised extends Pick<Settings, 'agent' | 'contracts' | 'ingest'> {
   processors: readonly { type: string }[];
-  sinks: readonly { name: string; endpoint?: unknown }[];
+  sinks: readonly { name: string; endpoint?: unknown; subscribe?: unknown }[];
 }
 
 /** `found`: contracts that were read. */
@@ -35,7 +35,13 @@ export function adviceOf({ agent, contracts, ingest, processors, sinks }: Advise
       `agent.memory_limit ${agent.memory_limit} has no room for requests of ${largest}, answered 503: ${wayOut}`,
     );
   }
-  for (const { name, endpoint } of sinks) {
+  const isSummarised = has('summarize') || has('detect');
+  for (const { name, endpoint, subscribe } of sinks) {
+    const streams = Array.isArray(subscribe) ? subscribe : Object.keys(subscribe ?? {});
+    if (streams.includes('summaries') && !isSummarised)
+      advice.push(
+        `sink ${name} takes summaries, and neither \`summarize\` nor \`detect\` is among the processors: none is made`,
+      );
     if (typeof endpoint === 'string' && isHere(endpoint, ingest.http.endpoint))
       advice.push(
         `sink ${name} sends to ${ingest.http.endpoint}, where this agent listens: all of it comes again, without end`,

@@ -5,9 +5,12 @@ import { inspectConfig } from '../../src/config.ts';
 import { adviceOf } from '../../src/core/advice.ts';
 import { processors } from '../../src/processors/registry.ts';
 import { sinks } from '../../src/sinks/registry.ts';
+import { sinkConfig } from '../../src/sinks/sink.ts';
+
+const components = { processors, sinks: sinks.map((sink) => ({ ...sink, config: sinkConfig(sink) })) };
 
 function advice(text: string, found: number): string[] {
-  const { config, faults } = inspectConfig({ text, file: 'agent.yaml', env: {}, processors, sinks });
+  const { config, faults } = inspectConfig({ text, file: 'agent.yaml', env: {}, ...components });
   assert.deepEqual(faults, []);
   assert.ok(config !== null);
   return adviceOf(config, found);
@@ -34,11 +37,14 @@ test('what would be in vain is said, with the way out', () => {
     ],
   ];
   const loop = (http: string, url: string) =>
-    `ingest: { http: ${http} }\nsinks: [{ type: otlp, endpoint: "${url}" }]\n`;
+    `ingest: { http: ${http} }\nsinks: [{ type: otlp, endpoint: "${url}", subscribe: [raw] }]\n`;
   const again = /sink otlp sends to .*, where this agent listens: all of it comes again, without end/;
   cases.push([loop('{}', 'http://localhost:4318'), 0, again]);
   cases.push([loop('{ endpoint: ":80", insecure: true }', 'http://127.0.0.1'), 0, again]);
   cases.push([loop('{ endpoint: "10.0.0.1:4318", insecure: true }', 'http://10.0.0.1:4318'), 0, again]);
+  const summaries = 'sinks: [{ type: kafka, brokers: ["a:1"], subscribe: { summaries: s } }]\n';
+  cases.push([summaries, 0, /sink kafka takes summaries, and neither `summarize` nor `detect` .* none is made/]);
+  assert.deepEqual(advice(`${summaries}${DETECT}`, 0), []);
   assert.deepEqual(advice(loop('{}', 'http://127.0.0.1:4319'), 0), []);
   assert.deepEqual(advice(loop('{}', 'http://gateway:4318'), 0), []);
   for (const [text, found, said] of cases) {
