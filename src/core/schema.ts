@@ -130,13 +130,15 @@ function mostTelling(errors: ErrorObject[]): ErrorObject[] {
       branch.every((error) => error.instancePath !== union.instancePath || !IN_OUR_WORDS.has(error.keyword)),
     )
     .sort((a, b) => a.length - b.length)[0];
-  const index = errors.indexOf(union);
   const kept = errors.filter((error) => !inside(error) && error !== union);
-  if (meant === undefined) {
-    // Renamed so that the next round leaves it alone; a union around it still sees that this branch was meant.
-    const before = errors.slice(0, index).filter((error) => !inside(error)).length;
-    return mostTelling([...kept.slice(0, before), { ...union, keyword: 'union' }, ...kept.slice(before)]);
-  }
+  // Renamed so that the next round leaves it alone; a union around it still sees that this branch was meant.
+  if (meant === undefined)
+    return mostTelling(
+      errors.flatMap((error) => {
+        if (error === union) return [{ ...union, keyword: 'union' }];
+        return inside(error) ? [] : [error];
+      }),
+    );
   return mostTelling([...meant, ...kept]);
 }
 

@@ -110,6 +110,19 @@ test('every fault is said with file, line and column', (t) => {
   assert.deepEqual(readContracts(['/nowhere/*.yaml']), { plans: [], files: [], faults: [] });
 });
 
+test('of a condition that is no condition the one fault is said, not that it might have been something else', (t) => {
+  const faultsOf = (bad: object) => read(t, contract({ bad, breached: 'above 5%' } as never)).faults;
+  for (const [bad, said] of [
+    [{ x: { regex: '5' } }, /: unknown key "regex" in signals\.0\.bad\.x: known are gt/],
+    [{ x: { gt: '5' } }, /: signals\.0\.bad\.x\.gt must be a number, found "5"$/],
+    [[{ x: { gt: '5' } }], /: signals\.0\.bad\.0\.x\.gt must be a number, found "5"$/],
+  ] as const) {
+    const faults = faultsOf(bad);
+    assert.equal(faults.length, 1, faults.join('\n'));
+    assert.match(faults[0] ?? '', said);
+  }
+});
+
 test('a limit that is never, or always, crossed is a fault', (t) => {
   const bad = { status: 'error' };
   const faultOf = (...entries: Parameters<typeof contract>) => read(t, contract(...entries)).faults[0] ?? '';
