@@ -8,6 +8,8 @@ import { BlockPool, type Stream } from '../../src/core/block.ts';
 import type { SinkDefinition, Writer } from '../../src/core/component.ts';
 import { isRecord } from '../../src/core/schema.ts';
 import { SIGNALS_OF } from '../../src/sinks/deliver.ts';
+import { kafka } from '../../src/sinks/kafka/index.ts';
+import { otlp } from '../../src/sinks/otlp/index.ts';
 import { sinks } from '../../src/sinks/registry.ts';
 import { deliveryOf, sinkConfig } from '../../src/sinks/sink.ts';
 import { storage } from '../../src/sinks/storage/index.ts';
@@ -160,3 +162,11 @@ test('a stream that is named twice is told by its name', (t) => {
   const section = { ...sectionOf(t, storage), subscribe: ['raw', 'events', 'raw'] };
   assert.throws(() => validated(storage, section), /sinks\[0\]\.subscribe \(storage\) has "raw" twice$/);
 });
+
+for (const definition of [kafka, otlp])
+  test(`${definition.type}: a certificate without its key, and a key without its certificate, are faults`, (t) => {
+    const made = (tls: object) => validated(definition, { ...sectionOf(t, definition), tls });
+    for (const tls of [{ cert_file: 'c' }, { key_file: 'k', ca_file: 'a' }])
+      assert.throws(() => made(tls), /tls needs both cert_file and key_file, or neither$/);
+    for (const tls of [{ ca_file: 'a' }, { cert_file: 'c', key_file: 'k' }]) made(tls);
+  });

@@ -2,6 +2,7 @@
 import type { SinkDefinition } from '../../core/component.ts';
 import { Config, type KafkaConfig } from './config.ts';
 import { createEncoder } from './encode.ts';
+import { keyPairFault } from './security.ts';
 import { topicFault } from './topics.ts';
 
 export const kafka: SinkDefinition = {
@@ -12,7 +13,7 @@ export const kafka: SinkDefinition = {
   concurrency: 4,
   batchBytes: 1 << 20,
   // As below.
-  fault: (config) => topicFault(config as KafkaConfig),
+  fault: (config) => topicFault(config as KafkaConfig) ?? keyPairFault(config as KafkaConfig),
   // src/config.ts has validated both against Config and the keys of every sink.
   encoder: (config) => createEncoder(config as KafkaConfig),
   open: async (config, context) => {
