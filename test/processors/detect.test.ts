@@ -441,3 +441,47 @@ test('a signal for which nothing came has a state and no value, but a rate of sp
     [null, 0, null],
   );
 });
+
+for (const isRestarted of [false, true]) {
+  const what = isRestarted ? 'while the agent is down' : 'while the agent runs';
+  test(`a clock that is set back by an hour ${what} holds no judgement up, and a contract that is broken stays so`, () => {
+    const detect = createDetect(contractOf([ERRORS], TIMES));
+    const bad = (second: number) => detect.send(second, request({}, ...spans(second * 100 + 1e6, 'a', 10, 9)));
+    for (let second = 0; second < 6; second++) {
+      detect.tick(second);
+      bad(second);
+    }
+    detect.tick(6);
+    const states = () => detect.events.map(({ attributes }) => attributes['signal.state']);
+    assert.deepEqual(states(), ['breached']);
+    if (isRestarted) {
+      detect.restart();
+      // What came behind the checkpoint is merged again: no time is set back by that.
+      detect.tick(5);
+      detect.observer.resume?.(Infinity);
+    }
+    for (let second = -3600; second < -3580; second++) {
+      detect.tick(second);
+      if (second < -3597) bad(second);
+      else detect.send(second, request({}, ...spans(second * 100 + 1e6, 'a', 10, 0)));
+    }
+    assert.deepEqual(states(), ['breached', 'degraded', 'healthy']);
+    const [signal] = detect.observer.report()[0]?.signals ?? [];
+    assert.equal(signal?.items, 100);
+    assert.ok(Date.parse(signal?.since ?? '') < NOW_MS, `${signal?.since}`);
+    assert.deepEqual(
+      [...detect.breaches.values()].flat().map(({ sinceMs, untilMs }) => sinceMs < untilMs && untilMs < NOW_MS),
+      [true],
+    );
+  });
+}
+
+test('what a start goes over again in another order than it came is no clock that is set back', () => {
+  const detect = createDetect(contractOf([ERRORS], TIMES));
+  for (const second of [0, 1, 2, 3, 4, 5, 2, 6]) {
+    detect.tick(second);
+    detect.send(second, request({}, ...spans(second * 100, 'a', 10, 0)));
+  }
+  detect.tick(7);
+  assert.equal(detect.observer.report()[0]?.signals[0]?.items, 80);
+});

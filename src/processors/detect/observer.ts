@@ -18,6 +18,7 @@ import {
   saveWatch,
   type WatchedContract,
   type WatchedSignal,
+  watchAnew,
   watchContracts,
   worstInstance,
 } from './watch.ts';
@@ -40,6 +41,10 @@ export interface DetectObserver extends Observer {
 const MAX_CATCH_UP_S = 3600;
 /** A pause that is longer is the agent's own, and no silence of the services. */
 const GAP_MS = 15_000;
+/** A clock that goes back by more was set: nobody waits until the time comes again. */
+const SET_BACK_MS = 1000;
+/** What a start goes over again stands in another order than it came. */
+const DISORDER_MS = 15_000;
 
 export function createObserver(everyMs: number, context: ObserverContext, saved: Saved | null): DetectObserver {
   let heardMs = saved?.heardMs ?? 0;
@@ -50,6 +55,9 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
   const texts = new PointText(context.pool.bytes);
   let judgedSecond = saved?.judgedSecond ?? 0;
   let sentMs = saved?.sentMs ?? 0;
+  /** A start goes over what was judged before again. */
+  let isPast = saved !== null;
+  let mostBackMs = DISORDER_MS;
   const { contractState, contractUnjudged } = context.telemetry;
 
   function judgeUpTo(second: number): EventRecord[] {
@@ -109,6 +117,21 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
     return [...context.breaches].flatMap(([scope, breaches]) =>
       breaches.flatMap(({ sinceMs, untilMs }) => (untilMs === Infinity ? [] : [{ scope, sinceMs, untilMs }])),
     );
+  }
+
+  /** Windows begin anew, as they hold what is to come by this clock; states stay as they are. */
+  function followSetBack(nowMs: number): void {
+    if (nowMs >= judgedSecond * 1000) isPast = false;
+    if (isPast || nowMs >= judgedSecond * 1000 - mostBackMs) return;
+    judgedSecond = Math.floor(nowMs / 1000);
+    heardMs = nowMs;
+    sentMs = Math.min(sentMs, nowMs);
+    watchAnew(watched, nowMs);
+    for (const [scope, breaches] of context.breaches) {
+      const open = breaches.filter(({ untilMs }) => untilMs === Infinity);
+      for (const breach of open) breach.sinceMs = Math.min(breach.sinceMs, nowMs);
+      context.breaches.set(scope, open);
+    }
   }
 
   /** While the agent itself did not run nobody was silent. */
@@ -190,6 +213,7 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
       });
     },
     tick(nowMs) {
+      followSetBack(nowMs);
       passGap(nowMs);
       const before = judgedSecond;
       const events = judgeUpTo(Math.floor(nowMs / 1000));
@@ -205,6 +229,10 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
           ends: false,
         });
       return emissions;
+    },
+    resume() {
+      isPast = false;
+      mostBackMs = SET_BACK_MS;
     },
     save: () => ({ judgedSecond, sentMs, heardMs, watch: saveWatch(watched), ended: saveEnded() }) satisfies Saved,
     report: () => watched.map((contract) => reportOf(contract)),

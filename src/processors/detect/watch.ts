@@ -78,6 +78,20 @@ function resume(plan: SignalPlan, saved: SavedInstance): Instance {
   return instance;
 }
 
+/** The clock was set back to `nowMs`: what was measured is forgotten, what was judged is not. */
+export function watchAnew(contracts: readonly WatchedContract[], nowMs: number): void {
+  const second = Math.floor(nowMs / 1000);
+  for (const { signals } of contracts)
+    for (const { plan, instances } of signals)
+      for (const instance of instances.values()) {
+        const { judged, lastItemMs, seen } = instance.memory;
+        judged.since = Math.min(judged.since, second);
+        judged.worseSince = Math.min(judged.worseSince, second);
+        instance.memory = { ...newMemory(plan), judged, lastItemMs: Math.min(lastItemMs, nowMs), seen };
+        instance.evidence = new Evidence(plan.windowMs);
+      }
+}
+
 export function saveWatch(contracts: readonly WatchedContract[]): SavedWatch {
   return contracts.flatMap((contract) =>
     contract.signals.flatMap((signal) =>
