@@ -66,11 +66,13 @@ export class Watch {
     // Repeats are left out here, after it is known which points matter.
     const score = this.#detector.raw;
     if (!Number.isFinite(value) || !this.#matters(value - expected, expected)) return null;
-    const flagged = timeMs < this.flaggedUntilMs;
+    // One that lies in times to come is from before the clock was set back.
+    const flagged = timeMs < this.flaggedUntilMs && this.flaggedUntilMs <= timeMs + HOLD_MS;
     if (score < (flagged ? threshold / 2 : threshold)) return null;
     if (!flagged) this.flaggedSinceMs = timeMs;
     this.flaggedUntilMs = timeMs + HOLD_MS;
-    if (flagged || (this.#toldMs > 0 && timeMs - this.#toldMs < repeatMs)) return null;
+    const sinceToldMs = timeMs - this.#toldMs;
+    if (flagged || (this.#toldMs > 0 && sinceToldMs >= 0 && sinceToldMs < repeatMs)) return null;
     this.#toldMs = timeMs;
     return { value, expected, score };
   }

@@ -45,6 +45,19 @@ test('the next flag of a series is told no sooner than repeat after the last', (
   assert.equal(watched(again, { rules: { repeatMs: 0 } }).told.length, 2);
 });
 
+test('a flag from before the clock was set back is not up any more, and keeps no other from being told', () => {
+  const random = createRandom(22);
+  const { told, watch, now } = watched([200]);
+  assert.equal(told.length, 1);
+  const untilMs = watch.flaggedUntilMs;
+  const backMs = now() - 3600_000;
+  const points = [...Array.from({ length: 200 }, () => 99 + 2 * random.next()), 900];
+  const again = points.map((value, i) => watch.see(backMs + i * EVERY_MS, value));
+  assert.deepEqual(again.map((one) => one !== null).indexOf(true), 200);
+  assert.ok(watch.flaggedUntilMs < untilMs);
+  assert.equal(watch.flaggedSinceMs, backMs + 200 * EVERY_MS);
+});
+
 test('what is near to what was expected is no flag, however rare', () => {
   assert.equal(watched([115]).told.length, 0);
   assert.equal(watched([115], { rules: { margin: 0.05 } }).told.length, 1);
