@@ -291,3 +291,38 @@ for (const signal of ['traces', 'logs'] as const) {
     assert.equal(kept.size, signal === 'traces' ? 2000 : 0);
   });
 }
+
+test('after the clock was set back by an hour slots are within the budget, by what came in them', (t) => {
+  const random = seeded(t, 144);
+  const sampling = createSampling({ wait: '2s', base: '100%', keep: { rare: '0%' }, budget: BUDGET }, 64, START_MS);
+  const bySlot = new Map<number, number>();
+  const attributes = [{ key: 'k', value: { stringValue: 'v'.repeat(300) } }];
+  const take = (untilMs: number) => {
+    for (const { receivedMs, bytes } of sampling.decide(untilMs)) {
+      const slot = Math.floor((receivedMs - START_MS) / SLOT_MS);
+      bySlot.set(slot, (bySlot.get(slot) ?? 0) + bytes);
+    }
+  };
+  const send = (ms: number) => {
+    const ids = Array.from({ length: 400 }, () => Buffer.from(Array.from({ length: 16 }, () => random.below(256))));
+    sampling.send(ms, plainly(traces(...ids.map((traceId, i) => span(i, { traceId, attributes })))));
+  };
+  // Four times the budget throughout; before, the clock was right for a while and little came.
+  const backMs = START_MS - 3000_000;
+  sampling.observer.resume?.(0);
+  for (let second = 0; second < 20; second++) {
+    take(START_MS + second * 1000);
+    sampling.send(START_MS + second * 1000, plainly(traces(span(second))));
+  }
+  // All of that is decided, then the clock is set back.
+  take(START_MS + 60_000);
+  for (let second = 0; second < 30; second++) {
+    take(backMs + second * 1000);
+    send(backMs + second * 1000);
+  }
+  take(backMs + 10 * SLOT_MS);
+  const shares = [-300, -299, -298].map((slot) => (bySlot.get(slot) ?? 0) / SLOT_BYTES);
+  const text = shares.map((share) => share.toFixed(2)).join(' ');
+  t.diagnostic(`of the budget: ${text}`);
+  assert.ok(Math.max(...shares) <= MOST_OVER && Math.min(...shares) > 0.7, text);
+});

@@ -15,6 +15,8 @@ import { Rare } from './rare.ts';
 import { SLOT_MS, Slots } from './slots.ts';
 import { slotOfTicks, TraceTable } from './traceTable.ts';
 
+/** A clock that goes back by more was set. */
+const SET_BACK_MS = 1000;
 /** Operations that are learned in a tick. */
 const LEARNED_A_TICK = 512;
 
@@ -34,6 +36,9 @@ export function createObserver(
   let shares = sharesOf(given, contracts);
   let grantsRare = (parseShare(given.keep.rare) ?? 1) > 0;
   let told = 0;
+  /** A start goes over what is in the journal in another order than it came. */
+  let isPast = true;
+  let tickedMs = 0;
   const rare = new Rare();
   const operations = new Operations(saved);
   let unlearned: readonly OperationDurations[] = [];
@@ -121,10 +126,13 @@ export function createObserver(
       learnSome(nowMs, final);
       if (hasBudget) {
         // Whoever stops waits for nothing any more.
-        const untilMs = final ? nowMs + SLOT_MS : nowMs - handle.waitMs;
+        const slot = slotOfTicks(table.ticksOf(final ? nowMs + SLOT_MS : nowMs - handle.waitMs));
+        const isSetBack = !isPast && nowMs < tickedMs - SET_BACK_MS;
+        const mostBytes = slotBytes(given, SLOT_MS);
         telemetry.slotsOverBudget.inc(
-          slots.settle(slotOfTicks(table.ticksOf(untilMs)), shares, slotBytes(given, SLOT_MS)),
+          isSetBack ? slots.rewind(slot, shares, mostBytes) : slots.settle(slot, shares, mostBytes),
         );
+        tickedMs = nowMs;
       }
       if (table.evicted > told) {
         telemetry.tracesEvicted.inc(table.evicted - told);
@@ -132,7 +140,10 @@ export function createObserver(
       }
       return [];
     },
-    resume: (undecidedMs) => table.decide(undecidedMs),
+    resume(undecidedMs) {
+      isPast = false;
+      table.decide(undecidedMs);
+    },
     save: () => operations.save(),
     follow(next, plans) {
       // Of this type's own schema: the registry hands configurations out untyped.

@@ -79,6 +79,13 @@ export class Slots {
     return over;
   }
 
+  /** The clock was set back to this slot: what is open is final, and what comes from now on is counted anew. Returns how many were over the budget. */
+  rewind(slot: number, shares: readonly number[], budgetBytes: number): number {
+    const over = this.settle(Math.max(-1, ...this.#open.keys()) + 1, shares, budgetBytes);
+    Atomics.store(this.#words, 0, slot);
+    return over;
+  }
+
   #write(slot: number, chances: readonly number[]): void {
     const at = HEADER_WORDS + (slot & (ROWS - 1)) * ROW_WORDS;
     chances.forEach((chance, c) => {
