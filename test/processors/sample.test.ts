@@ -342,6 +342,24 @@ test('a run of spans is one mark, and its operations make more of them only in t
   );
 });
 
+test('a table that is full of traces from before the clock was set back remembers those that come now', (t) => {
+  const random = seeded(t, 162);
+  const handle = traceTableFor(CONFIG, NOW_MS);
+  const table = new TraceTable(handle);
+  const ids = (count: number) =>
+    Array.from({ length: count }, () => [random.below(2 ** 32), random.below(2 ** 32)] as const);
+  for (const [low, high] of ids(20_000)) table.mark(low, high, NOW_MS, BASE);
+  // The last ones of before stay for as long as others have to go, too.
+  const last = ids(100);
+  for (const [low, high] of last) table.mark(low, high, NOW_MS + 20_000, ERROR);
+  const full = table.evicted;
+  const now = ids(500);
+  for (const [low, high] of now) table.mark(low, high, NOW_MS - 3000_000, ERROR);
+  const words = new Uint32Array(handle.memory);
+  const known = (all: typeof now) => all.filter(([low, high]) => findTrace(words, low, high) === ERROR).length;
+  assert.deepEqual([known(now), known(last), table.evicted - full], [500, 100, 0]);
+});
+
 test('a service whose contract is broken has its traces kept from then until it holds again', () => {
   const { plan } = planContract({
     ...CONTRACT,

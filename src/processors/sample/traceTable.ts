@@ -25,6 +25,8 @@ const PLACES_A_LINE = 4;
 /** Times are kept in these: 32 bits of milliseconds would wrap after seven weeks, this does after two years. */
 const TICK_MS = 16;
 const TICKS_PER_SLOT = SLOT_MS / TICK_MS;
+/** Workers hand over in another order than it came: what lies further ahead came before the clock was set back. */
+const DISORDER_TICKS = 15_000 / TICK_MS;
 const CLASS_BITS = 0x1f;
 /** Before this start, so that all that comes now is late. */
 const DECIDED = 0x20;
@@ -101,6 +103,7 @@ export class TraceTable {
     const high = idHigh | 0;
     if (receivedMs !== this.#receivedMs) this.#turnTo(receivedMs);
     const now = this.#ticks;
+    const latest = now + DISORDER_TICKS;
     let place = -1;
     let oldest = Infinity;
     const home = homeOf(low, high, this.#mask);
@@ -116,8 +119,10 @@ export class TraceTable {
         place = at;
         break;
       }
-      if (first < oldest) {
-        oldest = first;
+      // From before the clock was set back: older than all that came since.
+      const since = first > latest ? first - 2 ** 32 : first;
+      if (since < oldest) {
+        oldest = since;
         place = at;
       }
     }
