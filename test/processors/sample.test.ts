@@ -222,6 +222,19 @@ test('a trace is decided by what came within `wait`, to the millisecond, and wha
   }
 });
 
+test('a late error is kept also when a worker hands over what came in time behind it', () => {
+  const sampling = createSampling({ wait: '1s', base: '0%', keep: { rare: '0%' } });
+  const failed = [plainly(traces(span(1, { name: 'failed', status: { code: 2 } })))] as const;
+  sampling.send(NOW_MS, plainly(traces(span(1))));
+  sampling.send(NOW_MS + 1001, ...failed);
+  sampling.send(NOW_MS + 999, plainly(traces(span(1))));
+  const kept = sampling.decide(NOW_MS + 60_000).flatMap((one) => one.kept.traces);
+  assert.deepEqual(
+    kept.map((item) => [item.name, attributesOf(item)['plumbline.partial']]),
+    [['failed', true]],
+  );
+});
+
 test('the table takes 32 bytes a trace', () => {
   const { memory } = traceTableFor(sampleConfig({ traces: 262_144 }), NOW_MS);
   assert.equal(memory.byteLength / 262_144, 32);

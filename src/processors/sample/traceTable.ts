@@ -166,7 +166,8 @@ export class TraceTable {
     const before = known & CLASS_BITS;
     const after = before > traceClass ? before : traceClass;
     const units = Math.min(MOST_UNITS, (known >>> BYTES_SHIFT) + unitsOf(bytes));
-    words[at + 3] = after | (known & WITHIN_BITS) | (units << BYTES_SHIFT);
+    // Late marks stay: tasks are merged in another order than they came.
+    words[at + 3] = after | (known & (WITHIN_BITS | LATE_ERROR | LATE_SLOW)) | (units << BYTES_SHIFT);
     if (this.#slots === null) return;
     const totals = this.#slots.of(slotOfTicks(first));
     if (after !== before) moveBytes(totals, before, after, (known >>> BYTES_SHIFT) * BYTES_UNIT);
