@@ -13,6 +13,7 @@ import type { FrameRun } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
 import { hashOfService } from '../otlp/resource.ts';
 import { adjustedCount, type Bits56, thresholdOf } from '../otlp/tracestate.ts';
+import { DecidedRanges } from './decidedRanges.ts';
 import { dropResults, Pending } from './pending.ts';
 import type { WorkerPool } from './pool.ts';
 import type { SelectionProgress } from './progress.ts';
@@ -69,6 +70,8 @@ export interface LookBackSources {
 /** What of the intake journal it goes over. */
 interface Part {
   from: number;
+  /** What is still there begins here. */
+  coveredMs: number;
   toMs: number;
   /** May hold something of the service. */
   isHolder(at: number): boolean;
@@ -86,16 +89,12 @@ const OVERHEAD = 1.1;
 
 export async function lookBack(sources: LookBackSources, wanted: LookBack): Promise<LookedBack> {
   const { blocks } = sources;
-  const { whose, base, toMs } = wanted;
+  const { whose, base, fromMs } = wanted;
   const undecidedFrom = wanted.undecidedFrom ?? 0;
-  const since = sources.since(wanted.fromMs);
-  const coveredMs = Math.max(wanted.fromMs, since.coveredMs);
-  const isInTime = inTimeOf(blocks, { ...wanted, undecidedFrom }, coveredMs);
-  const part = { from: since.intake, toMs, isHolder: holderOf(blocks, whose), isInTime };
-  const kept = await countDerived(sources, since.derived);
+  const kept = await countDerived(sources, sources.since(fromMs).derived);
   const parts = Math.max(1, Math.ceil(kept / sources.mostSeen));
   const task = { kind: 'recall' as const, whose, undecidedFrom, base, seen: null };
-  const share = await shareOf(sources, wanted, part, task);
+  const share = await shareOf(sources, wanted, partOf(sources, wanted), task);
   const threshold = thresholdOf(share).bits;
   const added = { items: 0, bytes: 0 };
   const decided = new DecidedRanges(whose);
@@ -103,13 +102,21 @@ export async function lookBack(sources: LookBackSources, wanted: LookBack): Prom
   const { progress, now, append } = sources;
   let held = 0;
   let end = 0;
+  let coveredMs = fromMs;
   const flush = async () => {
     await pending.flush(progress, [...progress.next], now(), append);
     held = 0;
   };
   try {
     for (let p = 0; p < parts; p++) {
-      const seen = await noteDerived(sources, since.derived, createSeen(Math.ceil(kept / parts), parts, p));
+      const seen = await noteDerived(
+        sources,
+        sources.since(fromMs).derived,
+        createSeen(Math.ceil(kept / parts), parts, p),
+      );
+      // After that: what was gone by then of the derived journal may not have been noted.
+      const part = partOf(sources, wanted);
+      coveredMs = part.coveredMs;
       await eachRun(sources, part, async (all, holders) => {
         // What came since the first part was made is the selection's.
         const frames = p === 0 ? all : all.filter((at) => readU64(blocks, at + Field.sequence) < end);
@@ -117,7 +124,7 @@ export async function lookBack(sources: LookBackSources, wanted: LookBack): Prom
           for (const at of holders) {
             const sequence = readU64(blocks, at + Field.sequence);
             end = Math.max(end, sequence + 1);
-            if (sequence >= undecidedFrom) decided.add(sequence, isInTime(at));
+            if (sequence >= undecidedFrom) decided.add(sequence, part.isInTime(at));
           }
         if (frames.length === 0) return;
         const result = await run(sources, { ...task, seen, frames, threshold, weighs: false });
@@ -136,6 +143,15 @@ export async function lookBack(sources: LookBackSources, wanted: LookBack): Prom
   } finally {
     pending.drop();
   }
+}
+
+/** What there is of it at this moment. */
+function partOf(sources: LookBackSources, wanted: LookBack): Part {
+  const { blocks } = sources;
+  const { intake, coveredMs: heldMs } = sources.since(wanted.fromMs);
+  const coveredMs = Math.max(wanted.fromMs, heldMs);
+  const isInTime = inTimeOf(blocks, wanted, coveredMs);
+  return { from: intake, coveredMs, toMs: wanted.toMs, isHolder: holderOf(blocks, wanted.whose), isInTime };
 }
 
 /** Items that were kept, of all services. */
@@ -201,33 +217,14 @@ function holderOf(blocks: BlockPool, { service }: Whose): (at: number) => boolea
 /** Whether a frame came in the look-back's time. What is not decided yet cannot be added twice for want of what was kept before `coveredMs`. */
 function inTimeOf(
   blocks: BlockPool,
-  { fromMs, toMs, undecidedFrom }: LookBack & { undecidedFrom: number },
+  { fromMs, toMs, undecidedFrom }: LookBack,
   coveredMs: number,
 ): (at: number) => boolean {
   return (at) => {
     const receivedMs = readU64(blocks, at + Field.receivedMs);
-    const isUndecided = readU64(blocks, at + Field.sequence) >= undecidedFrom;
+    const isUndecided = readU64(blocks, at + Field.sequence) >= (undecidedFrom ?? 0);
     return receivedMs >= (isUndecided ? fromMs : coveredMs) && receivedMs < toMs;
   };
-}
-
-/** What a look-back decides, by ranges of sequences: one, unless frames stand in another order than they came. */
-class DecidedRanges {
-  readonly all: DecidedBefore[] = [];
-  readonly #whose: Whose;
-  #isOpen = false;
-
-  constructor(whose: Whose) {
-    this.#whose = whose;
-  }
-
-  /** The next frame that may hold something of the service. */
-  add(sequence: number, isDecided: boolean): void {
-    const last = this.all.at(-1);
-    if (isDecided && this.#isOpen && last !== undefined) last.to = sequence + 1;
-    else if (isDecided) this.all.push({ whose: this.#whose, from: sequence, to: sequence + 1 });
-    this.#isOpen = isDecided;
-  }
 }
 
 /**

@@ -43,6 +43,7 @@ function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity, most
   const workers = {
     async run(task: NoteTask | RecallTask) {
       if (task.seen !== null) seenBytes.add(task.seen.byteLength);
+      if (task.kind === 'recall') gone = losing;
       const result = task.kind === 'note' ? note(parts, task) : recall(parts, task);
       if (result.block >= 0) pool.adopt(result.block);
       if (mostUnits < pool.unitsInUse) mostUnits = pool.unitsInUse;
@@ -60,6 +61,12 @@ function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity, most
   };
   /** Sizes of lists of what was kept. */
   const seenBytes = new Set<number>();
+  /** Frames of the derived journal that are not there any more, and from when on it holds everything; what is once the next items are recalled. */
+  let gone = { frames: 0, coveredMs: -Infinity };
+  let losing = gone;
+  const lose = (frames: number, coveredMs: number) => {
+    losing = { frames, coveredMs };
+  };
   let passed = 0;
   let mostUnits = 0;
   /** `coveredMs`: from when on the journals still hold everything, after NOW_MS. `mostRuns`: then the agent stops. */
@@ -67,9 +74,9 @@ function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity, most
     let runs = mostRuns;
     const recalls = new Recalls(
       {
-        readDerived: read(derived),
+        readDerived: (from) => read(derived)(Math.max(from, gone.frames)),
         mostSeen,
-        since: () => ({ intake: 0, derived: 0, coveredMs: NOW_MS + coveredMs }),
+        since: () => ({ intake: 0, derived: gone.frames, coveredMs: NOW_MS + Math.max(coveredMs, gone.coveredMs) }),
         begins: async () => {},
         told() {},
         passed: () => passed++,
@@ -121,7 +128,7 @@ function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity, most
     await work();
     return mostUnits - before;
   };
-  return { lookBack, recalled, selected, unitsDuring, seenBytes, passed: () => passed };
+  return { lookBack, recalled, selected, unitsDuring, seenBytes, lose, passed: () => passed };
 }
 
 /** The numbers of the spans. */
@@ -220,6 +227,17 @@ test('a look-back with more kept than it may note takes no more memory: it is ma
   const recalls = await lookBack(0, 50);
   assert.deepEqual([...recalled(), ...selected(recalls)].sort(ascending), receivedMs);
   assert.deepEqual([...seenBytes], [createSeen(16).byteLength]);
+});
+
+test('what is gone of the derived journal while a look-back is made in parts is not added again', async () => {
+  const receivedMs = Array.from({ length: 60 }, (_, i) => i);
+  const { lookBack, recalled, lose } = createJournals({ receivedMs, undecidedFrom: 60, perRun: 1, mostSeen: 16 });
+  await lookBack(0, 60);
+  assert.deepEqual(recalled(), receivedMs);
+  // Eight spans in each.
+  lose(3, 24);
+  await lookBack(0, 60);
+  assert.deepEqual(recalled(), receivedMs);
 });
 
 test('a list of what was kept that is nearly full says so', () => {
