@@ -235,6 +235,7 @@ async function stop(ground: Ground, parts: Parts): Promise<void> {
   await intake.drained();
   await store.memory.close();
   await selection?.drain(store.intake.head, deadlineMs);
+  store.memory.noteStop();
   // Each by itself: one whose destination is down takes all of the grace, and the others have files to finish.
   await Promise.all(
     deliveries.map(({ delivery }) => delivery.drain(deadlineMs).then(() => delivery.close(deadlineMs))),

@@ -103,10 +103,12 @@ export interface Observer {
   /** All it remembers, for the checkpoint; `open` gets it back. */
   save(): unknown;
   /**
-   * At a start: what was committed before is merged, and nothing had come while the agent was down. What was received before `undecidedMs` had been
-   * decided; Infinity when all was.
+   * At a start: of what is merged so far, what was received before `undecidedMs` had been decided when an agent before this one stopped, without
+   * waiting for what comes now; Infinity when all was.
    */
-  resume?(undecidedMs: number): void;
+  decided?(undecidedMs: number): void;
+  /** At a start: what was committed before is merged, and nothing had come while the agent was down. */
+  resume?(): void;
   /** What it makes of frames is made again of all that are read again after a restart, whatever it saved. */
   readonly isRebuilt?: boolean;
   /** Goes on under another configuration; without it an observer is made anew from what it saved. */

@@ -28,6 +28,8 @@ import { withReserve } from './withReserve.ts';
 const TICK_MS = 100;
 const TICKS_PER_SAVE = 10;
 const TICKS_PER_CHECKPOINT = 100;
+/** Restarts within the time for which traces are remembered. */
+const MOST_STOPS = 100;
 /** A busy agent checkpoints more often for it. */
 const BYTES_PER_CHECKPOINT = MOST_REBUILD_BYTES;
 
@@ -122,6 +124,20 @@ export class Memory {
   /** Where measuring again has to begin so that the trace table knows every trace that still matters. */
   get savedRebuildFrom(): number {
     return Number(this.#options.table.value('rebuild_from') ?? this.#options.intake.first);
+  }
+
+  /** Where in the intake journal agents had stopped that decided all there was without waiting; oldest first. */
+  get savedStops(): number[] {
+    // Written here before.
+    return (this.#options.table.value('stops') ?? []) as number[];
+  }
+
+  /** The selection waits for nothing any more: when it has decided all there is, what comes with the next start is late. */
+  noteStop(): void {
+    const { table, intake } = this.#options;
+    if (this.#progress === null || Math.min(...this.#progress.next) < intake.head) return;
+    const known = this.savedStops.filter((stop) => stop > this.savedRebuildFrom && stop < intake.head);
+    table.setValue('stops', [...known, intake.head].slice(-MOST_STOPS));
   }
 
   /** The durable row under this key; a new one begins at the head. Ask once for each. */

@@ -107,7 +107,8 @@ export async function restoreObservers(
   );
   const placed = configuredProcessors(config);
   const unsaid = checkpoint?.unsaid ?? [];
-  const observers = new Observers(placed, context, checkpoint?.observers ?? null, newerFlushes(told, unsaid));
+  const saved = checkpoint?.observers ?? null;
+  const observers = new Observers(placed, context, saved, newerFlushes(told, unsaid), memory.savedStops);
   memory.unsaid.restore(unsaid, told);
   // Workers name what they measure by the slots, which only the checkpoint knows.
   publishPolicy(policy, policyOf(config, context.contracts, observers.slots));

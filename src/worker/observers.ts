@@ -60,6 +60,8 @@ export class Observers {
   #placed: (Placed | null)[] = [];
   readonly #view: DataView;
   #context: ObserverContext;
+  /** Sequences at which agents before this one had stopped, having decided all below them without waiting; ascending. */
+  #stops: number[];
   /** Slots of the processors, in their order; -1 for those that observe nothing. */
   slots: number[] = [];
 
@@ -72,7 +74,9 @@ export class Observers {
     context: ObserverContext,
     saved: SavedObservers | null,
     flushed: readonly number[],
+    stops: readonly number[] = [],
   ) {
+    this.#stops = [...stops];
     this.#view = new DataView(context.pool.handle.memory);
     this.position = saved?.position ?? 0;
     this.#context = context;
@@ -126,9 +130,9 @@ export class Observers {
     );
   }
 
-  /** Positions at which some observer begins: runs of frames measured again must not straddle them. */
+  /** Positions at which some observer begins, or an agent had stopped: runs of frames measured again must not straddle them. */
   get cuts(): number[] {
-    return this.#placed.flatMap((placed) => placed?.from ?? []);
+    return [...this.#placed.flatMap((placed) => placed?.from ?? []), ...this.#stops];
   }
 
   /** Observers by their processor's type, for what they can tell beside frames. */
@@ -138,6 +142,8 @@ export class Observers {
 
   /** `first` and `next`: the intake sequences that the task's frames span. */
   merge(measured: ObserveResult['measured'], receivedMs: number, first: number, next: number): void {
+    for (; first >= (this.#stops[0] ?? Infinity); this.#stops.shift())
+      for (const placed of this.#placed) placed?.observer.decided?.(Infinity);
     for (const { processor, at, end } of measured?.sections ?? []) {
       const placed = this.#placed[processor];
       if (placed && first >= placed.from) placed.observer.merge(this.#view, at, end, receivedMs);
@@ -156,7 +162,11 @@ export class Observers {
 
   /** What was committed before a restart is merged; of that, what was received before `undecidedMs` had been decided. */
   resume(undecidedMs: number): void {
-    for (const placed of this.#placed) placed?.observer.resume?.(undecidedMs);
+    this.#stops = [];
+    for (const placed of this.#placed) {
+      placed?.observer.decided?.(undecidedMs);
+      placed?.observer.resume?.();
+    }
   }
 
   save(): SavedObservers {

@@ -15,15 +15,18 @@ processors: [{ type: sample, wait: 10m, base: 0%, keep: { rare: 0% } }]
 sinks: [{ type: storage, subscribe: [sampled], directory: ./data/storage, compression: none }]
 `;
 
-const EXPECTED = {
+const CASES = [
   // All that was there was decided at the stop.
-  SIGTERM: ['failed error partial'],
+  { ends: ['SIGTERM', 'SIGTERM'], kept: ['failed error partial'] },
   // Nothing was decided, and now it is known how the trace ended.
-  SIGKILL: ['begun error whole', 'failed error whole'],
-} as const;
+  { ends: ['SIGKILL', 'SIGTERM'], kept: ['begun error whole', 'failed error whole'] },
+  // What was decided stays so.
+  { ends: ['SIGTERM', 'SIGKILL', 'SIGTERM'], kept: ['failed error partial'] },
+  { ends: ['SIGTERM', 'SIGTERM', 'SIGTERM'], kept: ['again error partial', 'failed error partial'], again: 'again' },
+] as const;
 
-for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-  test(`a trace that fails within wait of a restart by ${signal} is ${EXPECTED[signal].join(', ')}`, async (t) => {
+for (const { ends, kept: expected, ...more } of CASES) {
+  test(`a trace that fails within wait of a restart is kept as it was decided: ${ends.join(', ')}`, async (t) => {
     const directory = temporaryDirectory(t, 'partial');
     const traceId = idOf(1, 16);
     const send = async (ingest: string, more: object) => {
@@ -31,14 +34,15 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       const body = new Uint8Array(traces(span(1, { traceId, ...more })));
       assert.equal((await fetch(`${ingest}/v1/traces`, { method: 'POST', headers, body })).status, 200);
     };
-    const before = await startAgentProcess(directory, YAML);
-    t.after(() => before.end('SIGKILL'));
-    await send(before.ingest, { spanId: idOf(1, 8), name: 'begun' });
-    await before.end(signal);
-    const after = await startAgentProcess(directory, YAML);
-    t.after(() => after.end('SIGKILL'));
-    await send(after.ingest, { spanId: idOf(2, 8), name: 'failed', status: { code: 2 } });
-    assert.equal(await after.end('SIGTERM'), 0, after.output());
+    const names = ['begun', 'failed', 'again' in more ? more.again : null];
+    for (const [i, end] of ends.entries()) {
+      const agent = await startAgentProcess(directory, YAML);
+      t.after(() => agent.end('SIGKILL'));
+      const name = names[i] ?? null;
+      if (name !== null)
+        await send(agent.ingest, { spanId: idOf(i, 8), name, ...(i > 0 ? { status: { code: 2 } } : {}) });
+      assert.equal(await agent.end(end), end === 'SIGTERM' ? 0 : end, agent.output());
+    }
     const kept = spansOf(readAllStored(join(directory, 'data/storage'), 'sampled', 'traces')).map(
       ({ name, attributes }) => {
         const of = (key: string) =>
@@ -47,6 +51,6 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
         return `${name} ${of('plumbline.kept')?.stringValue} ${isPartial ? 'partial' : 'whole'}`;
       },
     );
-    assert.deepEqual(kept.sort(), EXPECTED[signal]);
+    assert.deepEqual(kept.sort(), expected);
   });
 }

@@ -309,7 +309,7 @@ test('after the clock was set back by an hour slots are within the budget, by wh
   };
   // Four times the budget throughout; before, the clock was right for a while and little came.
   const backMs = START_MS - 3000_000;
-  sampling.observer.resume?.(0);
+  sampling.observer.resume?.();
   for (let second = 0; second < 20; second++) {
     take(START_MS + second * 1000);
     sampling.send(START_MS + second * 1000, plainly(traces(span(second))));

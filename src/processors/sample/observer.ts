@@ -140,9 +140,9 @@ export function createObserver(
       }
       return [];
     },
-    resume(undecidedMs) {
+    decided: (undecidedMs) => table.decide(undecidedMs),
+    resume() {
       isPast = false;
-      table.decide(undecidedMs);
     },
     save: () => operations.save(),
     follow(next, plans) {

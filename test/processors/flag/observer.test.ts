@@ -49,7 +49,7 @@ function start(changes: Plain = {}, saved: unknown = null) {
     },
     /** Everything that was committed before the restart is merged. */
     resume() {
-      observer.resume?.(Infinity);
+      observer.resume?.();
     },
     /** The agent was down so long, or, negative, the clock was set back. */
     pause(ms: number) {
