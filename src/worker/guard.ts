@@ -15,6 +15,9 @@ export class Guard {
   #safe = new Map<number, number>();
   #open = new Map<number, number>();
   #dropped = 0;
+  /** The slot that was checked last, and as of when all is safe. */
+  #last = -1;
+  #safeLast = -1;
 
   /** `mostBytes`: of traces and log records in a slot. */
   constructor(mostBytes: number, slotMs: number, onDropped: (items: number) => void) {
@@ -25,9 +28,14 @@ export class Guard {
 
   /** Takes out of the result what is too much; `receivedMs` says of which slot it is. */
   check(result: SelectResult, receivedMs: number): void {
-    const slot = Math.floor(receivedMs / this.slotMs);
-    const used = this.#open.get(slot) ?? 0;
     const counted = result.selected.filter(({ signal }) => signal !== 'metrics');
+    // Nothing of a slot: a gap in the journal has no time.
+    if (counted.length === 0) return;
+    const slot = Math.floor(receivedMs / this.slotMs);
+    // The clock was set back: what these slots had is of another time. Frames of two slots may be mixed at their border.
+    if (slot < this.#last - 1) this.#open.clear();
+    this.#last = slot;
+    const used = this.#open.get(slot) ?? 0;
     const bytes = counted.reduce((sum, { length }) => sum + length, 0);
     if (used + bytes <= this.#mostBytes) {
       this.#open.set(slot, used + bytes);
@@ -47,11 +55,13 @@ export class Guard {
     this.#dropped = 0;
     for (const slot of [...this.#open.keys()].slice(0, -REMEMBERED)) this.#open.delete(slot);
     this.#safe = new Map(this.#open);
+    this.#safeLast = this.#last;
   }
 
   /** What was checked since is forgotten, and comes again. */
   rollback(): void {
     this.#dropped = 0;
     this.#open = new Map(this.#safe);
+    this.#last = this.#safeLast;
   }
 }

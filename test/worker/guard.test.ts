@@ -42,3 +42,34 @@ test('what is over the bound of a slot is dropped and counted when that is safe;
   assert.equal(check({ traces: 200 }, 5000).selected.length, 0, 'what is safe counts on');
   assert.equal(check({ traces: 100 }, 5000).selected.length, 1);
 });
+
+test('slots that come again because the clock was set back have bounds of their own', () => {
+  const guard = new Guard(1000, SLOT_MS, () => undefined);
+  const kept = (ms: number) => {
+    const one = result({ traces: 900 });
+    guard.check(one, ms);
+    return one.selected.length;
+  };
+  // The last of a slot may come behind the first of the next.
+  assert.deepEqual(
+    [10, 11, 10, 12, 13].map((slot) => kept(slot * SLOT_MS)),
+    [1, 1, 0, 1, 1],
+  );
+  guard.commit();
+  assert.deepEqual(
+    [14, 15].map((slot) => kept(slot * SLOT_MS)),
+    [1, 1],
+  );
+  guard.rollback();
+  // Passing a gap of the journal is of no slot.
+  guard.check(result({}), 0);
+  assert.deepEqual(
+    [13, 14, 15].map((slot) => kept(slot * SLOT_MS)),
+    [0, 1, 1],
+    'what comes again does so by the same clock',
+  );
+  assert.deepEqual(
+    [10, 11, 11, 12].map((slot) => kept(slot * SLOT_MS)),
+    [1, 1, 0, 1],
+  );
+});
