@@ -46,6 +46,14 @@ export interface Views {
   point: PointView;
   contracts: readonly ContractPlan[];
   traces: TraceTableHandle | null;
+  /** Of the selectors of `sampled` that stand before the processor that is made. */
+  droppers: readonly Dropper[];
+}
+
+/** What a selector drops in any case, asked of the item that was read last: for who measures what may be kept. */
+export interface Dropper {
+  span(envelope: Envelope): boolean;
+  log(envelope: Envelope): boolean;
 }
 
 /** Worker, before the journal: rewrites attributes. Pure. */
@@ -183,6 +191,7 @@ export interface Selector {
   log(at: number, end: number, envelope: Envelope): number;
   /** Of a selector whose verdict may change while a trace is waited for; those without it say the same at any time. */
   readonly outlook?: Outlook;
+  readonly dropper?: Dropper;
 }
 
 /** What a selector can tell of traces whose spans have no tracestate as they come in, before the journal. */

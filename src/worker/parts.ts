@@ -49,6 +49,7 @@ export function createParts(setup: WorkerSetup, owner: number): Parts {
     point: new PointView(),
     contracts: [],
     traces: setup.traces,
+    droppers: [],
   };
   const reslicer = new Reslicer();
   const parts: Parts = {
@@ -80,6 +81,7 @@ export function followPolicy(parts: Parts): void {
   parts.measurers = [];
   parts.selectors = [];
   parts.rawSelectors = [];
+  parts.views.droppers = [];
   for (const { type, config, slot } of newest.policy.processors) {
     const definition = definitionOf(processors, type);
     const measurer = definition.measurer?.(config, parts.views);
@@ -87,7 +89,10 @@ export function followPolicy(parts: Parts): void {
     const selector = definition.selector?.(config, parts.views);
     if (selector === undefined) continue;
     const streams = definition.streams?.(config) ?? ['sampled'];
-    if (streams.includes('sampled')) parts.selectors.push(selector);
+    if (streams.includes('sampled')) {
+      parts.selectors.push(selector);
+      parts.views.droppers = parts.selectors.flatMap(({ dropper }) => dropper ?? []);
+    }
     if (streams.includes('raw')) parts.rawSelectors.push(selector);
   }
   parts.shortlister = new Shortlister(parts.views, parts.reslicer, parts.selectors, parts.epoch);

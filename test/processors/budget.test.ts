@@ -326,3 +326,29 @@ test('after the clock was set back by an hour slots are within the budget, by wh
   t.diagnostic(`of the budget: ${text}`);
   assert.ok(Math.max(...shares) <= MOST_OVER && Math.min(...shares) > 0.7, text);
 });
+
+for (const signal of ['traces', 'logs'] as const) {
+  test(`what a filter drops takes nothing of the budget: ${signal}`, (t) => {
+    const random = seeded(t, 145);
+    const of = signal === 'traces' ? 'spans' : 'logs';
+    const filter = { type: 'filter', drop: [{ of, where: { route: '/health' } }] };
+    const given = { wait: '2s', base: '100%', keep: { rare: '0%' }, budget: BUDGET };
+    const sampling = createSampling(given, 64, START_MS, [], [filter]);
+    const attributes = (route: string) => [
+      { key: 'route', value: { stringValue: route } },
+      { key: 'k', value: { stringValue: 'v'.repeat(300) } },
+    ];
+    // Five times the budget, of which nine tenths are dropped.
+    for (let second = 0; second < 10; second++) {
+      const items = Array.from({ length: 400 }, (_, i) => ({
+        traceId: Buffer.from(Array.from({ length: 16 }, () => random.below(256))),
+        attributes: attributes(i % 10 === 0 ? '/cart' : '/health'),
+      }));
+      if (signal === 'traces')
+        sampling.send(START_MS + second * 1000, plainly(traces(...items.map((more, i) => span(i, more)))));
+      else sampling.send(START_MS + second * 1000, { signal: 'logs', bytes: logs(...items) });
+    }
+    const outcomes = sampling.decide(START_MS + 10 * SLOT_MS);
+    assert.equal(outcomes.flatMap(({ kept }) => kept[signal]).length, 400, 'there is room for all of the rest');
+  });
+}

@@ -7,7 +7,14 @@ import { type Condition, compileConditions, matchesAll } from '../../contracts/m
 import { Type } from '../../core/type.ts';
 import { readLogRecord } from '../../otlp/logs.ts';
 import { readSpan } from '../../otlp/traces.ts';
-import { FILTERED, NO_OPINION, type ProcessorDefinition, type Selector, type Views } from '../processor.ts';
+import {
+  type Dropper,
+  FILTERED,
+  NO_OPINION,
+  type ProcessorDefinition,
+  type Selector,
+  type Views,
+} from '../processor.ts';
 
 const config = Type.Object(
   {
@@ -52,24 +59,33 @@ function createSelector({ drop }: Config, views: Views): Selector {
   const spanRules = rules('spans');
   const logRules = rules('logs');
   const { spanItem, logItem } = createItems(views.span, views.log, views.reader);
+  const dropper: Dropper = {
+    span(envelope) {
+      for (const rule of spanRules) if (matchesAll(rule, spanItem, envelope, views.reader)) return true;
+      return false;
+    },
+    log(envelope) {
+      for (const rule of logRules) if (matchesAll(rule, logItem, envelope, views.reader)) return true;
+      return false;
+    },
+  };
   return {
     additions: [],
     threshold: { high: 0, low: 0 },
     randomness: null,
+    dropper,
     begin() {},
     span(at, end, envelope) {
       if (spanRules.length === 0) return NO_OPINION;
       envelope.load();
       readSpan(views.reader, at, end, views.span);
-      for (const rule of spanRules) if (matchesAll(rule, spanItem, envelope, views.reader)) return FILTERED;
-      return NO_OPINION;
+      return dropper.span(envelope) ? FILTERED : NO_OPINION;
     },
     log(at, end, envelope) {
       if (logRules.length === 0) return NO_OPINION;
       envelope.load();
       readLogRecord(views.reader, at, end, views.log);
-      for (const rule of logRules) if (matchesAll(rule, logItem, envelope, views.reader)) return FILTERED;
-      return NO_OPINION;
+      return dropper.log(envelope) ? FILTERED : NO_OPINION;
     },
   };
 }

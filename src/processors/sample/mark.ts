@@ -51,14 +51,34 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
   let envelopes = 0;
   let envelopeBytes = 0;
   let runs = 0;
-  /** A resource has begun, of which no item was seen yet: those of metrics are not counted. */
+  /** Of the last row's run something may be kept. */
+  let isRunCounted = false;
+  /** A resource has begun, of which no item was seen yet (those of metrics are not counted), and none that counts. */
   let isNew = false;
+  let isUncounted = false;
+  /** What they drop takes nothing of a budget. */
+  const droppers = hasBudget ? views.droppers : [];
 
   function enter(envelope: Envelope): void {
     isNew = false;
+    enterSource(envelope);
+  }
+
+  /** An item that may be kept. */
+  function countEnvelope(envelope: Envelope): void {
+    isUncounted = false;
     envelopes++;
     envelopeBytes += envelope.resourceEnd - envelope.resourceAt + ENVELOPE_BYTES;
-    enterSource(envelope);
+  }
+
+  function isSpanDropped(envelope: Envelope): boolean {
+    for (let i = 0; i < droppers.length; i++) if (droppers[i]!.span(envelope)) return true;
+    return false;
+  }
+
+  function isLogDropped(envelope: Envelope): boolean {
+    for (let i = 0; i < droppers.length; i++) if (droppers[i]!.log(envelope)) return true;
+    return false;
   }
 
   /** Notes where the resource's items come from, unless it is where the last ones came from. */
@@ -113,6 +133,7 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
     enterResource() {
       itemClass.enterResource();
       isNew = true;
+      isUncounted = true;
     },
     span(span, envelope) {
       if (span.traceIdAt < 0) return;
@@ -122,12 +143,18 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
       const hash = wantsOperation ? itemClass.operationOf(span, envelope) : 0;
       const traceClass = itemClass.ofSpan(span, envelope, hash);
       if (traceClass !== BASE) marked.add(low, high, traceClass);
-      const size = span.end - span.at + GROWTH_BYTES;
+      const isDropped = droppers.length > 0 && isSpanDropped(envelope);
+      if (isUncounted && !isDropped) countEnvelope(envelope);
+      const size = isDropped ? 0 : span.end - span.at + GROWTH_BYTES;
       const operation = wantsRare && sighted.isNew(hash) ? hash : 0;
       const last = (count - 1) * STEP;
       if (count > 0 && rows[last] === low && rows[last + 1] === high && rows[last + 3] === source) {
         if (traceClass > rows[last + 2]!) rows[last + 2] = traceClass;
         rows[last + 4] = rows[last + 4]! + size;
+        if (!isRunCounted && !isDropped) {
+          runs++;
+          isRunCounted = true;
+        }
         if (operation === 0 || rows[last + 5] === 0) {
           rows[last + 5] = rows[last + 5]! | operation;
           return;
@@ -135,13 +162,16 @@ export function createMarker(given: SampleConfig, views: Views): Measurer {
         add(low, high, traceClass, source, 0, operation);
         return;
       }
-      runs++;
+      isRunCounted = !isDropped;
+      if (isRunCounted) runs++;
       add(low, high, traceClass, source, size, operation);
     },
     ...(hasBudget
       ? {
           log(log: LogView, envelope: Envelope) {
+            if (droppers.length > 0 && isLogDropped(envelope)) return;
             if (isNew) enter(envelope);
+            if (isUncounted) countEnvelope(envelope);
             const traceClass = itemClass.ofLog(log, envelope);
             const low = log.traceIdAt < 0 ? 0 : view.getInt32(log.traceIdAt + 8, true);
             const high = log.traceIdAt < 0 ? 0 : view.getInt32(log.traceIdAt + 12, true);
