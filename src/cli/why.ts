@@ -96,7 +96,7 @@ function describe(id: string, answer: Explained): string {
     const byRule = rule === null ? '' : ` by rule ${rule}`;
     lines.push(`  class ${answer.class}${byRule}, threshold ${threshold ?? 'unknown'}, randomness ${randomness}`);
   }
-  if (first_seen !== null) lines.push(`  first seen ${first_seen}, decided ${decided_at ?? 'never'}`);
+  if (first_seen !== null) lines.push(`  first seen ${first_seen}, decided ${decided_at ?? 'when an agent stopped'}`);
   for (const { service, state, why: reason } of contracts) lines.push(`  contract of ${service}: ${state}: ${reason}`);
   const bound = journal.searched_all ? '' : ' (only the newest part was searched)';
   lines.push(

@@ -7,7 +7,7 @@ import type { TraceTableHandle } from '../processors/processor.ts';
 import { BASE, classesOf } from '../processors/sample/classes.ts';
 import { Limits, operationOf } from '../processors/sample/limits.ts';
 import { readSlot } from '../processors/sample/slots.ts';
-import { classOf, firstMs, isLate, placeOf, slotOfTicks } from '../processors/sample/traceTable.ts';
+import { classOf, firstMs, isDecidedEarly, isLate, placeOf, slotOfTicks } from '../processors/sample/traceTable.ts';
 import type { Explained, FoundItem } from '../status/explained.ts';
 import { type Ground, sampleOf } from './ground.ts';
 import type { Store } from './store.ts';
@@ -33,6 +33,7 @@ interface Decision {
   threshold: Bits56;
   firstMs: number | null;
   hasLate: boolean;
+  isEarly: boolean;
 }
 
 /** `id`: 32 lowercase hex digits. */
@@ -54,8 +55,9 @@ export async function explainTrace(sources: ExplainSources, id: string): Promise
   const firstReceived = received.items[0]?.received_at ?? null;
   const first = fromMs === null ? firstReceived : new Date(fromMs).toISOString();
   const lag = traces === null ? 0 : traces.waitMs + traces.lagMs;
-  const decidedAt = first === null ? null : new Date(Date.parse(first) + lag).toISOString();
-  const isDue = decidedAt !== null && Date.parse(decidedAt) <= ground.now();
+  const dueAt = first === null ? null : new Date(Date.parse(first) + lag).toISOString();
+  const isPast = dueAt !== null && Date.parse(dueAt) <= ground.now();
+  const isDue = isPast || decision?.isEarly === true;
   const isKept = kept.items.length > 0 || (decision !== null && isDue && atLeast(random, decision.threshold));
   const known = kept.items[0];
   const found = decision !== null || received.items.length > 0 || kept.items.length > 0;
@@ -69,7 +71,8 @@ export async function explainTrace(sources: ExplainSources, id: string): Promise
     probability: decision === null ? null : probabilityOf(decision.threshold),
     randomness: hexOf(random),
     first_seen: first,
-    decided_at: decidedAt,
+    // When the agent that decided it early stopped is not known.
+    decided_at: isDue && !isPast ? null : dueAt,
     contracts: contractsOf(sources, received.items),
     journal: {
       intake: received.sequences,
@@ -107,6 +110,7 @@ function decisionOf({ ground, traces, contractPlans }: ExplainSources, id: Buffe
     threshold,
     firstMs: firstMs(traces, words, place),
     hasLate: isLate(entry, BASE),
+    isEarly: isDecidedEarly(entry),
   };
 }
 

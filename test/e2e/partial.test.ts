@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { Explained } from '../../src/status/explained.ts';
 import { startAgentProcess, temporaryDirectory } from '../support/agent.ts';
 import { readAllStored, spansOf } from '../support/storage.ts';
 import { idOf, span, traces } from '../worker/world.ts';
@@ -38,6 +39,12 @@ for (const { ends, kept: expected, ...more } of CASES) {
     for (const [i, end] of ends.entries()) {
       const agent = await startAgentProcess(directory, YAML);
       t.after(() => agent.end('SIGKILL'));
+      const asked = await fetch(`${agent.admin}/traces/${traceId.toString('hex')}`);
+      const { decision, decided_at } = (await asked.json()) as Explained;
+      if (i === 1) {
+        assert.equal(decision, ends[0] === 'SIGTERM' ? 'dropped' : 'undecided');
+        assert.equal(decided_at === null, ends[0] === 'SIGTERM', `decided at ${decided_at}`);
+      }
       const name = names[i] ?? null;
       if (name !== null)
         await send(agent.ingest, { spanId: idOf(i, 8), name, ...(i > 0 ? { status: { code: 2 } } : {}) });

@@ -261,6 +261,11 @@ export function firstMs({ startMs }: TraceTableHandle, words: Uint32Array, place
   return startMs + words[place + 2]! * TICK_MS + withinTick(words[place + 3]!);
 }
 
+/** Whether an agent before this one has decided the trace before its time, when it stopped. */
+export function isDecidedEarly(entry: number): boolean {
+  return (entry & DECIDED) !== 0;
+}
+
 /** Whether the trace had items of this class, ERROR or SLOW, after it was decided; of 0 whether it had any. */
 export function isLate(entry: number, traceClass: number): boolean {
   return (entry & (traceClass === ERROR ? LATE_ERROR : traceClass === SLOW ? LATE_SLOW : LATE_ERROR | LATE_SLOW)) !== 0;
