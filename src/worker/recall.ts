@@ -129,12 +129,12 @@ class RecallChooser implements Chooser {
   choose(reader: Reader, at: number, end: number, envelope: Envelope): number {
     const { span, log } = this.#parts.views;
     if (!this.#of.has(envelope)) return DROP;
+    const verdict = this.#ask(at, end, envelope);
+    if (verdict === FILTERED) return DROP;
     if (this.#task.weighs) {
       this.weight += end - at + GROWTH_BYTES;
       return DROP;
     }
-    const verdict = this.#ask(at, end, envelope);
-    if (verdict === FILTERED) return DROP;
     if (this.#isLogs) {
       readLogRecord(reader, at, end, log);
       if (this.#seen?.hasLog(log) === true) return DROP;

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Field, nextFrame, UNIT_BYTES, writeU64 } from '../../src/core/block.ts';
 import type { FrameRun } from '../../src/core/component.ts';
 import { AgentError } from '../../src/core/errors.ts';
+import { thresholdOf } from '../../src/otlp/tracestate.ts';
 import type { LookBack } from '../../src/worker/lookBack.ts';
 import type { WorkerPool } from '../../src/worker/pool.ts';
 import { note, recall } from '../../src/worker/recall.ts';
@@ -22,11 +23,23 @@ interface JournalsOptions {
   /** Frames in a run. */
   perRun?: number;
   mostSeen?: number;
+  /** Before `sample`. */
+  before?: object[];
+  mostBytes?: number | null;
+  base?: LookBack['base'];
 }
 
 /** One span in each frame, received `receivedMs` after NOW_MS; the selection has decided those below `undecidedFrom`. */
-function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity, mostSeen = 1000 }: JournalsOptions) {
-  const world = createWorld({ processors: [{ type: 'sample', base: '100%' }], units: 256 });
+function createJournals({
+  receivedMs,
+  undecidedFrom = 0,
+  perRun = Infinity,
+  mostSeen = 1000,
+  before = [],
+  mostBytes = null,
+  base = { high: 0, low: 0 },
+}: JournalsOptions) {
+  const world = createWorld({ processors: [...before, { type: 'sample', base: '100%' }], units: 256 });
   const { pool, parts } = world;
   const intake = receivedMs.map((ms, i) => {
     const [at = -1] = world.observe([plainly(service('checkout', span(i)))], false, NOW_MS + ms).frames;
@@ -89,9 +102,9 @@ function createJournals({ receivedMs, undecidedFrom = 0, perRun = Infinity, most
       fromMs: NOW_MS + fromMs,
       toMs: NOW_MS + toMs,
       keep: 1,
-      mostBytes: null,
+      mostBytes,
       undecidedFrom,
-      base: { high: 0, low: 0 },
+      base,
     };
     recalls.add(wanted);
     await recalls.run({
@@ -238,6 +251,20 @@ test('what is gone of the derived journal while a look-back is made in parts is 
   lose(3, 24);
   await lookBack(0, 60);
   assert.deepEqual(recalled(), receivedMs);
+});
+
+test('what a filter drops takes nothing of the budget of a look-back', async () => {
+  const receivedMs = Array.from({ length: 40 }, (_, i) => i);
+  const { lookBack, recalled } = createJournals({
+    receivedMs,
+    undecidedFrom: 40,
+    before: [{ type: 'filter', drop: [{ of: 'spans', where: { 'span.name': { not: ['span 3', 'span 30'] } } }] }],
+    // Of about ten spans.
+    mostBytes: 1500,
+    base: thresholdOf(0.01).bits,
+  });
+  await lookBack(0, 1000);
+  assert.deepEqual(recalled(), [3, 30]);
 });
 
 test('a list of what was kept that is nearly full says so', () => {
