@@ -189,11 +189,16 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
 
 /** Of the signals that have been judged lately. */
 function valuesOf(detect: DetectObserver | null): ContractValue[] {
-  return (detect?.report() ?? []).flatMap(({ service, signals }) =>
-    signals
+  return (detect?.report() ?? []).flatMap(({ service, namespace, environment, service_version, signals }) => {
+    const resource = {
+      ...(namespace === null ? {} : { 'service.namespace': namespace }),
+      ...(environment === null ? {} : { 'deployment.environment.name': environment }),
+      ...(service_version === null ? {} : { 'service.version': service_version }),
+    };
+    return signals
       .filter(({ state, frozen }) => state !== 'unknown' && !frozen)
-      .flatMap(({ name, value }) => (value === null ? [] : [{ service, signal: name, value }])),
-  );
+      .flatMap(({ name, value }) => (value === null ? [] : [{ service, resource, signal: name, value }]));
+  });
 }
 
 function sinkView({ name, delivery, rows }: Running, { intake, derived }: Store) {

@@ -126,6 +126,8 @@ export interface Observer {
 /** What a contract's signal came to in its window. */
 export interface ContractValue {
   service: string;
+  /** What the contract says of the service's resource beside its name. */
+  resource?: Record<string, string>;
   signal: string;
   value: number;
 }

@@ -8,6 +8,8 @@ const SEVERITY = 13;
 /** What a series is called and counted in. */
 export interface Named {
   service: string;
+  /** What of its resource is told beside its name; missing of former versions. */
+  resource?: Record<string, string>;
   /** `rate`, `errors`, `latency.p50`, `latency.p95`, `contract.NAME` or `metric.NAME`. */
   signal: string;
   unit: 'spans/s' | 'share' | 'ms' | '';
@@ -26,7 +28,7 @@ export function describeFlag(
     timeMs,
     severity: SEVERITY,
     body: `${of.service}: ${of.signal} is ${came} (score ${score.toFixed(1)})`,
-    resource: { 'service.name': of.service },
+    resource: { 'service.name': of.service, ...of.resource },
     attributes: {
       ...of.attributes,
       'signal.name': of.signal,

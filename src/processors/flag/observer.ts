@@ -199,9 +199,11 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
   }
 
   function judgeContracts(nowMs: number) {
-    return context.contractValues().flatMap(({ service, signal, value: came }) => {
-      const named = (): Named => ({ service, signal: `contract.${signal}`, unit: '', attributes: {} });
-      const series = seriesOf(`${service}/contract.${signal}`, hashOfService(service), nowMs, named);
+    return context.contractValues().flatMap(({ service, resource = {}, signal, value: came }) => {
+      const named = (): Named => ({ service, resource, signal: `contract.${signal}`, unit: '', attributes: {} });
+      const of = Object.entries(resource).flat();
+      const key = `${service}/contract.${signal}${of.length === 0 ? '' : `/${JSON.stringify(of)}`}`;
+      const series = seriesOf(key, hashOfService(service), nowMs, named);
       return series === null ? [] : see(series, nowMs, came);
     });
   }

@@ -68,6 +68,12 @@ function eventsOf({ bytes, timeMs }: Emission) {
     timeMs,
     body: (item.body as { stringValue: string }).stringValue,
     service: (resource?.attributes as { value: Plain }[] | undefined)?.[0]?.value.stringValue,
+    resource: Object.fromEntries(
+      ((resource?.attributes ?? []) as { key: string; value: Plain }[]).map(({ key, value }) => [
+        key,
+        value.stringValue,
+      ]),
+    ),
     attributes: Object.fromEntries(
       (item.attributes as { key: string; value: Plain }[]).map(({ key, value }) => [key, Object.values(value)[0]]),
     ),
@@ -249,6 +255,26 @@ test('contract values are watched under the name of their signal', () => {
   const [event] = world.step();
   assert.equal(event?.attributes['signal.name'], 'contract.backlog');
   assert.deepEqual([...world.flagged.keys()], [hashOf('shop')]);
+});
+
+test('contracts that differ in namespace or environment alone have series of their own', () => {
+  const world = start();
+  const eu = { 'service.namespace': 'eu' };
+  const us = { 'service.namespace': 'us', 'deployment.environment.name': 'prod' };
+  const come = (ofEu: number, ofUs: number) => {
+    const value = (resource: Record<string, string>, of: number) => ({
+      service: 'shop',
+      resource,
+      signal: 'backlog',
+      value: of + random.next(),
+    });
+    world.values.splice(0, 2, value(eu, ofEu), value(us, ofUs));
+    return world.step();
+  };
+  for (let i = 0; i < 300; i++) assert.deepEqual(come(50, 500), []);
+  const [event, ...others] = come(500, 500);
+  assert.deepEqual([event?.attributes['signal.name'], others], ['contract.backlog', []]);
+  assert.deepEqual(event?.resource, { 'service.name': 'shop', ...eu });
 });
 
 /** One number data point of a metric of `shop`. */
