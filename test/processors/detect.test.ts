@@ -220,6 +220,28 @@ test('a breach that is over is remembered over restarts and reloads, so that wha
   assert.equal(detect.breaches.size, 0, 'of a contract that is gone nothing is left');
 });
 
+test('of two contracts of one service a breach that is over is remembered of the one that was broken', () => {
+  const errors = contractOf([ERRORS], TIMES);
+  const slow = contractOf([{ name: 'slow', of: 'spans', slower_than: '1h', breached: 'above 1%' }], TIMES);
+  for (const plans of [
+    [errors, slow],
+    [slow, errors],
+  ]) {
+    const detect = createDetect(...plans);
+    for (let second = 0; second < 40; second++) {
+      detect.tick(second);
+      detect.send(second, request({}, ...spans(second * 100, 'a', 10, second < 5 ? 9 : 0)));
+    }
+    const known = structuredClone([...detect.breaches.values()]);
+    assert.deepEqual(
+      known.flat().map(({ plan }) => plan.signals[0]?.name),
+      ['errors'],
+    );
+    detect.restart();
+    assert.deepEqual([...detect.breaches.values()], known);
+  }
+});
+
 test('a restart in the midst of an incident changes nothing of what is told', () => {
   const play = (restarts: number[]) => {
     const detect = createDetect(contractOf([ERRORS], TIMES));

@@ -29,8 +29,8 @@ export interface Saved {
   /** When it was last told the time. */
   heardMs: number;
   watch: SavedWatch;
-  /** Breaches that are over: frames of their time may be marked again. */
-  ended: { scope: number; sinceMs: number; untilMs: number }[];
+  /** Breaches that are over: frames of their time may be marked again. `signal` is one of the contract's; missing of former versions. */
+  ended: { scope: number; signal?: string; sinceMs: number; untilMs: number }[];
 }
 
 export interface DetectObserver extends Observer {
@@ -101,7 +101,8 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
     context.breaches.clear();
     for (const { plan, state, signals } of watched) {
       const scope = scopeOf(plan);
-      const ended = saved?.ended?.find((one) => one.scope === scope);
+      const isOf = (signal?: string) => signal === undefined || signals.some((one) => one.plan.name === signal);
+      const ended = saved?.ended?.find((one) => one.scope === scope && isOf(one.signal));
       const since = Math.min(...signals.map((one) => (one.state === 'breached' ? sinceOf(one) : Infinity)));
       const breach =
         state === 'breached'
@@ -115,7 +116,9 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
 
   function saveEnded(): Saved['ended'] {
     return [...context.breaches].flatMap(([scope, breaches]) =>
-      breaches.flatMap(({ sinceMs, untilMs }) => (untilMs === Infinity ? [] : [{ scope, sinceMs, untilMs }])),
+      breaches.flatMap(({ plan, sinceMs, untilMs }) =>
+        untilMs === Infinity ? [] : [{ scope, signal: plan.signals[0]?.name ?? '', sinceMs, untilMs }],
+      ),
     );
   }
 
