@@ -242,6 +242,24 @@ test('of two contracts of one service a breach that is over is remembered of the
   }
 });
 
+test('a contract that is broken by another signal than it was at first has been so since the first, over restarts, too', () => {
+  const log = { name: 'slow', of: 'spans', slower_than: '1s', breached: 'above 50%' };
+  const detect = createDetect(contractOf([ERRORS, log], TIMES));
+  for (let second = 0; second < 40; second++) {
+    detect.tick(second);
+    const made = spans(second * 100, 'a', 10, second < 12 ? 9 : 0);
+    const start = String((BigInt(NOW_MS) - 5000n) * 1_000_000n);
+    const slow = second < 8 ? made : made.map((one) => ({ ...one, startTimeUnixNano: start }));
+    detect.send(second, request({}, ...slow));
+  }
+  const signals = detect.observer.report()[0]?.signals.map(({ state }) => state);
+  assert.deepEqual(signals, ['healthy', 'breached']);
+  const known = structuredClone([...detect.breaches.values()]);
+  assert.ok((known[0]?.[0]?.sinceMs ?? 0) < NOW_MS + 8000);
+  detect.restart();
+  assert.deepEqual([...detect.breaches.values()], known);
+});
+
 test('a restart in the midst of an incident changes nothing of what is told', () => {
   const play = (restarts: number[]) => {
     const detect = createDetect(contractOf([ERRORS], TIMES));

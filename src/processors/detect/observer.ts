@@ -29,8 +29,19 @@ export interface Saved {
   /** When it was last told the time. */
   heardMs: number;
   watch: SavedWatch;
-  /** Breaches that are over: frames of their time may be marked again. `signal` is one of the contract's; missing of former versions. */
-  ended: { scope: number; signal?: string; sinceMs: number; untilMs: number }[];
+  /** Frames of their time may be marked again. */
+  breaches?: SavedBreach[];
+  /** Of former versions: those that were over. */
+  ended?: SavedBreach[];
+}
+
+interface SavedBreach {
+  scope: number;
+  /** One of the contract's; missing of former versions. */
+  signal?: string;
+  sinceMs: number;
+  /** Infinity while it is. */
+  untilMs: number;
 }
 
 export interface DetectObserver extends Observer {
@@ -102,23 +113,21 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
     for (const { plan, state, signals } of watched) {
       const scope = scopeOf(plan);
       const isOf = (signal?: string) => signal === undefined || signals.some((one) => one.plan.name === signal);
-      const ended = saved?.ended?.find((one) => one.scope === scope && isOf(one.signal));
+      const known = (saved?.breaches ?? saved?.ended)?.find((one) => one.scope === scope && isOf(one.signal));
       const since = Math.min(...signals.map((one) => (one.state === 'breached' ? sinceOf(one) : Infinity)));
       const breach =
         state === 'breached'
-          ? { plan, sinceMs: since * 1000, untilMs: Infinity }
-          : ended === undefined
+          ? { plan, sinceMs: known?.untilMs === Infinity ? known.sinceMs : since * 1000, untilMs: Infinity }
+          : known === undefined || known.untilMs === Infinity
             ? null
-            : { plan, sinceMs: ended.sinceMs, untilMs: ended.untilMs };
+            : { plan, sinceMs: known.sinceMs, untilMs: known.untilMs };
       if (breach !== null) context.breaches.set(scope, [...(context.breaches.get(scope) ?? []), breach]);
     }
   }
 
-  function saveEnded(): Saved['ended'] {
+  function saveBreaches(): SavedBreach[] {
     return [...context.breaches].flatMap(([scope, breaches]) =>
-      breaches.flatMap(({ plan, sinceMs, untilMs }) =>
-        untilMs === Infinity ? [] : [{ scope, signal: plan.signals[0]?.name ?? '', sinceMs, untilMs }],
-      ),
+      breaches.map(({ plan, sinceMs, untilMs }) => ({ scope, signal: plan.signals[0]?.name ?? '', sinceMs, untilMs })),
     );
   }
 
@@ -237,7 +246,8 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
       isPast = false;
       mostBackMs = SET_BACK_MS;
     },
-    save: () => ({ judgedSecond, sentMs, heardMs, watch: saveWatch(watched), ended: saveEnded() }) satisfies Saved,
+    save: () =>
+      ({ judgedSecond, sentMs, heardMs, watch: saveWatch(watched), breaches: saveBreaches() }) satisfies Saved,
     report: () => watched.map((contract) => reportOf(contract)),
   };
 }
