@@ -110,7 +110,11 @@ const Http = section(
         client_allowed_sans_file: file(
           'DNS names and URIs, one a line: a client certificate needs one of them as a SAN. Empty: any of those CAs will do.',
         ),
-        reload_interval: duration('1m', 'How often the files are looked at for changes.'),
+        reload_interval: Type.String({
+          format: 'positive_duration',
+          default: '1m',
+          description: 'How often the files are looked at for changes.',
+        }),
       },
       'Encryption, and certificates of clients.',
     ),

@@ -66,6 +66,10 @@ test('0 is no word for no bound, where it would give up or refuse everything', (
     /journal\.max_age must be none or a duration above 0 such as .*, found "0s"$/,
   );
   assert.match(
+    only('ingest: { http: { tls: { reload_interval: 0s } } }'),
+    /reload_interval must be a duration above 0 such as .*, found "0s"$/,
+  );
+  assert.match(
     only('ingest: { http: { max_request_body_size: 0KiB } }'),
     /max_request_body_size must be a size above 0 such as .*, found "0KiB"$/,
   );
