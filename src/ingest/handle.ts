@@ -177,7 +177,11 @@ function refuseClaim(refusal: 'content_type' | 'content_encoding' | null): Refus
     case null:
       return null;
     case 'content_type':
-      return { status: 415, message: 'Content-Type must be application/x-protobuf or application/json' };
+      return {
+        status: 415,
+        message: 'Content-Type must be application/x-protobuf or application/json',
+        headers: { accept: 'application/x-protobuf, application/json' },
+      };
     case 'content_encoding': {
       const headers = { 'accept-encoding': ACCEPTED_CODINGS };
       return { status: 415, message: `Content-Encoding must be one of ${ACCEPTED_CODINGS}, or identity`, headers };

@@ -173,6 +173,7 @@ test('other content types are 415, their bodies never handed on', async (t) => {
   ]) {
     const reply = await send(`${url}/v1/traces`, { 'content-type': type }, ONE);
     assert.equal(reply.status, 415, type);
+    assert.equal(reply.headers.accept, 'application/x-protobuf, application/json', type);
     statusOf(reply, JSON_TYPE);
   }
   const none = await send(`${url}/v1/traces`, {}, ONE);
