@@ -79,7 +79,14 @@ export interface Delivery {
   state(): DeliveryState;
 }
 
+/** Counted from 0 on: what first appears at 7 is no increase for whoever asks Prometheus for one. */
+const OUTCOMES = ['delivered', 'dead_lettered', 'damaged', 'expired'] as const;
+
 export function createDelivery(options: DeliveryOptions): Delivery {
+  for (const stream of options.streams)
+    for (const signal of SIGNALS_OF[stream])
+      for (const outcome of OUTCOMES)
+        options.telemetry.sinkItems.inc({ sink: options.name, stream, signal, outcome }, 0);
   const stop = new AbortController();
   const letters = boundLetters(options);
   let writer: Writer | null = null;

@@ -8,6 +8,20 @@ import { allNames, ended, fill, mockClock, namesOf, ROW, SECTION, started } from
 import { createHarness, eventually, namesIn, spans } from './harness.ts';
 import { type Call, scriptedSink, wholeFrames } from './scripted.ts';
 
+test('what may be given up is counted from 0 on, before anything was', async () => {
+  const harness = createHarness(scriptedSink().definition, SECTION);
+  const text = await harness.telemetry.registry.metrics();
+  for (const signal of ['traces', 'metrics', 'logs'])
+    for (const outcome of ['delivered', 'dead_lettered', 'damaged', 'expired'])
+      assert.match(
+        text,
+        new RegExp(
+          `^plumbline_sink_items_total\\{sink="scripted",stream="raw",signal="${signal}",outcome="${outcome}"\\} 0$`,
+          'm',
+        ),
+      );
+});
+
 test('every frame is written once, in order, and the cursor stands at the end', async () => {
   const sink = scriptedSink();
   const harness = started(sink);
