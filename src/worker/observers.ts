@@ -140,10 +140,12 @@ export class Observers {
     return this.#placed.find((one) => one?.type === type)?.observer ?? null;
   }
 
-  /** `first` and `next`: the intake sequences that the task's frames span. */
+  /** `first` and `next`: the intake sequences that the task's frames span; of none `first` is Infinity. */
   merge(measured: ObserveResult['measured'], receivedMs: number, first: number, next: number): void {
-    for (; first >= (this.#stops[0] ?? Infinity); this.#stops.shift())
+    for (let stop = this.#stops[0]; stop !== undefined && first >= stop && first < Infinity; stop = this.#stops[0]) {
+      this.#stops.shift();
       for (const placed of this.#placed) placed?.observer.decided?.(Infinity);
+    }
     for (const { processor, at, end } of measured?.sections ?? []) {
       const placed = this.#placed[processor];
       if (placed && first >= placed.from) placed.observer.merge(this.#view, at, end, receivedMs);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { processors } from '../../src/processors/registry.ts';
 import { traceTableFor } from '../../src/processors/sample/index.ts';
-import { findTrace } from '../../src/processors/sample/traceTable.ts';
+import { isDecidedEarly, placeOf } from '../../src/processors/sample/traceTable.ts';
 import { Observers, type SavedObservers } from '../../src/worker/observers.ts';
 import { decoded, list, type Plain } from '../otlp/generate.ts';
 import { afterRestart } from '../support/saved.ts';
@@ -18,29 +18,32 @@ function callsOf(request: Plain): unknown[] {
   return calls.flatMap(({ sum }) => list((sum as Plain).dataPoints).map(({ asInt }) => Number(asInt)));
 }
 
-test('the trace table is made again of frames from before the checkpoint, a summary is not, and both go on with what they saved', () => {
+function placeIn(table: { memory: SharedArrayBuffer }, n: number): number {
+  const id = idOf(n, 16);
+  return placeOf(new Uint32Array(table.memory), id.readUInt32LE(8), id.readUInt32LE(12));
+}
+
+/** Processes: each has a trace table of its own, what one before it had saved, and where agents had stopped. */
+function processes() {
   const list = [{ type: 'summarize' }, { type: 'sample' }];
   const placed = configured(list).map(({ type, config }) => {
     const definition = processors.find((one) => one.type === type);
     assert.ok(definition !== undefined);
     return { definition, config };
   });
-  /** A process: a trace table of its own, and what the one before it had saved. */
-  const start = (saved: SavedObservers | null) => {
+  return (saved: SavedObservers | null, stops: number[] = []) => {
     const table = traceTableFor(sampleConfig(), NOW_MS);
     const world = createWorld({ processors: list, table });
     const context = contextOf(world.pool, { traces: table });
-    const observers = new Observers(placed, context, saved, []);
+    const observers = new Observers(placed, context, saved, [], stops);
     return {
       observers,
       send(n: number, sequence: number) {
         const { result } = world.observe([plainly(traces(span(n, { name: 'GET /' })))]);
         observers.merge(result.measured, NOW_MS, sequence, sequence + 1);
       },
-      knows(n: number) {
-        const id = idOf(n, 16);
-        return findTrace(new Uint32Array(table.memory), id.readUInt32LE(8), id.readUInt32LE(12)) >= 0;
-      },
+      knows: (n: number) => placeIn(table, n) >= 0,
+      hasDecided: (n: number) => isDecidedEarly(new Uint32Array(table.memory)[placeIn(table, n) + 3] ?? 0),
       calls() {
         const [summary] = observers.tick(NOW_MS + 10_000, false, new Set());
         assert.ok(summary !== undefined);
@@ -48,6 +51,10 @@ test('the trace table is made again of frames from before the checkpoint, a summ
       },
     };
   };
+}
+
+test('the trace table is made again of frames from before the checkpoint, a summary is not, and both go on with what they saved', () => {
+  const start = processes();
   const before = start(null);
   before.send(1, 0);
   before.send(2, 1);
@@ -61,4 +68,18 @@ test('the trace table is made again of frames from before the checkpoint, a summ
   after.send(3, 2);
   assert.deepEqual([1, 2, 3, 4].map(after.knows), [true, true, true, false]);
   assert.deepEqual(after.calls(), [3]);
+});
+
+test('what came before an agent stopped is decided once frames behind that are merged; a task without frames is before and behind nothing', () => {
+  const after = processes()(null, [2]);
+  after.send(1, 0);
+  after.send(2, 1);
+  // All of its requests were refused.
+  after.observers.merge(null, NOW_MS, Infinity, 0);
+  assert.deepEqual([1, 2].map(after.hasDecided), [false, false]);
+  after.send(3, 2);
+  assert.deepEqual([1, 2, 3].map(after.hasDecided), [true, true, false]);
+  after.observers.resume(Infinity);
+  after.observers.merge(null, NOW_MS, Infinity, 0);
+  assert.ok(after.hasDecided(3));
 });
