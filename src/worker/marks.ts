@@ -4,6 +4,7 @@ import { isLookBack, isMarked, KEPT } from '../otlp/kept.ts';
 import { copyRange, type Reader, readTag, sameBytes, skipField } from '../otlp/protobuf.ts';
 
 const KEYS = [KEPT, Buffer.from('plumbline.rule'), Buffer.from('plumbline.partial')];
+
 /** Of one item at a time. */
 export class Marks {
   /** Start and end of each field, ascending; none where they stay. A count of its own: setting the length would drop the array's memory. */

@@ -17,12 +17,6 @@ export function sslOf({ tls }: Security): ConnectionOptions | boolean {
   };
 }
 
-/** One of the two alone would be shown to nobody, or to no avail. */
-export function keyPairFault({ tls }: Pick<KafkaConfig, 'tls'>): string | null {
-  if (typeof tls === 'boolean' || (tls.cert_file === undefined) === (tls.key_file === undefined)) return null;
-  return 'tls needs both cert_file and key_file, or neither';
-}
-
 /** Throws when the file of the password cannot be read. */
 export function saslOf({ sasl }: Security): SASLOptions | undefined {
   if (sasl === undefined) return undefined;

@@ -72,15 +72,4 @@ export function headerFault(headers: Record<string, string>): string | null {
   return null;
 }
 
-/** One of the two alone would be shown to nobody, or to no avail. */
-export function keyPairFault({
-  cert_file: cert,
-  key_file: key,
-}: {
-  cert_file: string;
-  key_file: string;
-}): string | null {
-  return (cert === '') === (key === '') ? null : 'tls needs both cert_file and key_file, or neither';
-}
-
 export type OtlpConfig = Static<typeof Config> & { timeout: string };

@@ -1,6 +1,7 @@
 /** The otlp sink: export requests over HTTP to another agent, a Collector or a backend. */
 import type { SinkDefinition } from '../../core/component.ts';
-import { Config, headerFault, keyPairFault, type OtlpConfig } from './config.ts';
+import { keyPairFault } from '../keyPair.ts';
+import { Config, headerFault, type OtlpConfig } from './config.ts';
 import { createEncoder } from './encode.ts';
 
 export const otlp: SinkDefinition = {
