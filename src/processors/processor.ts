@@ -123,6 +123,9 @@ export interface Observer {
   follow?(config: unknown, contracts: readonly ContractPlan[]): void;
 }
 
+/** A clock that goes back by more was set: what is open leaves, or begins anew, instead of waiting until the time comes again. */
+export const SET_BACK_MS = 1000;
+
 /** What a contract's signal came to in its window. */
 export interface ContractValue {
   service: string;

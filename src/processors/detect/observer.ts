@@ -9,7 +9,7 @@ import { hasValue } from '../../contracts/words.ts';
 import type { EventRecord } from '../../core/otel.ts';
 import { serializeEvents } from '../../otlp/writeEvents.ts';
 import { writeMetrics } from '../../otlp/writeMetrics.ts';
-import type { Emission, Observer, ObserverContext } from '../processor.ts';
+import { type Emission, type Observer, type ObserverContext, SET_BACK_MS } from '../processor.ts';
 import { type ContractReport, describeChange, reportOf } from './describe.ts';
 import {
   instanceOf,
@@ -52,8 +52,6 @@ export interface DetectObserver extends Observer {
 const MAX_CATCH_UP_S = 3600;
 /** A pause that is longer is the agent's own, and no silence of the services. */
 const GAP_MS = 15_000;
-/** A clock that goes back by more was set: nobody waits until the time comes again. */
-const SET_BACK_MS = 1000;
 /** What a start goes over again stands in another order than it came. */
 const DISORDER_MS = 15_000;
 

@@ -5,7 +5,13 @@
  */
 import type { ContractPlan } from '../../contracts/plan.ts';
 import { parseShare } from '../../core/units.ts';
-import type { Flagged, Observer, ObserverContext, OperationDurations } from '../processor.ts';
+import {
+  type Flagged,
+  type Observer,
+  type ObserverContext,
+  type OperationDurations,
+  SET_BACK_MS,
+} from '../processor.ts';
 import { ANOMALOUS, BASE, breachClass, classesOf, RARE, slotBytes } from './classes.ts';
 import { quantileOf, type SampleConfig } from './config.ts';
 import { publishLimits } from './limits.ts';
@@ -15,8 +21,6 @@ import { Rare } from './rare.ts';
 import { SLOT_MS, Slots } from './slots.ts';
 import { slotOfTicks, TraceTable } from './traceTable.ts';
 
-/** A clock that goes back by more was set. */
-const SET_BACK_MS = 1000;
 /** Operations that are learned in a tick. */
 const LEARNED_A_TICK = 512;
 

@@ -5,15 +5,13 @@ import { cutLength } from '../../core/boundedText.ts';
 import { AttributeTable, emptyValue, readValue } from '../../otlp/attributes.ts';
 import { Reader } from '../../otlp/protobuf.ts';
 import { readResource } from '../../otlp/resource.ts';
-import type { Observer, ObserverContext, OperationDurations } from '../processor.ts';
+import { type Observer, type ObserverContext, type OperationDurations, SET_BACK_MS } from '../processor.ts';
 import { Flush } from './flush.ts';
 import { type Group, Identity } from './group.ts';
 import { GroupTable, keyOf, OVERFLOW } from './groupTable.ts';
 import { Histograms } from './histograms.ts';
 import { HEADER_BYTES, LOG_ROW, MOST_ATTRIBUTES, ROW_BYTES, Row, WEIGHTED, ZERO_BUCKET } from './measure.ts';
 
-/** A clock that goes back by more was set: what is open leaves, instead of waiting until the time comes again. */
-const SET_BACK_MS = 1000;
 /** Strings of groups that a flush has ended are kept for the next, up to so many for each group there may be. */
 const IDENTITIES_PER_GROUP = 2;
 /** Characters in all groups: with them, written up to twice in UTF-8, a summary still fits the usual segment. */
