@@ -1,10 +1,11 @@
 /** Holds `flag` from spans and data points to events, marks and checkpoint, through a worker's measurer and main's observer. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import protobuf from 'protobufjs';
 import { createRandom } from '../../../bench/random.ts';
 import { createTelemetry } from '../../../src/core/telemetry.ts';
 import { HASH_SEED, hashBytes } from '../../../src/otlp/protobuf.ts';
-import { requestType } from '../../../src/otlp/schema.ts';
+import { messageType, requestType } from '../../../src/otlp/schema.ts';
 import { DEFAULT_THRESHOLD, flag } from '../../../src/processors/flag/index.ts';
 import { BUCKETS, bucketOf } from '../../../src/processors/flag/measure.ts';
 import type { SavedFlags } from '../../../src/processors/flag/observer.ts';
@@ -344,6 +345,20 @@ test('a list of metrics that changes leaves each series with its own past', () =
   const [event] = other.step(metric('bytes', 'gauge', 90_000, 2600));
   assert.equal(event?.attributes['signal.name'], 'metric.bytes');
   assert.equal(Math.round(Number(event?.attributes['anomaly.expected']) / 100), 50);
+});
+
+test('resources that stand in two pieces are told apart by both', () => {
+  const world = start({ metrics: ['depth'] });
+  const of = (pod: string): Sent => {
+    const type = messageType('ResourceMetrics');
+    const attributes = [{ key: 'service.instance.id', value: { stringValue: pod } }];
+    const rest = protobuf.Reader.create(metric('depth', 'gauge', 10, 1000).bytes);
+    rest.uint32();
+    const inside = Buffer.concat([type.encode(type.fromObject({ resource: { attributes } })).finish(), rest.bytes()]);
+    return { signal: 'metrics', bytes: Buffer.from(protobuf.Writer.create().uint32(10).bytes(inside).finish()) };
+  };
+  world.step(of('a'), of('b'), of('a'));
+  assert.equal((world.save() as { series: unknown[] }).series.length, 2);
 });
 
 test('beyond max_series nothing is watched, and that is counted', async () => {
