@@ -41,11 +41,16 @@ function createJournals({
 }: JournalsOptions) {
   const world = createWorld({ processors: [...before, { type: 'sample', base: '100%' }], units: 256 });
   const { pool, parts } = world;
-  const intake = receivedMs.map((ms, i) => {
+  const intake: number[] = [];
+  const arrive = (ms: number) => {
+    const i = intake.length;
     const [at = -1] = world.observe([plainly(service('checkout', span(i)))], false, NOW_MS + ms).frames;
     writeU64(pool, at + Field.sequence, i);
-    return at;
-  });
+    intake.push(at);
+  };
+  for (const ms of receivedMs) arrive(ms);
+  /** What comes while a look-back notes its second part: the first is made by then. */
+  let arriving: number[] = [];
   const derived: number[] = [];
   const read = (frames: number[]) => async (from: number) => runOf(frames, from);
   const runOf = (frames: number[], from: number): FrameRun | null => {
@@ -57,6 +62,7 @@ function createJournals({
     async run(task: NoteTask | RecallTask) {
       if (task.seen !== null) seenBytes.add(task.seen.byteLength);
       if (task.kind === 'recall') gone = losing;
+      if (task.kind === 'note' && new Uint32Array(task.seen)[1] === 1) for (const ms of arriving.splice(0)) arrive(ms);
       const result = task.kind === 'note' ? note(parts, task) : recall(parts, task);
       if (result.block >= 0) pool.adopt(result.block);
       if (mostUnits < pool.unitsInUse) mostUnits = pool.unitsInUse;
@@ -141,7 +147,10 @@ function createJournals({
     await work();
     return mostUnits - before;
   };
-  return { lookBack, recalled, selected, unitsDuring, seenBytes, lose, passed: () => passed };
+  const arriveMeanwhile = (...ms: number[]) => {
+    arriving = ms;
+  };
+  return { lookBack, recalled, selected, unitsDuring, seenBytes, lose, arriveMeanwhile, passed: () => passed };
 }
 
 /** The numbers of the spans. */
@@ -251,6 +260,18 @@ test('what is gone of the derived journal while a look-back is made in parts is 
   lose(3, 24);
   await lookBack(0, 60);
   assert.deepEqual(recalled(), receivedMs);
+});
+
+test('what comes while a look-back is made in parts is left to the selection, in each of them', async () => {
+  const receivedMs = Array.from({ length: 40 }, (_, i) => i);
+  const { lookBack, recalled, selected, arriveMeanwhile } = createJournals({
+    ...{ receivedMs, undecidedFrom: 40, perRun: 7, mostSeen: 16 },
+  });
+  await lookBack(0, 40);
+  arriveMeanwhile(41, 42, 43, 44, 45, 46);
+  const recalls = await lookBack(0, 60);
+  assert.deepEqual(recalled(), receivedMs);
+  assert.deepEqual(selected(recalls), [40, 41, 42, 43, 44, 45]);
 });
 
 test('what a filter drops takes nothing of the budget of a look-back', async () => {
