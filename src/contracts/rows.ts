@@ -59,16 +59,20 @@ export function boundsOf(bucket: number): [low: number, high: number] {
 /** What a worker wrote, as views into shared memory: valid during the merge. */
 export type Measurements = Record<Table, Float64Array>;
 
+const NO_ROWS = new Float64Array(0);
+// A row for each of TABLES.
+const EMPTY = Object.fromEntries(TABLES.map((table) => [table, NO_ROWS])) as Measurements;
+
 export function readMeasurements(out: DataView, at: number, end: number): Measurements | null {
   if (end === at) return null;
   const doubles = new Float64Array(out.buffer, out.byteOffset + at, (end - at) / 8);
+  const tables = { ...EMPTY };
   let from = TABLES.length;
-  const tables = TABLES.map((table, i) => {
+  for (let i = 0; i < TABLES.length; i++) {
+    const table = TABLES[i] as Table;
     const length = (doubles[i] as number) * WIDTHS[table];
-    const rows = doubles.subarray(from, from + length);
+    if (length > 0) tables[table] = doubles.subarray(from, from + length);
     from += length;
-    return [table, rows] as const;
-  });
-  // A row for each of TABLES.
-  return Object.fromEntries(tables) as Measurements;
+  }
+  return tables;
 }

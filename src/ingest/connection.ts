@@ -200,7 +200,7 @@ export class Connection implements Exchange {
   /** The request is over. */
   #finish(): void {
     this.#body.free();
-    this.#whenGone.length = 0;
+    if (this.#whenGone.length > 0) this.#whenGone.length = 0;
     // Of a request that was refused unread the answer may have gone before there was a close to tell of.
     if (this.#closes || this.#shared.state.draining) {
       this.#leave();

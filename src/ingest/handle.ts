@@ -141,7 +141,8 @@ async function answerBody(
     if (client.quota !== null && body.bytes > announced) charge(client.quota, body.bytes - announced, options.now());
     const inflated = inflatedBytes(encoding, body.chunks, body.bytes, options.maxBodyBytes);
     if (!growTo(admission, held, body.bytes + inflated)) throw overloaded(admission);
-    const submitted = options.submit({ signal, encoding, ...body });
+    const { chunks, bytes, lent = null } = body;
+    const submitted = options.submit({ signal, encoding, chunks, bytes, lent });
     exchange.freeBody();
     const outcome = await submitted;
     if (outcome.kind === 'accepted') exchange.succeed(successBody(signal, outcome, json), json);
