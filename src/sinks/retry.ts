@@ -33,9 +33,15 @@ export function backoffMs(retry: Retry, attempt: number): number {
 /** Resolves after `ms`, or as soon as the signal is aborted. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  return until(promise, signal).finally(() => clearTimeout(timer));
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end);
+  });
 }
 
 /** Resolves when the promise does or the signal is aborted; rejects as the promise does. */
