@@ -125,7 +125,7 @@ async function startServer(options: SlotOptions, directory: string, kafka: Child
     workers: options.workers,
     retain: options.retain,
   });
-  const watch = watchesLoop(options) ? ['--import', pathOf('loopDelay.ts')] : [];
+  const watch = watchesLoop(options) ? ['--import', pathOf('loopDelay.mjs')] : [];
   const main = pathOf(options.dist ? '../dist/main.js' : '../src/main.ts');
   if (!existsSync(main)) throw new Error(`${main} does not exist${options.dist ? ': npm run build' : ''}`);
   return startNode(SERVER_CORE, [...NODE_FLAGS, ...profile, ...watch, main, 'run', '--config', config], SERVER_ENV);

@@ -1,6 +1,6 @@
 /**
  * Preloaded into a server (`--import`): how long its event loop is held up. At each SIGUSR2 it prints `loop_delay N P99_MS` for the time since the
- * last one, with N counting from 1.
+ * last one, with N counting from 1. JavaScript, since what strips types would stay in the memory of each of the server's threads.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { isMainThread } from 'node:worker_threads';
