@@ -23,7 +23,7 @@ COPY config/contracts /etc/plumbline/contracts
 RUN mkdir -p node_modules/.cache/plumbline && chown 1000:1000 node_modules/.cache/plumbline
 USER 1000:1000
 RUN cd "$(mktemp -d)" \
-  && { timeout -s TERM 15 node --max-semi-space-size=4 --external-memory-accounted-in-global-limit --max-inlined-bytecode-size=1000 --max-inlined-bytecode-size-cumulative=3000 /opt/plumbline/dist/main.js run --config /etc/plumbline/agent.yaml || [ $? -eq 124 ]; } \
+  && { timeout -s TERM 15 node --max-semi-space-size=4 --initial-old-space-size=20 --heap-growing-percent=40 --external-memory-accounted-in-global-limit --max-inlined-bytecode-size=1000 --max-inlined-bytecode-size-cumulative=3000 /opt/plumbline/dist/main.js run --config /etc/plumbline/agent.yaml || [ $? -eq 124 ]; } \
   && rm -rf "$PWD"
 USER root
 RUN chown -R root:root node_modules/.cache && chmod -R a+rX node_modules/.cache
@@ -38,6 +38,6 @@ EXPOSE 4318 8888
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8888/health/live').then((reply) => process.exit(reply.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "--max-semi-space-size=4", "--external-memory-accounted-in-global-limit", "--max-inlined-bytecode-size=1000", "--max-inlined-bytecode-size-cumulative=3000", "/opt/plumbline/dist/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=4", "--initial-old-space-size=20", "--heap-growing-percent=40", "--external-memory-accounted-in-global-limit", "--max-inlined-bytecode-size=1000", "--max-inlined-bytecode-size-cumulative=3000", "/opt/plumbline/dist/main.js"]
 # In a container loopback is the container itself: who may reach port 4318 is decided by what publishes it.
 CMD ["run", "--config", "/etc/plumbline/agent.yaml", "--set", "ingest.http.endpoint=0.0.0.0:4318", "--set", "ingest.http.insecure=true"]

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=4 --external-memory-accounted-in-global-limit --max-inlined-bytecode-size=1000 --max-inlined-bytecode-size-cumulative=3000
+#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=4 --initial-old-space-size=20 --heap-growing-percent=40 --external-memory-accounted-in-global-limit --max-inlined-bytecode-size=1000 --max-inlined-bytecode-size-cumulative=3000
 /** The command line's door: runs one command and leaves with its exit status. */
 import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
