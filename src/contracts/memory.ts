@@ -17,6 +17,8 @@ export interface SignalMemory {
   fromStart: boolean;
   /** When the last item came; 0 before the first. */
   lastItemMs: number;
+  /** When anything last came that it is about, judged or not; 0 before that. */
+  heardMs: number;
   /** Items of spans and logs, each counted as one whatever it stands for. */
   seen: number;
   judged: Judged;
@@ -34,6 +36,7 @@ export function newMemory(plan: SignalPlan, fromStart = false): SignalMemory {
     watchedMs: 0,
     fromStart,
     lastItemMs: 0,
+    heardMs: 0,
     seen: 0,
     judged: newJudged(),
   };
@@ -104,17 +107,20 @@ export interface SavedMemory {
   series: SavedSeries[] | null;
   watchedMs: number;
   lastItemMs: number;
+  /** Missing of former versions. */
+  heardMs?: number;
   seen: number;
   judged: Judged;
 }
 
 export function saveMemory(memory: SignalMemory): SavedMemory {
-  const { window, series, watchedMs, lastItemMs, seen, judged } = memory;
+  const { window, series, watchedMs, lastItemMs, heardMs, seen, judged } = memory;
   return {
     window: window.save(),
     series: series?.save() ?? null,
     watchedMs,
     lastItemMs,
+    heardMs,
     seen,
     judged: structuredClone(judged),
   };
@@ -127,6 +133,7 @@ export function restoreMemory(plan: SignalPlan, saved: SavedMemory): SignalMemor
   memory.series?.restore(saved.series ?? []);
   memory.watchedMs = saved.watchedMs;
   memory.lastItemMs = saved.lastItemMs;
+  memory.heardMs = saved.heardMs ?? saved.lastItemMs;
   memory.seen = saved.seen;
   memory.judged = structuredClone(saved.judged);
   return memory;

@@ -26,8 +26,9 @@ export function mergeMeasurements(tables: Measurements, receivedMs: number, opti
     list.push(low, high, tables.buckets[row + 2] as number);
   });
   targets.forEach((target, cell) => {
-    if (target !== null) mergeCell(tables, cell, target, receivedMs, buckets[cell], options);
-    else options.unplaced?.(tables.identity[cell * WIDTHS.identity] as number, itemsOf(tables, cell));
+    if (target) mergeCell(tables, cell, target, receivedMs, buckets[cell], options);
+    else if (target === null)
+      options.unplaced?.(tables.identity[cell * WIDTHS.identity] as number, itemsOf(tables, cell));
   });
   mergePoints(tables, targets, receivedMs, options.texts);
   for (const target of targets) {
@@ -37,19 +38,30 @@ export function mergeMeasurements(tables: Measurements, receivedMs: number, opti
   mergeOperations(tables, targets, receivedMs, options.bytes);
 }
 
-function cellsOf({ identity }: Measurements, { find, bytes }: MergeOptions): (Target | null)[] {
-  const targets: (Target | null)[] = [];
-  for (let at = 0; at < identity.length; at += WIDTHS.identity) {
-    const number = (i: number) => identity[at + i] as number;
-    targets.push(find(number(0), number(1), () => text(bytes, number(2), number(3))));
-  }
+/** Undefined: nothing is in the cell. An instance whose resource sends other things alone is none of the signal's. */
+function cellsOf(tables: Measurements, { find, bytes }: MergeOptions): (Target | null | undefined)[] {
+  const { identity, points } = tables;
+  const targets = new Array<Target | null | undefined>(identity.length / WIDTHS.identity);
+  const place = (cell: number) => {
+    if (targets[cell] !== undefined) return;
+    const number = (i: number) => identity[cell * WIDTHS.identity + i] as number;
+    targets[cell] = find(number(0), number(1), () => text(bytes, number(2), number(3)));
+  };
+  for (let cell = 0; cell < targets.length; cell++) if (countedIn(tables, cell) > 0) place(cell);
+  for (let at = 0; at < points.length; at += WIDTHS.points) place(points[at] as number);
   return targets;
 }
 
+/** Items that were counted one by one, judged or not. */
+function countedIn({ numbers }: Measurements, cell: number): number {
+  const at = cell * WIDTHS.numbers;
+  return (numbers[at + 5] as number) + (numbers[at + 6] as number) + (numbers[at + 7] as number);
+}
+
 /** All that a cell is about, judged or not. */
-function itemsOf({ numbers, points }: Measurements, cell: number): number {
-  const [counted = 0, late = 0, unmeasured = 0] = numbers.subarray(cell * WIDTHS.numbers + 5);
-  let items = counted + late + unmeasured;
+function itemsOf(tables: Measurements, cell: number): number {
+  const { points } = tables;
+  let items = countedIn(tables, cell);
   for (let at = 0; at < points.length; at += WIDTHS.points) if (points[at] === cell) items++;
   return items;
 }
@@ -75,6 +87,7 @@ function mergeCell(
       spread: buckets === undefined ? null : newSpread(buckets),
     });
   target.memory.seen += number(5);
+  target.memory.heardMs = Math.max(target.memory.heardMs, receivedMs);
   if (number(6) > 0) unjudged(target, 'late', number(6));
   if (number(7) > 0) unjudged(target, 'unmeasured', number(7));
   const from = cell * WIDTHS.traces;
@@ -88,7 +101,7 @@ function mergeCell(
 
 function mergePoints(
   { points, entries }: Measurements,
-  targets: readonly (Target | null)[],
+  targets: readonly (Target | null | undefined)[],
   receivedMs: number,
   texts: PointText,
 ): void {
@@ -143,7 +156,7 @@ function byOwner(
 
 function mergeOperations(
   { tallies, operations }: Measurements,
-  targets: readonly (Target | null)[],
+  targets: readonly (Target | null | undefined)[],
   receivedMs: number,
   bytes: Buffer,
 ): void {

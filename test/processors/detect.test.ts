@@ -85,6 +85,19 @@ function request(resource: Record<string, string>, ...spans: Plain[]): Uint8Arra
     .finish();
 }
 
+function counter(instance: string, value: number, atS: number): Uint8Array {
+  const type = requestType('metrics');
+  const attributes = Object.entries({ 'service.name': 'shop', 'service.instance.id': instance }).map(([key, text]) => ({
+    key,
+    value: { stringValue: text },
+  }));
+  const nanoseconds = (ms: number) => `${ms}000000`;
+  const times = { startTimeUnixNano: nanoseconds(NOW_MS), timeUnixNano: nanoseconds(NOW_MS + atS * 1000) };
+  const sum = { dataPoints: [{ ...times, asDouble: value }], aggregationTemporality: 2, isMonotonic: true };
+  const scopeMetrics = [{ metrics: [{ name: 'calls', sum }] }];
+  return type.encode(type.fromObject({ resourceMetrics: [{ resource: { attributes }, scopeMetrics }] })).finish();
+}
+
 const spans = (from: number, name: string, count: number, bad: number) =>
   Array.from({ length: count }, (_, i) => span(from + i, { name, status: { code: i < bad ? 2 : 0 } }));
 
@@ -199,6 +212,55 @@ test('with `per` each instance is judged, the worst counts, and one that is gone
     ['pod-1'],
   );
   assert.equal(shown()?.state, 'healthy');
+});
+
+test('with `per` an instance that is gone is forgotten, also one that was never judged, or that is breached because nothing comes', () => {
+  for (const no_data of ['freeze', 'breached']) {
+    const detect = createDetect(contractOf([ERRORS], { ...TIMES, per: 'service.instance.id', no_data }));
+    const send = (second: number, instance: string, count: number) =>
+      detect.send(second, request({ 'service.instance.id': instance }, ...spans(second * 100, 'a', count, 0)));
+    for (let second = 0; second < 700; second++) {
+      detect.tick(second);
+      send(second, 'pod-1', 1);
+      if (second < 10) send(second, 'pod-2', 10);
+      if (second === 20) send(second, 'pod-3', 1);
+    }
+    const [contract] = detect.observer.report();
+    assert.deepEqual(
+      contract?.signals[0]?.instances?.map(({ name }) => name),
+      ['pod-1'],
+      no_data,
+    );
+    assert.equal(contract?.state, 'healthy', no_data);
+  }
+});
+
+test('with `per` an instance that sends nothing that a signal is about is none of it, and one whose counter stands still is not gone', () => {
+  const route = { ...ERRORS, where: { 'http.route': '/pay' } };
+  const calls = { name: 'calls', metric: 'calls', bad: { code: 500 }, breached: 'above 50%' };
+  const detect = createDetect(contractOf([route, calls], { ...TIMES, per: 'service.instance.id' }));
+  const pay = { attributes: [{ key: 'http.route', value: { stringValue: '/pay' } }] };
+  for (let second = 0; second < 700; second++) {
+    detect.tick(second);
+    const paid = Array.from({ length: 2 }, (_, i) => span(second * 100 + i, pay));
+    detect.send(second, request({ 'service.instance.id': 'pod-1' }, ...paid));
+    detect.send(second, request({ 'service.instance.id': 'pod-2' }, span(second * 100 + 50)));
+    if (second % 10 !== 0) continue;
+    for (const [instance, value] of [
+      ['pod-1', second * 10],
+      ['pod-2', Math.min(200, second * 10)],
+    ] as const)
+      detect.send(second, counter(instance, value, second), 'metrics');
+  }
+  const [contract] = detect.observer.report();
+  assert.deepEqual(
+    contract?.signals.map(({ state, instances }) => [state, instances?.map(({ name }) => name)]),
+    [
+      ['healthy', ['pod-1']],
+      ['healthy', ['pod-1', 'pod-2']],
+    ],
+  );
+  assert.equal(contract?.state, 'healthy');
 });
 
 test('a breach that is over is remembered over restarts and reloads, so that what came in it is marked again as it was', () => {

@@ -154,6 +154,7 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
         for (const { memory } of instances.values()) {
           if (memory.watchedMs > 0) memory.watchedMs = nowMs;
           if (memory.lastItemMs > 0) memory.lastItemMs += gapMs;
+          if (memory.heardMs > 0) memory.heardMs += gapMs;
         }
   }
 

@@ -84,10 +84,11 @@ export function watchAnew(contracts: readonly WatchedContract[], nowMs: number):
   for (const { signals } of contracts)
     for (const { plan, instances } of signals)
       for (const instance of instances.values()) {
-        const { judged, lastItemMs, seen } = instance.memory;
+        const { judged, lastItemMs, heardMs, seen } = instance.memory;
         judged.since = Math.min(judged.since, second);
         judged.worseSince = Math.min(judged.worseSince, second);
-        instance.memory = { ...newMemory(plan), judged, lastItemMs: Math.min(lastItemMs, nowMs), seen };
+        const heard = { lastItemMs: Math.min(lastItemMs, nowMs), heardMs: Math.min(heardMs, nowMs) };
+        instance.memory = { ...newMemory(plan), ...heard, judged, seen };
         instance.evidence = new Evidence(plan.windowMs);
       }
 }
@@ -147,15 +148,20 @@ export function judgeWatched(signal: WatchedSignal, second: number): Change | nu
     const change = judgeSignal(plan, memory, second);
     if (change?.kind === 'no_data') starved = true;
   }
-  const isFed = [...instances.values()].some(({ memory }) => !memory.judged.frozen);
+  const isFed = [...instances.values()].some(({ memory }) => !isStarved(plan, memory));
   if (isFed) forgetGone(signal, second);
   signal.state = stateOfInstances(instances);
   if (signal.state !== from) return { kind: 'state', from, to: signal.state };
   return starved && !isFed ? { kind: 'no_data', from, to: from } : null;
 }
 
+/** Has too few items, whatever that means for its state. */
+function isStarved({ minItems }: SignalPlan, { judged: { frozen, items } }: SignalMemory): boolean {
+  return frozen || items < minItems;
+}
+
 function forgetGone({ plan, instances }: WatchedSignal, second: number): void {
   const goneMs = second * 1000 - Math.max(GONE_MS, 2 * plan.windowMs);
   for (const [group, { memory }] of instances)
-    if (memory.judged.frozen && memory.lastItemMs < goneMs) instances.delete(group);
+    if (isStarved(plan, memory) && memory.heardMs < goneMs) instances.delete(group);
 }
