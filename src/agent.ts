@@ -18,7 +18,7 @@ import { explainTrace } from './wiring/explain.ts';
 import { type Ground, millisecondsOf, sampleOf, tellReload } from './wiring/ground.ts';
 import { serveIngest } from './wiring/ingest.ts';
 import { LookBacks } from './wiring/lookBacks.ts';
-import { type ConfigFile, Reload } from './wiring/reload.ts';
+import { type ConfigFile, Reload, signatureOf, stampOfSource } from './wiring/reload.ts';
 import { Retention } from './wiring/retention.ts';
 import { createDeliveries, type Running } from './wiring/sinks.ts';
 import { openStore, type Store } from './wiring/store.ts';
@@ -72,6 +72,7 @@ export async function startAgent(config: AgentConfig, { log, source }: AgentOpti
 async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> {
   const { config, log, telemetry } = ground;
   const cache: ContractCache = new Map();
+  const seen = signatureOf(config.contracts, stampOfSource(source));
   const contracts = readContracts(config.contracts, cache);
   if (contracts.faults.length > 0) throw new AgentError('CONTRACT_INVALID', contracts.faults.join('\n'));
   const sample = sampleOf(config);
@@ -119,13 +120,14 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
   if (selection !== null) lookBacks.start((wanted) => selection.selection.recall(wanted));
   for (const { delivery } of deliveries) delivery.start();
   let plansInForce = contracts.plans;
-  const reload = new Reload(ground, source, cache, (next, plans) => {
+  const apply = (next: AgentConfig, plans: ContractPlan[]) => {
     const placed = configuredProcessors(next);
     // The policy first: it is what may refuse. What workers measured by the one before still finds its slot.
     publishPolicy(policy, policyOf(next, plans, observers.slotsOf(placed)));
     store.memory.say(observers.follow(placed, plans, ground.now()), observers.position);
     plansInForce = plans;
-  });
+  };
+  const reload = new Reload(ground, source, cache, apply, seen);
   const contractPlans = () => plansInForce;
   ground.undo.push(() => reload.stop());
   let ingest: IngestServer | null = null;

@@ -28,6 +28,8 @@ export interface ReloadState {
 
 /** Looking takes about 10 us a file; a mounted file changes by a swapped link, which tells no watcher. */
 const LOOK_EVERY_MS = 500;
+/** Files that still change after so long are being written, or moved away and back: half of them is not what somebody wants. */
+const SETTLE_MS = 200;
 /** Sections that are read once. Processors and contracts are not. */
 const FIXED = ['agent', 'admin', 'ingest', 'journal', 'sinks'] as const;
 /** Keys of `sample` that decide how the trace table and the selection are laid out. */
@@ -41,16 +43,19 @@ export class Reload {
   readonly #started: AgentConfig;
   readonly #cache: ContractCache;
   readonly #apply: (config: AgentConfig, contracts: ContractPlan[]) => void;
-  #seen = '';
+  /** The files as they were before they were read. */
+  #seen: string;
+  #settling: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
   readonly #timer: NodeJS.Timeout;
 
-  /** `apply` may throw what refuses the change, before it has changed anything. */
+  /** `apply` may throw what refuses the change, before it has changed anything. `seen`: the files as they were before the start has read them. */
   constructor(
     ground: Ground,
     source: ConfigFile | null,
     cache: ContractCache,
     apply: (config: AgentConfig, contracts: ContractPlan[]) => void,
+    seen = signatureOf(ground.config.contracts, stampOfSource(source)),
   ) {
     this.#ground = ground;
     this.#source = source;
@@ -58,26 +63,31 @@ export class Reload {
     this.#cache = cache;
     this.#apply = apply;
     this.state = { loadedAt: new Date(ground.now()), error: null, restartNeeded: [] };
-    this.#seen = this.#signature();
+    this.#seen = seen;
     this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
   }
 
   stop(): void {
     clearInterval(this.#timer);
+    clearTimeout(this.#settling);
   }
 
   #look(): void {
     const signature = this.#signature();
-    if (signature === this.#seen) return;
-    this.#seen = signature;
-    void this.now();
+    if (signature !== this.#seen && this.#settling === undefined) this.#settle(signature);
   }
 
-  /** Names, sizes and times of all files there are now. */
+  #settle(before: string): void {
+    this.#settling = setTimeout(() => {
+      this.#settling = undefined;
+      const signature = this.#signature();
+      if (signature !== before) this.#settle(signature);
+      else if (signature !== this.#seen) void this.now();
+    }, SETTLE_MS).unref();
+  }
+
   #signature(): string {
-    const files = contractFiles(this.#ground.config.contracts);
-    if (this.#source !== null) files.push(this.#source.file);
-    return files.map((file) => `${file} ${stampOf(file)}`).join('\n');
+    return signatureOf(this.#ground.config.contracts, stampOfSource(this.#source));
   }
 
   /** Reads everything again; resolves when it is in force or refused. */
@@ -88,14 +98,20 @@ export class Reload {
 
   async #reload(): Promise<void> {
     const { log, telemetry, now } = this.#ground;
+    // Before anything is read: what changes from here on is seen as a change.
+    const own = stampOfSource(this.#source);
+    let seen = signatureOf(this.#ground.config.contracts, own);
     try {
       const { config, faults } = (await this.#source?.read()) ?? { config: this.#started, faults: [] };
+      // Globs may lead elsewhere now.
+      const next = signatureOf(config?.contracts ?? [], own);
       const contracts = config === null ? { plans: [], faults: [] } : readContracts(config.contracts, this.#cache);
       const all = [...faults, ...contracts.faults];
       if (config === null || all.length > 0) throw new Error(all.join('\n'));
       const { effective, restartNeeded } = this.#effective(config);
       this.#apply(effective, contracts.plans);
       this.#ground.config = effective;
+      seen = next;
       Object.assign(this.state, { loadedAt: new Date(now()), error: null, restartNeeded });
       const count = `${contracts.plans.length} contracts, ${effective.processors.length} processors`;
       log.info({ restart_needed: restartNeeded }, `configuration read again: ${count}`);
@@ -105,8 +121,7 @@ export class Reload {
       telemetry.configErrors.inc();
       log.error(`a change of the configuration was refused, all stays as it was: ${messageOf(error)}`);
     }
-    // Globs may lead elsewhere now.
-    this.#seen = this.#signature();
+    this.#seen = seen;
   }
 
   /** The new processors and contracts within everything else as it was at the start. */
@@ -129,6 +144,16 @@ export class Reload {
     });
     return { effective: { ...started, processors, contracts: config.contracts }, restartNeeded };
   }
+}
+
+/** Names, sizes and times of all files there are now; `own`: agent.yaml's. */
+export function signatureOf(contracts: readonly string[], own: string): string {
+  const files = contractFiles(contracts).map((file) => `${file} ${stampOf(file)}`);
+  return [...files, own].join('\n');
+}
+
+export function stampOfSource(source: ConfigFile | null): string {
+  return source === null ? '' : `${source.file} ${stampOf(source.file)}`;
 }
 
 function stampOf(file: string): string {
