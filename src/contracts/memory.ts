@@ -10,6 +10,8 @@ import { type Amounts, FINE_WINDOW_MS, noAmounts, type SavedWindow, Window } fro
 
 export interface SignalMemory {
   window: Window;
+  /** The signal's. */
+  windowMs: number;
   /** Of metrics alone. */
   series: SeriesTable | null;
   /** Since when it has been watched without a gap, Unix milliseconds; 0 until the first second is judged. */
@@ -32,6 +34,7 @@ export function newMemory(plan: SignalPlan, fromStart = false): SignalMemory {
   const { fineMs, coarseMs } = windowsOf(plan);
   return {
     window: new Window(fineMs, coarseMs, plan.measured === 'take'),
+    windowMs: plan.windowMs,
     series: plan.of === 'metrics' ? new SeriesTable(keepingOf(plan, fromStart)) : null,
     watchedMs: 0,
     fromStart,
@@ -104,6 +107,8 @@ function addStep(plan: SignalPlan, memory: SignalMemory, step: Step, flags: numb
 
 export interface SavedMemory {
   window: SavedWindow;
+  /** Missing of former versions. */
+  windowMs?: number;
   series: SavedSeries[] | null;
   watchedMs: number;
   lastItemMs: number;
@@ -114,9 +119,10 @@ export interface SavedMemory {
 }
 
 export function saveMemory(memory: SignalMemory): SavedMemory {
-  const { window, series, watchedMs, lastItemMs, heardMs, seen, judged } = memory;
+  const { window, windowMs, series, watchedMs, lastItemMs, heardMs, seen, judged } = memory;
   return {
     window: window.save(),
+    windowMs,
     series: series?.save() ?? null,
     watchedMs,
     lastItemMs,
@@ -126,12 +132,18 @@ export function saveMemory(memory: SignalMemory): SavedMemory {
   };
 }
 
+/** Whether what was kept fills the signal's window. Series are kept as they are in any case. */
+function isWithin({ of, windowMs }: SignalPlan, { windowMs: keptMs = windowMs }: SavedMemory): boolean {
+  const keepsMinutes = keptMs > FINE_WINDOW_MS;
+  return of === 'metrics' || (windowMs <= keptMs && windowMs > FINE_WINDOW_MS === keepsMinutes);
+}
+
 /** The memory of a signal whose definition is the saved one's; its window may be another. */
 export function restoreMemory(plan: SignalPlan, saved: SavedMemory): SignalMemory {
   const memory = newMemory(plan);
   memory.window.restore(saved.window);
   memory.series?.restore(saved.series ?? []);
-  memory.watchedMs = saved.watchedMs;
+  memory.watchedMs = isWithin(plan, saved) ? saved.watchedMs : 0;
   memory.lastItemMs = saved.lastItemMs;
   memory.heardMs = saved.heardMs ?? saved.lastItemMs;
   memory.seen = saved.seen;

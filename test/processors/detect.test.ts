@@ -366,6 +366,28 @@ test('while the agent did not run nobody was silent', () => {
   assert.equal(detect.events.at(-1)?.attributes['signal.threshold'], 'above 60s');
 });
 
+test('a rate whose window a reload changes is judged again once it has been watched for a whole one: steady traffic breaks nothing', () => {
+  const rate = { name: 'traffic', of: 'spans', rate: true, breached: 'below 2/s' };
+  for (const [before, after] of [
+    ['10s', '1m'],
+    ['1m', '20m'],
+    ['20m', '5m'],
+  ]) {
+    const detect = createDetect(contractOf([rate], { ...TIMES, window: before }));
+    for (let second = 0; second < 3000; second++) {
+      detect.tick(second);
+      if (second === 1300) detect.restart([contractOf([rate], { ...TIMES, window: after })]);
+      detect.send(second, request({}, ...spans(second * 10, 'a', 4, 0)));
+    }
+    assert.deepEqual(
+      detect.events.map(({ attributes }) => attributes['signal.state']),
+      ['healthy'],
+      `${before} -> ${after}`,
+    );
+    assert.equal(detect.observer.report()[0]?.signals[0]?.value, 4);
+  }
+});
+
 test('late items are counted and not judged', async () => {
   const detect = createDetect(contractOf([ERRORS], { ...TIMES, late_after: '1m' }));
   const old = {
