@@ -11,6 +11,7 @@ import type { Judged, State } from './judged.ts';
 import type { SignalMemory } from './memory.ts';
 import type { SignalPlan } from './plan.ts';
 import { readSignal } from './reading.ts';
+import { BURN_PAIRS } from './threshold.ts';
 
 const SECOND_MS = 1000;
 
@@ -30,11 +31,16 @@ export function judgeSignal(plan: SignalPlan, memory: SignalMemory, second: numb
   judged.items = items;
   const from = judged.state;
   if (!enough && !isMissed(plan, memory, second)) {
-    const starts = !judged.frozen && from !== 'unknown' && plan.noData === 'freeze';
+    // While the agent itself has not watched for so long, nobody knows that nothing came.
+    const neededMs = plan.measured === 'burn' ? BURN_PAIRS[1].shortMs : plan.windowMs;
+    const isTold = judged.isToldFrozen || plan.noData !== 'freeze' || !hasWatched(memory, second, neededMs);
+    const starts = from !== 'unknown' && !isTold;
     judged.frozen = from !== 'unknown';
+    if (starts) judged.isToldFrozen = true;
     return starts ? { kind: 'no_data', from, to: from } : null;
   }
   judged.frozen = false;
+  judged.isToldFrozen = false;
   const isBreached = !enough || isOver(plan, value, plan.breached);
   const isDegraded = isBreached || (plan.degraded !== null && isOver(plan, value, plan.degraded));
   count(judged, isDegraded, isBreached, second);
@@ -50,9 +56,12 @@ export function isOver({ direction }: SignalPlan, value: number, limit: number):
 }
 
 /** With `no_data: breached` too few items are a breach; not while the agent itself has only just begun to watch. */
-function isMissed(plan: SignalPlan, { judged, watchedMs }: SignalMemory, second: number): boolean {
-  const watched = second * SECOND_MS - watchedMs >= plan.windowMs;
-  return plan.noData === 'breached' && judged.state !== 'unknown' && watched;
+function isMissed({ noData, windowMs }: SignalPlan, memory: SignalMemory, second: number): boolean {
+  return noData === 'breached' && memory.judged.state !== 'unknown' && hasWatched(memory, second, windowMs);
+}
+
+function hasWatched({ watchedMs }: SignalMemory, second: number, ms: number): boolean {
+  return second * SECOND_MS - watchedMs >= ms;
 }
 
 /** Runs were counted against limits that may have changed since. */

@@ -11,6 +11,8 @@ export interface Judged {
   /** Second in which the state was entered; 0 for the first `unknown`. */
   since: number;
   frozen: boolean;
+  /** That it has too few items has been told. */
+  isToldFrozen: boolean;
   /** The limits by which the runs were counted, as text: runs begin anew when they change. */
   limits: string;
   /** Seconds in a row at or over each level; under it. */
@@ -30,6 +32,7 @@ export function newJudged(): Judged {
     state: 'unknown',
     since: 0,
     frozen: false,
+    isToldFrozen: false,
     limits: '',
     overDegraded: 0,
     underDegraded: 0,

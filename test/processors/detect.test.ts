@@ -388,6 +388,39 @@ test('a rate whose window a reload changes is judged again once it has been watc
   }
 });
 
+test('what the agent did not watch is no missing data: after a pause of its own, or of a signal that is new, nothing is told of it for a window', () => {
+  const rate = { name: 'traffic', of: 'spans', rate: true, breached: 'below 2/s' };
+  const plan = contractOf([ERRORS, rate], TIMES);
+  const detect = createDetect(plan);
+  const play = (from: number, to: number, count: number) => {
+    for (let second = from; second < to; second++) {
+      detect.tick(second);
+      if (count > 0) detect.send(second, request({}, ...spans(second * 100, 'a', count, 0)));
+    }
+  };
+  play(0, 30, 10);
+  detect.restart();
+  play(90, 130, 10);
+  const told = () => detect.events.map(({ name, attributes }) => [name.split('.').at(-1), attributes['signal.name']]);
+  const healthy = [['state_changed', 'traffic']];
+  assert.deepEqual(told(), healthy);
+  // It came back, and the service did not.
+  detect.restart();
+  play(210, 219, 0);
+  assert.deepEqual(told(), healthy);
+  play(219, 240, 0);
+  const missing = [
+    ['no_data', 'errors'],
+    ['no_data', 'traffic'],
+  ];
+  assert.deepEqual(told(), [...healthy, ...missing]);
+  assert.equal(detect.observer.report()[0]?.signals[0]?.frozen, true);
+  // Another definition: nobody knows yet whether anything comes.
+  detect.restart([contractOf([{ ...ERRORS, where: { 'span.name': 'b' } }, rate], TIMES)]);
+  play(240, 249, 0);
+  assert.deepEqual(told(), [...healthy, ...missing]);
+});
+
 test('late items are counted and not judged', async () => {
   const detect = createDetect(contractOf([ERRORS], { ...TIMES, late_after: '1m' }));
   const old = {
