@@ -55,17 +55,22 @@ export function contractFiles(globs: readonly string[]): string[] {
   return [...new Set(globs.flatMap((glob) => (/[*?[{]/.test(glob) ? globSync(glob).sort() : [glob])))];
 }
 
-/** Two contracts that measure the very same thing would have to share its counts. */
+/**
+ * Two contracts that measure the very same thing would have to share its counts; states, metrics and events are told apart by a signal's name
+ * within what its contract says of the service.
+ */
 function sharedSignals(files: readonly ContractFile[]): string[] {
-  const seen = new Map<number, ContractFile>();
+  const seen = new Map<string, { of: ContractFile; key: number }>();
   const faults: string[] = [];
   for (const one of files) {
-    for (const { key, name } of one.plan.signals) {
-      const other = seen.get(key);
-      if (other === undefined) seen.set(key, one);
-      else if (other !== one) {
-        const signal = `signal "${name}" of service ${one.plan.service}`;
-        faults.push(`${one.file}: ${signal} stands in ${other.file}, too: leave it in one`);
+    const { service, namespace, environment, serviceVersion, signals } = one.plan;
+    for (const { key, name } of signals) {
+      const written = JSON.stringify([service, namespace, environment, serviceVersion, name]);
+      const other = seen.get(written);
+      if (other === undefined) seen.set(written, { of: one, key });
+      else if (other.of !== one) {
+        const wayOut = other.key === key ? 'leave it in one' : 'give one of them another name';
+        faults.push(`${one.file}: signal "${name}" of service ${service} stands in ${other.of.file}, too: ${wayOut}`);
       }
     }
   }

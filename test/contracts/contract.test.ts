@@ -149,9 +149,20 @@ test('a signal that stands in two contracts is told with both files', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'plumbline-contract-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const files = ['a.yaml', 'b.yaml'].map((name) => join(folder, name));
-  for (const file of files) writeFileSync(file, contract({ bad: { status: 'error' } }));
-  const [fault] = readContracts(files).faults;
-  assert.equal(fault, `${files[1]}: signal "s" of service shop stands in ${files[0]}, too: leave it in one`);
+  const faults = (...texts: string[]) => {
+    texts.forEach((text, i) => {
+      writeFileSync(files[i] as string, text);
+    });
+    return readContracts(files).faults;
+  };
+  const errors = contract({ bad: { status: 'error' } });
+  const told = `${files[1]}: signal "s" of service shop stands in ${files[0]}, too:`;
+  assert.deepEqual(faults(errors, errors), [`${told} leave it in one`]);
+  // Its state would be the other's after a restart, and its metrics are those of the one that was judged last.
+  const pay = contract({ bad: { status: 'error' } }, { where: { 'http.route': '/pay' } });
+  assert.deepEqual(faults(errors, pay), [`${told} give one of them another name`]);
+  assert.deepEqual(faults(errors, contract({ bad: { status: 'error' } }, { environment: 'prod' })), []);
+  assert.deepEqual(faults(errors, contract({ name: 'pay', bad: { status: 'error' } })), []);
 });
 
 test('thresholds, windows and defaults are what was written', (t) => {
