@@ -17,7 +17,7 @@ export function conditionFaults(map: ConditionMap, of: SignalPlan['of'], path: (
     const names = ENUM_NAMES.get(key);
     const given = textsOf(wanted);
     if (key === 'severity' && given.length > 0)
-      return [{ path: [...path, key], message: severityFault(given[0] as string) }];
+      return [{ path: [...path, key], message: severityFault(given[0] as string, (number) => `{ gte: ${number} }`) }];
     const unknown = given.filter((one) => !names?.includes(one.toLowerCase()));
     if (names === undefined || unknown.length === 0) return [];
     const message = `"${unknown[0]}" is no ${key}: ${suggest(unknown[0] as string, names)}`;
@@ -32,10 +32,11 @@ function textsOf(wanted: ConditionMap[string]): string[] {
   return given.flat().filter((one) => typeof one === 'string');
 }
 
-function severityFault(given: string): string {
+/** `write`: what should stand there of a number. */
+export function severityFault(given: string, write: (number: number) => string): string {
   const name = given.toUpperCase();
   const number = SEVERITIES.find(([one]) => one === name)?.[1];
-  const wayOut = number === undefined ? 'for example { gte: 17 }' : `{ gte: ${number} } for ${name}`;
+  const wayOut = number === undefined ? `for example ${write(17)}` : `${write(number)} for ${name}`;
   return `severity is a number and never "${given}": write ${wayOut} (9 is INFO, 13 WARN, 17 ERROR, 21 FATAL)`;
 }
 

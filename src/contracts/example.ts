@@ -9,6 +9,10 @@ const Values = Type.Record(Type.String(), Scalar, {
 });
 const duration = (description: string) => Type.String({ format: 'duration', description });
 
+/** Defaults that faults speak of, too. */
+export const SPREAD_OVER = '60s';
+export const METRIC_EVERY = '10s';
+
 /** What every kind of telemetry in an example has. Defaults stand in src/cli/check: a schema fills in none within a choice. */
 const SPREAD = {
   count: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000, description: 'How many; default 100' })),

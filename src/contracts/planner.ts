@@ -4,6 +4,7 @@ import { parseBytesPerSecond, parseDurationMs, parseShare } from '../core/units.
 import { conditionFaults } from './conditionFaults.ts';
 import type { ContractSource } from './contract.ts';
 import type { Example } from './example.ts';
+import { exampleFaults } from './exampleFaults.ts';
 import { hashText } from './hash.ts';
 import type { ContractFault, ContractPlan } from './plan.ts';
 import { SignalPlanner } from './signal.ts';
@@ -25,12 +26,14 @@ export function planContract(source: ContractSource): {
   const upstream = parseShare(source.upstream_sampling ?? '100%') ?? 1;
   if (upstream === 0)
     faults.push({ path: ['upstream_sampling'], message: 'a sampler that lets nothing pass cannot be counted for' });
-  for (const [i, { expect }] of (source.examples ?? []).entries())
-    for (const name of Object.keys(expect).filter((one) => !names.includes(one)))
+  for (const [i, example] of (source.examples ?? []).entries()) {
+    faults.push(...exampleFaults(example, ['examples', i]));
+    for (const name of Object.keys(example.expect).filter((one) => !names.includes(one)))
       faults.push({
         path: ['examples', i, 'expect', name],
         message: `no signal is called "${name}": ${suggest(name, names)}`,
       });
+  }
   const { examples = [], ...judged } = source;
   const plan: ContractPlan = {
     service: source.service,

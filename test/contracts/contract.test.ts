@@ -297,6 +297,35 @@ test('a severity that is no number is a fault that says the number', (t) => {
   for (const severity of [17, [17, 21], { gte: 17 }, { not: 9 }, { exists: true }]) assert.equal(faults(severity), '');
 });
 
+test('an example whose telemetry could never be what is written is a fault of the file', (t) => {
+  const faults = (example: object) => {
+    const examples = [{ name: 'e', expect: { s: 'healthy' }, ...example }];
+    return read(t, contract({ bad: { status: 'error' } }, { examples })).faults.map((fault) => fault.split(': ')[1]);
+  };
+  const wrong: [example: object, says: RegExp][] = [
+    [{ spans: { set: { status: 'eror' } } }, /^"eror" is no status/],
+    [{ spans: [{}, { vary: { '50%': { 'span.kind': 'sever' } } }] }, /^"sever" is no span.kind/],
+    [{ spans: { vary: { '50%': { duration: '2 sec' } } } }, /^"2 sec" is no duration/],
+    [{ spans: { set: { duration: 5 } } }, /^"5" is no duration/],
+    [{ spans: { vary: { '150%': { a: 1 } } } }, /^150% is more than all of them/],
+    [{ logs: { vary: { '70%': { a: 1 }, '40%': { a: 2 } } } }, /^70% and 40% is more than all of them/],
+    [{ logs: { set: { severity: 'ERROR' } } }, /^severity is a number and never "ERROR"/],
+    [{ metrics: { name: 'm', type: 'sum', vary: { '50%': { value: 'x' } } } }, /^the value of a metric is a number/],
+    [{ metrics: { name: 'm', type: 'sum', over: '5s' } }, /^no point comes/],
+  ];
+  for (const [example, says] of wrong) {
+    const [fault, ...others] = faults(example);
+    assert.match(fault ?? '', says);
+    assert.deepEqual(others, []);
+  }
+  const right = {
+    spans: { set: { status: 'Error', 'span.kind': 2, severity: 'high' }, vary: { '10%': { duration: '2s' } } },
+    logs: { set: { severity: 17, body: 'x' }, vary: Object.fromEntries([1, 2].map((i) => [`${i * 30}.0%`, { i }])) },
+    metrics: { name: 'm', type: 'gauge', set: { status: 'fine' }, vary: { '50%': { value: 3 } } },
+  };
+  assert.deepEqual(faults(right), []);
+});
+
 test('items are counted by service and where, bad ones when any of the conditions holds', (t) => {
   const made = plan(
     t,

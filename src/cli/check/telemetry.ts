@@ -1,7 +1,7 @@
 /** The telemetry of a contract's example, from a few words to OTLP requests, each with the moment it arrives. */
 
 import { ENUM_NAMES } from '../../contracts/contract.ts';
-import type { Example } from '../../contracts/example.ts';
+import { type Example, METRIC_EVERY, SPREAD_OVER } from '../../contracts/example.ts';
 import type { ContractPlan } from '../../contracts/plan.ts';
 import type { Signal } from '../../core/block.ts';
 import { parseDurationMs, parseShare } from '../../core/units.ts';
@@ -19,8 +19,6 @@ type Metric = Extract<NonNullable<Example['metrics']>, { name: string }>;
 type Spread = { count?: number; over?: string; set?: Values; vary?: Record<string, Values> };
 
 const COUNT = 100;
-const OVER = '60s';
-const EVERY = '10s';
 const DURATION = '10ms';
 
 /** Bounds that semantic conventions ask for in seconds; for other units the SDK's. */
@@ -40,12 +38,12 @@ export function arrivalsOf(example: Example, plan: ContractPlan, startMs: number
 /** How long the longest part of an example goes on. */
 export function lengthOf(example: Example): number {
   const parts = [example.spans ?? [], example.logs ?? [], example.metrics ?? []].flat();
-  return Math.max(1000, ...parts.map(({ over }) => millisecondsOf(over ?? OVER)));
+  return Math.max(1000, ...parts.map(({ over }) => millisecondsOf(over ?? SPREAD_OVER)));
 }
 
 /** Each of `count` items with its time and what is set for it; shares of `vary` are spread evenly. */
 function itemsOf(
-  { count = COUNT, over = OVER, set = {}, vary = {} }: Spread,
+  { count = COUNT, over = SPREAD_OVER, set = {}, vary = {} }: Spread,
   startMs: number,
 ): { ms: number; values: Values }[] {
   const overMs = millisecondsOf(over);
@@ -104,8 +102,8 @@ function logsOf(logs: Spread, plan: ContractPlan, startMs: number): Arrival[] {
 
 /** Cumulative series, one for what is set and one for each variation, exported every `every`. */
 function pointsOf(metric: Metric, plan: ContractPlan, startMs: number): Arrival[] {
-  const everyMs = Math.max(1000, millisecondsOf(metric.every ?? EVERY));
-  const exports = Math.max(1, Math.floor(millisecondsOf(metric.over ?? OVER) / everyMs));
+  const everyMs = Math.max(1000, millisecondsOf(metric.every ?? METRIC_EVERY));
+  const exports = Math.max(1, Math.floor(millisecondsOf(metric.over ?? SPREAD_OVER) / everyMs));
   const variations = Object.entries(metric.vary ?? {}).map(([share, values]) => ({
     share: parseShare(share) ?? 0,
     values,
