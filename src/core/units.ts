@@ -41,7 +41,8 @@ export function parseBytes(text: string): number | undefined {
 export function parseShare(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)%$/.exec(text.trim());
   if (match === null) return undefined;
-  const share = Number(match[1]) / 100;
+  // The double nearest to it, as of 7 in 1000: 0.7 / 100 is one below.
+  const share = Number(`${match[1]}e-2`);
   return share <= 1 ? share : undefined;
 }
 

@@ -44,6 +44,8 @@ test('shares lie between 0 % and 100 %', () => {
   assert.equal(parseShare('10%'), 0.1);
   assert.equal(parseShare('0%'), 0);
   assert.equal(parseShare('100%'), 1);
+  // As many of a thousand are exactly at the limit, and not above it.
+  for (let n = 1; n <= 1000; n++) assert.equal(parseShare(`${n / 10}%`), n / 1000);
   for (const text of ['101%', '-1%', '10', '0.1', '%', '1e1%']) assert.equal(parseShare(text), undefined, text);
 });
 
