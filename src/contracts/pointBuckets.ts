@@ -16,6 +16,8 @@ export class PointBuckets {
   readonly #cells: Cells;
   readonly #counts = new Float64Array(MOST_BUCKETS);
   readonly #bounds = new Float64Array(MOST_BUCKETS);
+  /** How many bounds there are of the point that `tell` was asked about. */
+  #bounded = 0;
 
   constructor(reader: Reader, point: PointView, cells: Cells) {
     this.#reader = reader;
@@ -28,12 +30,25 @@ export class PointBuckets {
    * everything, minimum and maximum are known, of a delta; a summary's quantiles can be neither added nor subtracted.
    */
   tell(take: Take | null, isCumulative: boolean): boolean {
-    const { count, zeroCount, bucketCounts, positive, negative, hasMin, hasMax } = this.#point;
+    const { count, zeroCount, zeroThreshold, bucketCounts, positive, negative, hasMin, hasMax } = this.#point;
+    this.#bounded = readBounds(this.#reader, this.#point, this.#bounds);
+    if (!this.#isAscending() || !(zeroThreshold >= 0 && zeroThreshold < Infinity)) return false;
     if (count === 0) return true;
     if (!this.#ends(positive, hasMax) || !this.#ends(negative, hasMin)) return false;
     const most = Math.max(bucketCounts.count, positive.counts.count, negative.counts.count);
     if (most > 1 || zeroCount > 0 || positive.counts.count + negative.counts.count > 0) return most <= MOST_BUCKETS;
     return !isCumulative && ((take === 'max' && hasMax) || (take === 'min' && hasMin));
+  }
+
+  /** Bounds that are no numbers, or in no order, make no buckets: nothing tells what lies where. */
+  #isAscending(): boolean {
+    const bounds = this.#bounds;
+    let last = -Infinity;
+    for (let i = 0; i < this.#bounded; i++) {
+      if (!(bounds[i]! > last)) return false;
+      last = bounds[i]!;
+    }
+    return true;
   }
 
   /** Scales that coarse have buckets that go beyond all doubles. */
@@ -67,7 +82,12 @@ export class PointBuckets {
     const count = readBuckets(this.#reader, this.#point, 'positive', counts);
     for (let i = 0; i < count; i++)
       if (counts[i] !== 0)
-        this.#cells.entry(row, this.#boundOf(offset + i) * unit, this.#boundOf(offset + i + 1) * unit, counts[i]!);
+        this.#cells.entry(
+          row,
+          Math.min(this.#boundOf(offset + i) * unit, Number.MAX_VALUE),
+          this.#boundOf(offset + i + 1) * unit,
+          counts[i]!,
+        );
   }
 
   /** Lower bound of an exponential bucket. One product, which is exact: bounds that two scales share are the same double in both. */
@@ -80,11 +100,11 @@ export class PointBuckets {
     const counts = this.#counts;
     const bounds = this.#bounds;
     const count = readBucketCounts(this.#reader, this.#point, counts);
-    const bounded = readBounds(this.#reader, this.#point, bounds);
+    const bounded = this.#bounded;
     if (count === 0 && this.#isBare()) this.#cells.entry(row, -Infinity, Infinity, this.#point.count);
     for (let i = 0; i < count; i++) {
       if (counts[i] === 0) continue;
-      const low = i > 0 ? bounds[i - 1]! * unit : -Infinity;
+      const low = i > 0 ? Math.min(bounds[i - 1]! * unit, Number.MAX_VALUE) : -Infinity;
       this.#cells.entry(row, low, i < bounded ? bounds[i]! * unit : Infinity, counts[i]!);
     }
   }

@@ -127,6 +127,8 @@ export function riseOf({ rows: earlier }: Spread, now: Spread): Spread {
   let j = 0;
   while (i < later.length || j < earlier.length) {
     const low = Math.min(lowAt(later, i), lowAt(earlier, j));
+    // Nothing begins at infinity, or at what is no number: else this would have no end.
+    if (!(low < Infinity)) break;
     let high = low;
     let count = 0;
     for (;;) {

@@ -197,6 +197,42 @@ test('an exponential histogram whose buckets have no end in doubles is measured 
   assert.deepEqual(alone(SLOW, scaled(-1100, { max: 10 })), UNMEASURED);
 });
 
+test('a histogram whose bounds are no numbers, or in no order, is not judged, and holds nobody up', () => {
+  const twice = (made: (n: number) => Uint8Array, atMs: (n: number) => number) => {
+    const played = playing(SLOW);
+    for (const n of [1, 2]) played.add(atMs(n), made(n));
+    return { ...played.read(21_000), unmeasured: played.unmeasured };
+  };
+  const atMs = (n: number) => n * 10_000;
+  for (const bounds of [[Number.NaN], [1, Number.NaN, 3], [3, 2, 1], [1, 1]])
+    for (const kind of [CUMULATIVE, DELTA]) {
+      const counts = (n: number) => [...bounds.map(() => 0), 100 * n];
+      const made = (n: number) => histogram(atMs(n), counts(n), bounds, kind);
+      assert.deepEqual(twice(made, atMs), { ...UNMEASURED, unmeasured: 2 }, `${bounds}`);
+    }
+  const zero = (zeroThreshold: number) => (n: number) =>
+    exponential(atMs(n), 0, [[0, 100 * n]], CUMULATIVE, { zeroThreshold });
+  for (const threshold of [Number.NaN, Infinity, -1])
+    assert.deepEqual(twice(zero(threshold), atMs), { ...UNMEASURED, unmeasured: 2 });
+  assert.deepEqual(twice(zero(0.5), atMs), { value: 0, items: 100, enough: true, unmeasured: 0 });
+  // Buckets that begin where there is no end.
+  const counts = (n: number) => [0, 0, 100 * n];
+  for (const bounds of [
+    [1, Infinity],
+    [1e300, 1e307],
+  ]) {
+    const made = (n: number) => histogram(atMs(n), counts(n), bounds);
+    assert.deepEqual(twice(made, atMs), { value: 1, items: 100, enough: true, unmeasured: 0 });
+  }
+  const far = (n: number) =>
+    exponential(atMs(n), 0, [], CUMULATIVE, {
+      count: 100 * n,
+      max: 9,
+      positive: { offset: 5000, bucketCounts: [100 * n] },
+    });
+  assert.deepEqual(twice(far, atMs), { value: 1, items: 100, enough: true, unmeasured: 0 });
+});
+
 test('random histograms are the same as cumulative, at falling scales, and as deltas', (t) => {
   const random = seeded(t, 34);
   for (let round = 0; round < 60; round++) {
