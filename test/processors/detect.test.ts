@@ -549,6 +549,22 @@ test('an event about a metric names the series that are worst, and traces of exe
   );
 });
 
+test('a counter that says nonsense makes an event as any other', () => {
+  const calls = { name: 'calls', metric: 'calls', bad: { code: 500 }, breached: 'above 50%' };
+  for (const [from, to] of [
+    [-1.7e308, 1.7e308],
+    [0, 1e19],
+  ] as const) {
+    const detect = createDetect(contractOf([calls], TIMES));
+    detect.tick(0);
+    detect.send(0, counter('pod-1', from, 1), 'metrics');
+    detect.send(1, counter('pod-1', to, 2), 'metrics');
+    detect.tick(2);
+    const [event] = detect.events;
+    assert.deepEqual([event?.attributes['signal.state'], event?.attributes['signal.items']], ['healthy', 2 ** 53 - 1]);
+  }
+});
+
 test('an event about a share of a histogram names the series with most beyond the limit, and the slow exemplars', () => {
   const slow = { name: 'slow', metric: 'latency', slower_than: '300ms', breached: 'above 20%' };
   const detect = createDetect(contractOf([slow], TIMES));

@@ -105,12 +105,18 @@ function attributesOf({ contract, signal, change, before, agent }: Told, { name,
     'signal.threshold': isDegraded ? (plan.thresholds.degraded ?? '') : plan.thresholds.breached,
     'signal.window': formatDuration(plan.windowMs),
     // Those that were sampled before count as many times as they stand for.
-    'signal.items': BigInt(Math.round(judged.items)),
+    'signal.items': wholeOf(judged.items),
     'plumbline.agent': agent,
   };
   if (contract.plan.owner !== null) attributes['contract.owner'] = contract.plan.owner;
   if (contract.plan.per !== null) attributes['contract.instance'] = name;
   return attributes;
+}
+
+/** A counter that says nonsense adds up to more than any integer holds, or to no number. */
+function wholeOf(items: number): bigint {
+  const most = Number.MAX_SAFE_INTEGER;
+  return Number.isNaN(items) ? 0n : BigInt(Math.round(Math.max(-most, Math.min(most, items))));
 }
 
 function resourceOf(
