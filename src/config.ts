@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import type { TObject, TSchema } from 'typebox';
 import { contractSchema } from './contracts/contract.ts';
 import { orderFaults, sharedFaults } from './core/componentFaults.ts';
+import { forEditors } from './core/editorSchema.ts';
 import { AgentError } from './core/errors.ts';
 import { suggest } from './core/nearest.ts';
 import { closed, compileSchema, isRecord, type SchemaCheck, type SchemaFault } from './core/schema.ts';
@@ -105,18 +106,18 @@ export function inspectConfig(source: ConfigSource): ConfigReport {
 /** JSON Schema of agent.yaml, for editors and `plumbline schema`. */
 export function schemaOfAgent(processors: readonly Configurable[], sinks: readonly Configurable[]): object {
   const list = (kind: Kind, known: readonly Configurable[], description: string) =>
-    Type.Array(Type.Union(known.map((component) => schemaOf(kind, component))), { description });
+    Type.Array(Type.Union(known.map((component) => schemaOf(kind, component))), { default: [], description });
   const schema = Type.Object({
     ...SETTINGS,
     processors: list('processors', processors, 'In this order: editors, then observers, then selectors.'),
     sinks: list('sinks', sinks, 'Where data goes, each sink at its own pace.'),
   });
-  return { $schema: DRAFT, title: 'Plumbline agent.yaml', ...optionalWhereDefault(closed(schema)) };
+  return { $schema: DRAFT, title: 'Plumbline agent.yaml', ...forEditors(closed(schema), true) };
 }
 
 /** JSON Schema of a contract file. */
 export function schemaOfContract(): object {
-  return { $schema: DRAFT, title: 'Plumbline contract', ...optionalWhereDefault(closed(contractSchema)) };
+  return { $schema: DRAFT, title: 'Plumbline contract', ...forEditors(closed(contractSchema), false) };
 }
 
 /** The faults of one file as they are found. */
@@ -205,7 +206,10 @@ function leadsSomewhere(inspection: Inspection, sink: Record<string, unknown>, i
   if (!isEmptyList && sink.endpoint !== '') return true;
   const key = isEmptyList ? 'brokers' : 'endpoint';
   const name = `sinks[${index}] (${sink.type})`;
-  if (sink.optional === true) inspection.notes.push(`${name} is left out: ${key} is empty and it is optional`);
+  // A variable gives a text, which the check has not read yet.
+  const isWritten = inspection.yaml.written(['sinks', index, 'optional']) !== undefined;
+  const isOptional = isWritten ? plainScalar(String(sink.optional)) : sink.optional;
+  if (isOptional === true) inspection.notes.push(`${name} is left out: ${key} is empty and it is optional`);
   else {
     const message = `${key} of ${name} is empty: set it, or say \`optional: true\` to leave the sink out`;
     add(inspection, { path: ['sinks', index, key], part: 'value', message });
@@ -250,19 +254,6 @@ function complete(
 function schemaOf(kind: Kind, { type, summary, config }: Configurable): TSchema {
   const keys = { type: Type.Literal(type), ...(kind === 'sinks' ? SINK_KEYS : {}), ...config.properties };
   return Type.Object(keys, { description: summary });
-}
-
-/** In a file a key with a default may be missing; `required` holds for the object after validation. */
-function optionalWhereDefault(schema: TSchema): object {
-  return JSON.parse(JSON.stringify(schema), (_key, part: unknown) => {
-    if (!isRecord(part) || !Array.isArray(part.required) || !isRecord(part.properties)) return part;
-    const { properties, required, ...rest } = part;
-    const left = required.filter((key) => {
-      const property = properties[key];
-      return !isRecord(property) || !('default' in property);
-    });
-    return { ...rest, ...(left.length > 0 ? { required: left } : {}), properties };
-  });
 }
 
 /** A key without a value (`journal:`) is a key that is missing. Copies, so that aliases share nothing. */
