@@ -87,12 +87,14 @@ function judgeInputs(
   const measuring = createMeasuring(patient, true);
   for (const input of inputs) readInput(input, (signal, bytes) => measuring.add(signal, bytes, RECEIVED_MS));
   const times = measuring.times();
+  const services = measuring.services();
   const seconds = times === null ? 1 : Math.max(1, (times.lastMs - times.firstMs) / 1000);
   const sinceMs = startedMs ?? (times?.firstMs ?? 0) - BEFORE_FIRST_MS;
   return plans.flatMap((contract) =>
     contract.signals.map((signal) => ({
       contract,
       signal,
+      others: services.includes(contract.service) ? [] : services,
       ...worstOf(signal, measuring.instancesOf(signal), seconds, sinceMs),
     })),
   );

@@ -265,6 +265,23 @@ test('with `per`, one bad instance among many breaks the contract, and is named'
   assert.deepEqual([none.status, none.first.split(':')[0]], [3, 'not enough data']);
 });
 
+test('where nothing came of the service it says who sent instead', async (t) => {
+  const sent = requestOf('traces', { resourceSpans: [resourceOf('unknown_service:node'), resourceOf()] });
+  const directory = folder(t, { 'c.yaml': CONTRACT, 'a.binpb': framed(sent) });
+  const given = [join(directory, 'c.yaml'), '--input', join(directory, 'a.binpb')];
+  const { status, first } = await check(...given);
+  assert.equal(status, 3);
+  const other = /nothing came .*\(nothing of checkout, but of unknown_service:node, a service without a name\), limit/;
+  assert.match(first, other);
+  const own = folder(t, { 'b.binpb': framed(spans(200, 0)) });
+  assert.equal((await check(...given, '--input', own)).first, 'kept: all 1 signals hold');
+});
+
+function resourceOf(name?: string) {
+  const attributes = name === undefined ? [] : [{ key: 'service.name', value: { stringValue: name } }];
+  return { resource: { attributes }, scopeSpans: [{ spans: [span(1)] }] };
+}
+
 test('markdown is a table that a pull request shows, and its first line is the reason', async (t) => {
   const directory = folder(t, { 'c.yaml': CONTRACT, 'a.binpb': framed(spans(200, 50)) });
   const { status, stdout } = await check(
@@ -312,6 +329,14 @@ test('the command line tool itself says so with its exit status', (t) => {
   assert.ok(existsSync(join(ROOT, 'src/main.ts')));
   const args = [join(ROOT, 'src/main.ts'), 'check', join(directory, 'c.yaml'), '--input', join(directory, 'a.binpb')];
   assert.throws(() => execFileSync(process.execPath, args, { stdio: 'pipe' }), { status: 3 });
+});
+
+test('`--input -` is what is piped in', (t) => {
+  const directory = folder(t, { 'c.yaml': CONTRACT });
+  const args = [join(ROOT, 'src/main.ts'), 'check', join(directory, 'c.yaml'), '--input', '-'];
+  const run = (input: Uint8Array) => execFileSync(process.execPath, args, { input, stdio: 'pipe', encoding: 'utf8' });
+  assert.match(run(gzipSync(framed(spans(400, 0)))), /^kept: all 1 signals hold/);
+  assert.throws(() => run(Buffer.from('{')), { status: 2, stderr: /^standard input: record 1 cannot be read/ });
 });
 
 const START_MS = 1_750_000_020_000;

@@ -15,6 +15,8 @@ export interface Request {
   bytes: Uint8Array;
 }
 
+/** As elsewhere, what is piped in. */
+const STDIN = '-';
 const GZIP = 0x1f8b;
 const ZSTD = 0x28b52ffd;
 const BRACE = 0x7b;
@@ -38,7 +40,7 @@ export function readInput(path: string, take: (signal: Signal, bytes: Uint8Array
   for (const file of filesOf(path)) {
     let at = 0;
     try {
-      const bytes = plainOf(readFileSync(file));
+      const bytes = plainOf(readFileSync(file === STDIN ? 0 : file));
       at = 1;
       for (const record of recordsOf(bytes)) {
         const request = requestOf(record, json);
@@ -46,13 +48,15 @@ export function readInput(path: string, take: (signal: Signal, bytes: Uint8Array
         at++;
       }
     } catch (error) {
-      const where = at === 0 ? file : `${file}: record ${at}`;
+      const name = file === STDIN ? 'standard input' : file;
+      const where = at === 0 ? name : `${name}: record ${at}`;
       throw new AgentError('CONFIG_INVALID', `${where} cannot be read: ${messageOf(error)}`, { cause: error });
     }
   }
 }
 
 function filesOf(path: string): string[] {
+  if (path === STDIN) return [STDIN];
   try {
     if (!statSync(path).isDirectory()) return [path];
   } catch (error) {

@@ -23,6 +23,8 @@ import { ItemWalk } from '../../worker/walk.ts';
 
 const POOL_UNITS = 128;
 const MAIN = 1;
+/** That are told apart, to say who sent instead of the one that was asked for. */
+const MOST_SERVICES = 1000;
 
 /** What was measured of a signal, or of one value of `per`. */
 export interface Instance extends Target {
@@ -35,6 +37,8 @@ export interface Measuring {
   instancesOf(signal: SignalPlan): Instance[];
   /** Measures one export request in protobuf. Throws BODY_UNDECODABLE. */
   add(signal: Signal, request: Uint8Array, receivedMs: number): void;
+  /** Names of the services that sent anything, as they came. */
+  services(): string[];
   /** First and last own time of all items, Unix milliseconds; null while there are none. */
   times(): { firstMs: number; lastMs: number } | null;
 }
@@ -47,7 +51,8 @@ export function createMeasuring(plans: readonly ContractPlan[], fromStart: boole
   const limits = { maxBodyBytes: 0, maxItemBytes: 0 };
   const parts = createParts({ pool: pool.handle, policy, traces: null, sinks: [], ...limits }, MAIN);
   const clock = createClock();
-  parts.measurers.push({ processor: -1, measurer: clock.measurer });
+  const services = createServices();
+  parts.measurers.push({ processor: -1, measurer: clock.measurer }, { processor: -1, measurer: services.measurer });
   const walk = new ItemWalk();
   const view = new DataView(pool.handle.memory);
   const texts = new PointText(pool.bytes);
@@ -69,6 +74,7 @@ export function createMeasuring(plans: readonly ContractPlan[], fromStart: boole
   }
   return {
     instancesOf: ({ key }) => [...(signals.get(key)?.instances.values() ?? [])],
+    services: services.names,
     times: clock.times,
     add(signal, request, receivedMs) {
       const block = pool.allocate(frameSpan(request.length));
@@ -97,6 +103,21 @@ export function createMeasuring(plans: readonly ContractPlan[], fromStart: boole
       if (refusal !== undefined) throw new AgentError(refusal.code, refusal.message);
     },
   };
+}
+
+/** Notes who sent something. */
+function createServices() {
+  const names = new Map<number, string>();
+  const measurer: Measurer = {
+    reset() {},
+    enterResource({ bytes, serviceHash, serviceAt, serviceLength }) {
+      if (names.has(serviceHash) || names.size === MOST_SERVICES) return;
+      names.set(serviceHash, Buffer.from(bytes.subarray(serviceAt, serviceAt + serviceLength)).toString());
+    },
+    size: () => 0,
+    write: (_, at) => at,
+  };
+  return { measurer, names: () => [...names.values()] };
 }
 
 /** Notes when items were, by their own times. */

@@ -2,6 +2,7 @@
 import type { ContractPlan, SignalPlan } from '../../contracts/plan.ts';
 import type { Verdict } from '../../contracts/verdict.ts';
 import { formatShare, formatValue, hasValue } from '../../contracts/words.ts';
+import { cutText } from '../../core/boundedText.ts';
 import type { ExampleResult } from './examples.ts';
 
 export interface SignalVerdict {
@@ -10,6 +11,8 @@ export interface SignalVerdict {
   /** Of `per`: the one that decides; empty when all are judged as one. */
   instance: string;
   verdict: Verdict;
+  /** Services that sent something, where the contract's did not. */
+  others: string[];
 }
 
 export interface Checked {
@@ -21,6 +24,8 @@ export interface Checked {
 }
 
 export type Format = 'table' | 'json' | 'markdown';
+
+const MOST_OTHERS = 5;
 
 const WORDS = { kept: 'kept', broken: 'broken', not_enough_data: 'not enough data' } as const;
 
@@ -58,12 +63,17 @@ function whyOf(one: SignalVerdict): string {
   return one.instance === '' ? reasonIn(one) : `${one.instance}: ${reasonIn(one)}`;
 }
 
-function reasonIn({ signal, verdict }: SignalVerdict): string {
+function reasonIn({ contract, signal, verdict, others }: SignalVerdict): string {
   const { value, items, bounds, needed, kind } = verdict;
   const limit = `limit ${signal.budget === null ? signal.thresholds.breached : `above ${formatShare(signal.budget)}`}`;
   if (items === 0) {
     const enough = needed === null ? '' : `; ${needed} ${needed === 1 ? 'item' : 'items'} would be enough`;
-    return `nothing came that it is about, ${limit}${bounds === null ? '' : enough}`;
+    const named = others
+      .slice(0, MOST_OTHERS)
+      .map((name) => (name === '' ? 'a service without a name' : cutText(name)));
+    const more = others.length > MOST_OTHERS ? ` and ${others.length - MOST_OTHERS} more` : '';
+    const instead = others.length === 0 ? '' : ` (nothing of ${contract.service}, but of ${named.join(', ')}${more})`;
+    return `nothing came that it is about${instead}, ${limit}${bounds === null ? '' : enough}`;
   }
   if (bounds === null) return `${formatValue(signal, value)}, ${limit}`;
   const what = signal.slowerThanMs === null ? 'bad' : 'slow';
