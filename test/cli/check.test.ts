@@ -78,6 +78,17 @@ test('a command that fails is no proof, whatever it sent', async (t) => {
   assert.deepEqual([status, first], [1, 'broken: the command ended with 7']);
 });
 
+test('a command is over when it ends, whatever it has left running in the background', async (t) => {
+  const directory = folder(t, { 'c.yaml': CONTRACT });
+  const left = 'process.stdout.write(`left ${process.pid}\\n`); setTimeout(() => undefined, 600_000)';
+  const program = `require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(left)}], { stdio: ['ignore', 'pipe', 'inherit'] })
+    .stdout.once('data', (text) => { console.log(String(text)); process.exit(5); });`;
+  const { status, stderr } = await check(join(directory, 'c.yaml'), '--', process.execPath, '-e', program);
+  const pid = Number(/left (\d+)/.exec(stderr)?.[1]);
+  process.kill(pid);
+  assert.equal(status, 1);
+});
+
 test('a command that sends nothing proves nothing, and one that fails has failed', async (t) => {
   const contract = join(folder(t, { 'c.yaml': CONTRACT }), 'c.yaml');
   const silent = await check(contract, '--', process.execPath, '-e', '0');

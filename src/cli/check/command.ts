@@ -8,6 +8,9 @@ import { inspectConfig } from '../../config.ts';
 import { AgentError, messageOf } from '../../core/errors.ts';
 import type { Context } from '../context.ts';
 
+/** How long after a command's end what it has printed may still come. */
+const LAST_OUTPUT_MS = 1000;
+
 export interface CommandRun {
   /** Directory of the storage files. */
   directory: string;
@@ -73,6 +76,15 @@ function runChild(
       reject(new AgentError('CONFIG_INVALID', `${program} cannot be run: ${messageOf(error)}`, { cause: error })),
     );
     child.once('close', (code, signal) => resolve(code ?? signal ?? 1));
+    // What it has left running in the background holds its output open, maybe for ever.
+    child.once('exit', (code, signal) => {
+      const leave = () => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+        resolve(code ?? signal ?? 1);
+      };
+      setTimeout(leave, LAST_OUTPUT_MS).unref();
+    });
   });
 }
 
