@@ -15,6 +15,8 @@ export interface Contribution extends OperationCount {
 
 export interface SavedEvidence {
   period: number;
+  /** Missing of former versions. */
+  periodMs?: number;
   now: [number, OperationCount][];
   before: [number, OperationCount][];
   traces: { id: string; receivedMs: number }[];
@@ -95,11 +97,13 @@ export class Evidence {
   }
 
   save(): SavedEvidence {
-    return { period: this.#period, now: [...this.#now], before: [...this.#before], traces: [...this.#traces] };
+    const [period, periodMs] = [this.#period, this.#periodMs];
+    return { period, periodMs, now: [...this.#now], before: [...this.#before], traces: [...this.#traces] };
   }
 
-  restore({ period, now, before, traces }: SavedEvidence): void {
-    this.#period = period;
+  restore({ period, periodMs = this.#periodMs, now, before, traces }: SavedEvidence): void {
+    // Of another window: periods are counted in its halves, and a longer one would not turn for years.
+    this.#period = Math.floor((period * periodMs) / this.#periodMs);
     this.#now = new Map(now.map(([hash, count]) => [hash, { ...count }]));
     this.#before = new Map(before.map(([hash, count]) => [hash, { ...count }]));
     this.#traces = [...traces];

@@ -388,6 +388,30 @@ test('a rate whose window a reload changes is judged again once it has been watc
   }
 });
 
+test('under a longer window evidence is of that window, not of all that ever was', () => {
+  const detect = createDetect(contractOf([ERRORS], TIMES));
+  const longer = [contractOf([ERRORS], { ...TIMES, window: '1m' })];
+  const play = (from: number, to: number, name: string, bad: number) => {
+    for (let second = from; second < to; second++) {
+      detect.tick(second);
+      detect.send(second, request({}, ...spans(second * 100, name, 20, bad)));
+    }
+  };
+  play(0, 20, 'old', 20);
+  detect.restart(longer);
+  play(20, 300, 'other', 0);
+  play(300, 400, 'new', 20);
+  const breach = detect.events.at(-1)?.attributes;
+  assert.deepEqual([breach?.['signal.state'], breach?.['signal.window']], ['breached', '1m']);
+  assert.match(String(breach?.['signal.operations']), /^new 100\.0% of \d+$/);
+  // At the change itself what is known stays.
+  detect.restart([contractOf([ERRORS], { ...TIMES, window: '2m' })]);
+  assert.deepEqual(
+    detect.observer.report()[0]?.signals[0]?.operations.map(({ name }) => name),
+    ['new'],
+  );
+});
+
 test('what the agent did not watch is no missing data: after a pause of its own, or of a signal that is new, nothing is told of it for a window', () => {
   const rate = { name: 'traffic', of: 'spans', rate: true, breached: 'below 2/s' };
   const plan = contractOf([ERRORS, rate], TIMES);
