@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import type { AgentConfig } from './config.ts';
 import type { ContractPlan } from './contracts/plan.ts';
-import { type ContractCache, readContracts } from './contracts/read.ts';
+import { adviceOfContracts, type ContractCache, readContracts } from './contracts/read.ts';
 import { adviceOf } from './core/advice.ts';
 import { BlockPool } from './core/block.ts';
 import { AgentError, messageOf } from './core/errors.ts';
@@ -161,7 +161,8 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
     },
     `journal in ${store.root.path}`,
   );
-  for (const line of adviceOf(config, contracts.plans.length)) log.warn(line);
+  for (const line of [...adviceOf(config, contracts.plans.length), ...adviceOfContracts(contracts.files)])
+    log.warn(line);
   const parts = {
     store,
     workers,
@@ -191,6 +192,9 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
 
 /** Of the signals that have been judged lately. */
 function valuesOf(detect: DetectObserver | null): ContractValue[] {
+  const seen = new Set<string>();
+  // Of two contracts with signals of one name: a series is of one of them.
+  const isFirst = (name: string) => seen.size < seen.add(name).size;
   return (detect?.report() ?? []).flatMap(({ service, namespace, environment, service_version, signals }) => {
     const resource = {
       ...(namespace === null ? {} : { 'service.namespace': namespace }),
@@ -198,6 +202,7 @@ function valuesOf(detect: DetectObserver | null): ContractValue[] {
       ...(service_version === null ? {} : { 'service.version': service_version }),
     };
     return signals
+      .filter(({ name }) => isFirst(JSON.stringify([service, resource, name])))
       .filter(({ state, frozen }) => state !== 'unknown' && !frozen)
       .flatMap(({ name, value }) => (value === null ? [] : [{ service, resource, signal: name, value }]));
   });

@@ -1,6 +1,6 @@
 /** `plumbline validate`: every fault of the configuration and its contracts, one a line, or one line that there is none, with advice before it. */
 
-import { readContracts } from '../contracts/read.ts';
+import { adviceOfContracts, readContracts } from '../contracts/read.ts';
 import { adviceOf } from '../core/advice.ts';
 import { readConfiguration } from './configuration.ts';
 import type { Context } from './context.ts';
@@ -18,7 +18,7 @@ export async function validate(args: string[], context: Context): Promise<number
   const count = contracts.plans.length;
   const held = count === 0 ? '' : ` with ${count} contract${count === 1 ? '' : 's'}`;
   // Without faults there is a configuration.
-  const advice = config === null ? [] : adviceOf(config, count);
+  const advice = config === null ? [] : [...adviceOf(config, count), ...adviceOfContracts(contracts.files)];
   context.stdout(`${[...notes, ...advice, `${file} is valid${held}`].join('\n')}\n`);
   return 0;
 }

@@ -57,6 +57,14 @@ export interface ContractPlan {
   onBreach: { keep: number; lookBackMs: number; bytesPerSecond: number };
 }
 
+/** What a signal is called wherever it is told of, whatever it measures. */
+export function nameOfSignal(
+  of: Pick<ContractPlan, 'service' | 'namespace' | 'environment' | 'serviceVersion'>,
+  name: string,
+): string {
+  return JSON.stringify([of.service, of.namespace, of.environment, of.serviceVersion, name]);
+}
+
 /** Where a fault lies, as keys and indexes from the top, and what it is. */
 export interface ContractFault {
   path: (string | number)[];

@@ -5,7 +5,7 @@ import { compileSchema } from '../core/schema.ts';
 import { type Path, readYaml } from '../core/yaml.ts';
 import { type ContractSource, contractSchema } from './contract.ts';
 import type { Example } from './example.ts';
-import type { ContractPlan } from './plan.ts';
+import { type ContractPlan, nameOfSignal } from './plan.ts';
 import { planContract } from './planner.ts';
 
 export interface ContractFile {
@@ -55,26 +55,41 @@ export function contractFiles(globs: readonly string[]): string[] {
   return [...new Set(globs.flatMap((glob) => (/[*?[{]/.test(glob) ? globSync(glob).sort() : [glob])))];
 }
 
-/**
- * Two contracts that measure the very same thing would have to share its counts; states, metrics and events are told apart by a signal's name
- * within what its contract says of the service.
- */
+/** Two contracts that measure the very same thing would have to share its counts. */
 function sharedSignals(files: readonly ContractFile[]): string[] {
-  const seen = new Map<string, { of: ContractFile; key: number }>();
+  const seen = new Map<number, ContractFile>();
   const faults: string[] = [];
   for (const one of files) {
-    const { service, namespace, environment, serviceVersion, signals } = one.plan;
-    for (const { key, name } of signals) {
-      const written = JSON.stringify([service, namespace, environment, serviceVersion, name]);
-      const other = seen.get(written);
-      if (other === undefined) seen.set(written, { of: one, key });
-      else if (other.of !== one) {
-        const wayOut = other.key === key ? 'leave it in one' : 'give one of them another name';
-        faults.push(`${one.file}: signal "${name}" of service ${service} stands in ${other.of.file}, too: ${wayOut}`);
+    for (const { key, name } of one.plan.signals) {
+      const other = seen.get(key);
+      if (other === undefined) seen.set(key, one);
+      else if (other !== one) {
+        const signal = `signal "${name}" of service ${one.plan.service}`;
+        faults.push(`${one.file}: ${signal} stands in ${other.file}, too: leave it in one`);
       }
     }
   }
   return faults;
+}
+
+/** What is valid and yet hardly meant: within what contracts say of a service, a signal's name is all that tells its metrics and events apart. */
+export function adviceOfContracts(files: readonly ContractFile[]): string[] {
+  const seen = new Map<string, ContractFile>();
+  const advice: string[] = [];
+  for (const one of files) {
+    for (const { name } of one.plan.signals) {
+      const written = nameOfSignal(one.plan, name);
+      const other = seen.get(written);
+      if (other === undefined) seen.set(written, one);
+      else if (other !== one) {
+        const signal = `signal "${name}" of service ${one.plan.service}`;
+        const wayOut =
+          'metrics show the worse of the two, events do not tell them apart; give one of them another name';
+        advice.push(`${one.file}: ${signal} has the name of one in ${other.file}: ${wayOut}`);
+      }
+    }
+  }
+  return advice;
 }
 
 function readContract(text: string, file: string): { contract: ContractFile | null; faults: string[] } {

@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type { AgentConfig, ConfigReport } from '../config.ts';
 import type { ContractPlan } from '../contracts/plan.ts';
-import { type ContractCache, contractFiles, readContracts } from '../contracts/read.ts';
+import { adviceOfContracts, type ContractCache, contractFiles, readContracts } from '../contracts/read.ts';
 import { adviceOf } from '../core/advice.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Ground } from './ground.ts';
@@ -105,7 +105,8 @@ export class Reload {
       const { config, faults } = (await this.#source?.read()) ?? { config: this.#started, faults: [] };
       // Globs may lead elsewhere now.
       const next = signatureOf(config?.contracts ?? [], own);
-      const contracts = config === null ? { plans: [], faults: [] } : readContracts(config.contracts, this.#cache);
+      const contracts =
+        config === null ? { plans: [], files: [], faults: [] } : readContracts(config.contracts, this.#cache);
       const all = [...faults, ...contracts.faults];
       if (config === null || all.length > 0) throw new Error(all.join('\n'));
       const { effective, restartNeeded } = this.#effective(config);
@@ -115,7 +116,8 @@ export class Reload {
       Object.assign(this.state, { loadedAt: new Date(now()), error: null, restartNeeded });
       const count = `${contracts.plans.length} contracts, ${effective.processors.length} processors`;
       log.info({ restart_needed: restartNeeded }, `configuration read again: ${count}`);
-      for (const line of adviceOf(effective, contracts.plans.length)) log.warn(line);
+      for (const line of [...adviceOf(effective, contracts.plans.length), ...adviceOfContracts(contracts.files)])
+        log.warn(line);
     } catch (error) {
       this.state.error = messageOf(error);
       telemetry.configErrors.inc();

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { ContractPlan } from '../../src/contracts/plan.ts';
-import { readContracts } from '../../src/contracts/read.ts';
+import { adviceOfContracts, readContracts } from '../../src/contracts/read.ts';
 import { readMeasurements } from '../../src/contracts/rows.ts';
 import type { Plain } from '../otlp/generate.ts';
 import { createWorld, logs, NOW_MS, plainly, type Sent, span, traces } from '../worker/world.ts';
@@ -149,20 +149,23 @@ test('a signal that stands in two contracts is told with both files', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'plumbline-contract-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const files = ['a.yaml', 'b.yaml'].map((name) => join(folder, name));
-  const faults = (...texts: string[]) => {
+  const told = (...texts: string[]) => {
     texts.forEach((text, i) => {
       writeFileSync(files[i] as string, text);
     });
-    return readContracts(files).faults;
+    const { faults, files: read } = readContracts(files);
+    return { faults, advice: adviceOfContracts(read).map((line) => line.split(': metrics')[0]) };
   };
   const errors = contract({ bad: { status: 'error' } });
-  const told = `${files[1]}: signal "s" of service shop stands in ${files[0]}, too:`;
-  assert.deepEqual(faults(errors, errors), [`${told} leave it in one`]);
-  // Its state would be the other's after a restart, and its metrics are those of the one that was judged last.
+  const fault = `${files[1]}: signal "s" of service shop stands in ${files[0]}, too: leave it in one`;
+  assert.deepEqual(told(errors, errors).faults, [fault]);
+  // Other things under one name can be measured, and hardly told of.
   const pay = contract({ bad: { status: 'error' } }, { where: { 'http.route': '/pay' } });
-  assert.deepEqual(faults(errors, pay), [`${told} give one of them another name`]);
-  assert.deepEqual(faults(errors, contract({ bad: { status: 'error' } }, { environment: 'prod' })), []);
-  assert.deepEqual(faults(errors, contract({ name: 'pay', bad: { status: 'error' } })), []);
+  const advice = `${files[1]}: signal "s" of service shop has the name of one in ${files[0]}`;
+  assert.deepEqual(told(errors, pay), { faults: [], advice: [advice] });
+  const none = { faults: [], advice: [] };
+  assert.deepEqual(told(errors, contract({ bad: { status: 'error' } }, { environment: 'prod' })), none);
+  assert.deepEqual(told(errors, contract({ name: 'pay', bad: { status: 'error' } })), none);
 });
 
 test('thresholds, windows and defaults are what was written', (t) => {

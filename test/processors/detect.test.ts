@@ -412,6 +412,34 @@ test('under a longer window evidence is of that window, not of all that ever was
   );
 });
 
+test('two contracts whose signals share a name have states of their own, also after a restart, and metrics of the worse', async () => {
+  const of = (name: string) => contractOf([ERRORS], { ...TIMES, where: { 'span.name': name } });
+  const [a, b] = [of('a'), of('b')];
+  const detect = createDetect(a, b);
+  for (let second = 0; second < 12; second++) {
+    detect.tick(second);
+    const sent = [...spans(second * 100, 'a', 10, 9), ...spans(second * 100 + 50, 'b', 10, 0)];
+    detect.send(second, request({}, ...sent));
+  }
+  const shown = async () => [
+    detect.observer.report().map(({ state }) => state),
+    (await detect.telemetry.contractState.get()).values.map(({ value }) => value),
+  ];
+  assert.deepEqual(await shown(), [['breached', 'healthy'], [3]]);
+  detect.restart([a, b]);
+  assert.deepEqual(await shown(), [['breached', 'healthy'], [3]]);
+  detect.restart([b, a]);
+  assert.deepEqual(await shown(), [['healthy', 'breached'], [3]]);
+  const [summary] = detect.observer.tick(NOW_MS + 20_000, false).filter(({ stream }) => stream === 'summaries');
+  const points = itemsOf('metrics', decoded('metrics', summary?.bytes ?? Buffer.alloc(0))).map(({ item }) =>
+    list((item.gauge as Plain).dataPoints).map(({ asDouble, asInt }) => Number(asDouble ?? asInt)),
+  );
+  assert.deepEqual(points, [[0.9], [3]], 'one of each');
+  // What the one measures has changed; it goes on from its own state.
+  detect.restart([b, of('c')]);
+  assert.deepEqual(await shown(), [['healthy', 'breached'], [3]]);
+});
+
 test('what the agent did not watch is no missing data: after a pause of its own, or of a signal that is new, nothing is told of it for a window', () => {
   const rate = { name: 'traffic', of: 'spans', rate: true, breached: 'below 2/s' };
   const plan = contractOf([ERRORS, rate], TIMES);

@@ -12,6 +12,7 @@ import { writeMetrics } from '../../otlp/writeMetrics.ts';
 import { type Emission, type Observer, type ObserverContext, SET_BACK_MS } from '../processor.ts';
 import { type ContractReport, describeChange, reportOf } from './describe.ts';
 import {
+  groupByName,
   instanceOf,
   judgeWatched,
   type SavedWatch,
@@ -61,6 +62,8 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
   const byKey = new Map<number, { contract: WatchedContract; signal: WatchedSignal }>();
   for (const contract of watched)
     for (const signal of contract.signals) byKey.set(signal.plan.key, { contract, signal });
+  /** Of those that share a name the worst is shown. */
+  const groups = groupByName(watched);
   const texts = new PointText(context.pool.bytes);
   let judgedSecond = saved?.judgedSecond ?? 0;
   let sentMs = saved?.sentMs ?? 0;
@@ -162,7 +165,9 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
     if (watched.length === 0 || Math.floor(nowMs / everyMs) === Math.floor(sentMs / everyMs)) return [];
     const from = sentMs === 0 ? nowMs - everyMs : sentMs;
     sentMs = nowMs;
-    const resources = watched.map(({ plan, signals }) => {
+    const shown = new Set(groups.map(worstOf));
+    const resources = watched.map(({ plan, signals: all }) => {
+      const signals = all.filter((signal) => shown.has(signal));
       const gauge = (name: string, description: string, value: (signal: WatchedSignal) => number | null) => ({
         kind: 'gauge' as const,
         name,
@@ -199,9 +204,10 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
   }
 
   function showStates(): void {
-    for (const { plan, signals } of watched)
-      for (const signal of signals)
-        contractState.set({ ...labelsOf(plan), signal: signal.plan.name }, STATES.indexOf(signal.state));
+    for (const group of groups) {
+      const { plan, state } = worstOf(group);
+      contractState.set({ ...labelsOf(group.of), signal: plan.name }, STATES.indexOf(state));
+    }
   }
 
   // Contracts that a reload removed have no state any more.
@@ -249,6 +255,13 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
       ({ judgedSecond, sentMs, heardMs, watch: saveWatch(watched), breaches: saveBreaches() }) satisfies Saved,
     report: () => watched.map((contract) => reportOf(contract)),
   };
+}
+
+function worstOf({ signals }: { signals: readonly WatchedSignal[] }): WatchedSignal {
+  const [first] = signals as [WatchedSignal];
+  if (signals.length === 1) return first;
+  const worst = worstState(signals.map(({ state }) => state));
+  return signals.find(({ state }) => state === worst) ?? first;
 }
 
 function sinceOf(signal: WatchedSignal): number {

@@ -3,7 +3,7 @@ import { Evidence, type SavedEvidence } from '../../contracts/evidence.ts';
 import { type Change, judgeSignal } from '../../contracts/judge.ts';
 import { type State, worstState } from '../../contracts/judged.ts';
 import { newMemory, restoreMemory, type SavedMemory, type SignalMemory, saveMemory } from '../../contracts/memory.ts';
-import type { ContractPlan, SignalPlan } from '../../contracts/plan.ts';
+import { type ContractPlan, nameOfSignal, type SignalPlan } from '../../contracts/plan.ts';
 import { cutText } from '../../core/boundedText.ts';
 
 export interface Instance {
@@ -45,9 +45,13 @@ const GONE_MS = 600_000;
 /** Watches the contracts, with what was remembered of their signals. */
 export function watchContracts(plans: readonly ContractPlan[], saved: SavedWatch): WatchedContract[] {
   const byName = Map.groupBy(saved, ({ of }) => of);
+  const keys = new Set(plans.flatMap(({ signals }) => signals.map(({ key }) => key)));
   return plans.map((plan) => {
     const signals = plan.signals.map((signal) => {
-      const before = byName.get(nameOf(plan, signal)) ?? [];
+      // Signals of two contracts may share a name: what another still measures is that one's.
+      const named = byName.get(nameOfSignal(plan, signal.name)) ?? [];
+      const same = named.filter(({ key }) => key === signal.key);
+      const before = same.length > 0 ? same : named.filter(({ key }) => !keys.has(key));
       const instances = new Map(before.map((one) => [one.group, resume(signal, one)]));
       if (plan.per === null && !instances.has(0)) instances.set(0, newInstance(signal, ''));
       for (const group of instances.keys()) if ((plan.per === null) !== (group === 0)) instances.delete(group);
@@ -55,10 +59,6 @@ export function watchContracts(plans: readonly ContractPlan[], saved: SavedWatch
     });
     return { plan, state: worstState(signals.map(({ state }) => state)), signals };
   });
-}
-
-function nameOf({ service, namespace, environment, serviceVersion }: ContractPlan, { name }: SignalPlan): string {
-  return JSON.stringify([service, namespace, environment, serviceVersion, name]);
 }
 
 function newInstance(plan: SignalPlan, name: string): Instance {
@@ -97,7 +97,7 @@ export function saveWatch(contracts: readonly WatchedContract[]): SavedWatch {
   return contracts.flatMap((contract) =>
     contract.signals.flatMap((signal) =>
       [...signal.instances].map(([group, { name, memory, evidence }]) => ({
-        of: nameOf(contract.plan, signal.plan),
+        of: nameOfSignal(contract.plan, signal.plan.name),
         key: signal.plan.key,
         group,
         name,
@@ -106,6 +106,19 @@ export function saveWatch(contracts: readonly WatchedContract[]): SavedWatch {
       })),
     ),
   );
+}
+
+/** Signals that share a name, with the contract of the first. */
+export function groupByName(contracts: readonly WatchedContract[]): { of: ContractPlan; signals: WatchedSignal[] }[] {
+  const groups = new Map<string, { of: ContractPlan; signals: WatchedSignal[] }>();
+  for (const { plan, signals } of contracts)
+    for (const signal of signals) {
+      const name = nameOfSignal(plan, signal.plan.name);
+      const group = groups.get(name) ?? { of: plan, signals: [] };
+      group.signals.push(signal);
+      groups.set(name, group);
+    }
+  return [...groups.values()];
 }
 
 /** The instance that a worker's cell is about; null beyond the bound. */
