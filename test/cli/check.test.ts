@@ -200,6 +200,19 @@ test('signals that lie in one folder are told apart, and files that are still wr
   );
 });
 
+test('raw and sampled of one agent are not counted both', async (t) => {
+  const at = (stream: string) => `data/${stream}/traces/year=2026/month=01/day=01/hour=00/a_1-1.binpb`;
+  const files = { 'c.yaml': CONTRACT, [at('raw')]: framed(spans(200, 0)), [at('sampled')]: framed(spans(20, 0)) };
+  const directory = folder(t, files);
+  const { status, stderr } = await check(join(directory, 'c.yaml'), '--input', directory);
+  assert.equal(status, 2);
+  assert.match(
+    stderr,
+    /holds both data\/raw and data\/sampled: what was sampled would count twice: name .*\/data\/raw$/m,
+  );
+  assert.equal((await check(join(directory, 'c.yaml'), '--input', join(directory, 'data/raw'))).status, 0);
+});
+
 test('a file that is cut off is said with its record, exit status 2', async (t) => {
   const directory = folder(t, { 'c.yaml': CONTRACT, 'a.binpb': framed(spans(3, 0)).subarray(0, -5) });
   const { status, stderr } = await check(join(directory, 'c.yaml'), '--input', join(directory, 'a.binpb'));

@@ -63,9 +63,19 @@ function filesOf(path: string): string[] {
     throw new AgentError('CONFIG_INVALID', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
   // What is still being written is no file yet.
-  return globSync('**/*.{binpb,jsonl,json,pb}{,.gz,.zst}', { cwd: path })
-    .sort(byNumbers)
-    .map((file) => join(path, file));
+  const files = globSync('**/*.{binpb,jsonl,json,pb}{,.gz,.zst}', { cwd: path }).sort(byNumbers);
+  refuseTwice(path, files);
+  return files.map((file) => join(path, file));
+}
+
+/** The storage sink's raw holds all that its sampled holds. */
+function refuseTwice(path: string, files: readonly string[]): void {
+  const folderOf = (stream: string) =>
+    files.map((file) => new RegExp(`^(.*/)?${stream}(?=/(traces|metrics|logs)/year=)`).exec(file)?.[0]).find(Boolean);
+  const [raw, sampled] = [folderOf('raw'), folderOf('sampled')];
+  if (raw === undefined || sampled === undefined) return;
+  const wayOut = `what was sampled would count twice: name ${join(path, raw)}`;
+  throw new AgentError('CONFIG_INVALID', `${path} holds both ${raw} and ${sampled}: ${wayOut}`);
 }
 
 /** All members of gzip, and all frames of zstd. */
