@@ -473,6 +473,33 @@ test('what the agent did not watch is no missing data: after a pause of its own,
   assert.deepEqual(told(), [...healthy, ...missing]);
 });
 
+test('of a long pause the first minute is judged second by second, not all of it: what had begun before is told', () => {
+  const plan = contractOf([ERRORS], { ...TIMES, window: '10m', for: '30s' });
+  const detect = createDetect(plan);
+  for (let second = 0; second < 20; second++) {
+    detect.tick(second);
+    detect.send(second, request({}, ...spans(second * 100, 'a', 10, second < 10 ? 0 : 10)));
+  }
+  assert.equal(detect.observer.report()[0]?.state, 'healthy');
+  let judged = 0;
+  // Read once for each judgement, to see whether the limits are the same.
+  Object.defineProperty(plan.signals[0], 'budget', {
+    get() {
+      judged++;
+      return null;
+    },
+  });
+  detect.tick(3400);
+  assert.ok(judged > 30 && judged < 90, `${judged} seconds`);
+  assert.deepEqual(
+    detect.events.map(({ attributes, atMs }) => [attributes['signal.state'], atMs < NOW_MS + 90_000]),
+    [
+      ['healthy', true],
+      ['degraded', true],
+    ],
+  );
+});
+
 test('late items are counted and not judged', async () => {
   const detect = createDetect(contractOf([ERRORS], { ...TIMES, late_after: '1m' }));
   const old = {

@@ -49,8 +49,11 @@ export interface DetectObserver extends Observer {
   report(): ContractReport[];
 }
 
-/** Longest stretch of seconds judged one by one after a pause (a suspended laptop); older windows are empty anyway. */
-const MAX_CATCH_UP_S = 3600;
+/**
+ * So many seconds of a pause (a suspended laptop, an agent that was down) are judged one by one: what had begun before may hold for that long.
+ * Of the rest nothing is known, and an hour of it for hundreds of contracts would hold main up for longer than probes wait.
+ */
+const MAX_CATCH_UP_S = 60;
 /** A pause that is longer is the agent's own, and no silence of the services. */
 const GAP_MS = 15_000;
 /** What a start goes over again stands in another order than it came. */
@@ -74,8 +77,10 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
 
   function judgeUpTo(second: number): EventRecord[] {
     const events: EventRecord[] = [];
-    if (judgedSecond === 0 || second - judgedSecond > MAX_CATCH_UP_S) judgedSecond = second - 1;
+    if (judgedSecond === 0) judgedSecond = second - 1;
+    const last = judgedSecond + MAX_CATCH_UP_S;
     while (judgedSecond < second) {
+      if (judgedSecond === last) judgedSecond = second - 1;
       judgedSecond++;
       for (const contract of watched) judgeContract(contract, judgedSecond, events);
     }
