@@ -18,6 +18,7 @@ import { explainTrace } from './wiring/explain.ts';
 import { type Ground, millisecondsOf, sampleOf, tellReload } from './wiring/ground.ts';
 import { serveIngest } from './wiring/ingest.ts';
 import { LookBacks } from './wiring/lookBacks.ts';
+import { tellQueued } from './wiring/queued.ts';
 import { type ConfigFile, Reload, signatureOf, stampOfSource } from './wiring/reload.ts';
 import { Retention } from './wiring/retention.ts';
 import { createDeliveries, type Running } from './wiring/sinks.ts';
@@ -29,6 +30,7 @@ import type { Intake } from './worker/intake.ts';
 import type { Observers } from './worker/observers.ts';
 import { createPolicy, publishPolicy } from './worker/policy.ts';
 import type { WorkerPool } from './worker/pool.ts';
+import type { SelectionProgress } from './worker/progress.ts';
 import type { Selection } from './worker/selection.ts';
 
 export interface Agent {
@@ -169,6 +171,7 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
     reload,
     intake,
     selection: selection?.selection ?? null,
+    progress: selection?.progress ?? null,
     deliveries,
     status,
     ingest: receiver,
@@ -225,6 +228,7 @@ interface Parts {
   reload: Reload;
   intake: Intake;
   selection: Selection | null;
+  progress: SelectionProgress | null;
   deliveries: Running[];
   status: StatusServer;
   ingest: IngestServer;
@@ -252,11 +256,17 @@ async function stop(ground: Ground, parts: Parts): Promise<void> {
   await Promise.all(
     deliveries.map(({ delivery }) => delivery.drain(deadlineMs).then(() => delivery.close(deadlineMs))),
   );
-  await store.memory.checkpoint();
-  await store.memory.saveCursors();
+  await saveLast(ground, store);
   await status.stop();
   await workers.close();
   await store.intake.close();
   await store.derived.close();
   await store.root.close();
+  tellQueued(ground, store, parts.progress, deliveries);
+}
+
+/** On a full disk, for one: what is not saved is measured or sent again by the next start, and the agent leaves as it should. */
+async function saveLast({ log }: Ground, { memory }: Store): Promise<void> {
+  for (const save of [() => memory.checkpoint(), () => memory.saveCursors()])
+    await save().catch((error: unknown) => log.warn(`not saved, some of it is done again: ${messageOf(error)}`));
 }

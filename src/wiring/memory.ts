@@ -20,7 +20,7 @@ import type { Observers, Spoken } from '../worker/observers.ts';
 import type { SelectionProgress } from '../worker/progress.ts';
 import { CHECKPOINT, encodeCheckpoint, type SavedCheckpoint } from './checkpoint.ts';
 import { freshCursor, freshProgress } from './fresh.ts';
-import { History, MOST_REBUILD_BYTES } from './history.ts';
+import { History, type HistoryOptions, MOST_REBUILD_BYTES } from './history.ts';
 import { type Loss, lossEmission } from './loss.ts';
 import { Unsaid } from './unsaid.ts';
 import { withReserve } from './withReserve.ts';
@@ -33,7 +33,7 @@ const MOST_STOPS = 100;
 /** A busy agent checkpoints more often for it. */
 const BYTES_PER_CHECKPOINT = MOST_REBUILD_BYTES;
 
-export interface MemoryOptions {
+export interface MemoryOptions extends Pick<HistoryOptions, 'lookBackMs' | 'waitMs' | 'now'> {
   directory: string;
   /** `{agent.id}-{journal id}` */
   agent: string;
@@ -46,11 +46,6 @@ export interface MemoryOptions {
   reserve: Reserve;
   telemetry: Telemetry;
   log: Logger;
-  /** How far back intake segments are kept for contracts. */
-  lookBackMs: number;
-  /** The sampler's wait. */
-  waitMs: number;
-  now(): number;
 }
 
 export class Memory {
@@ -72,6 +67,7 @@ export class Memory {
   #saving: Promise<void> = Promise.resolve();
   /** Apart from `#saving`, which may wait for an append that waits for a checkpoint. */
   #checkpointing: Promise<void> = Promise.resolve();
+  #lastCheckpoint: Promise<void> = Promise.resolve();
   #failure: string | null = null;
   #enforce: () => Promise<void> = () => Promise.resolve();
 
@@ -134,10 +130,10 @@ export class Memory {
 
   /** The selection waits for nothing any more: when it has decided all there is, what comes with the next start is late. */
   noteStop(): void {
-    const { table, intake } = this.#options;
-    if (this.#progress === null || Math.min(...this.#progress.next) < intake.head) return;
-    const known = this.savedStops.filter((stop) => stop > this.savedRebuildFrom && stop < intake.head);
-    table.setValue('stops', [...known, intake.head].slice(-MOST_STOPS));
+    const { head } = this.#options.intake;
+    if (this.#progress === null || Math.min(...this.#progress.next) < head) return;
+    const known = this.savedStops.filter((stop) => stop > this.savedRebuildFrom && stop < head);
+    this.#options.table.setValue('stops', [...known, head].slice(-MOST_STOPS));
   }
 
   /** The durable row under this key; a new one begins at the head. Ask once for each. */
@@ -196,27 +192,28 @@ export class Memory {
   }
 
   async #tick(): Promise<void> {
-    const { now } = this.#options;
-    this.#ticks++;
-    if (this.#ticks % TICKS_PER_SAVE === 0) this.history.note();
-    if (this.#observers !== null) this.speak(this.#observers, Math.min(now(), this.#oldestInFlightMs()), false);
     // Its own number: by the time its turn comes the next tick may have been.
-    const tick = this.#ticks;
+    const tick = ++this.#ticks;
+    if (tick % TICKS_PER_SAVE === 0) this.history.note();
+    const nowMs = this.#options.now();
+    if (this.#observers !== null) this.speak(this.#observers, Math.min(nowMs, this.#oldestInFlightMs()), false);
     this.#saving = this.#saving.then(() => this.#save(tick));
     await this.#saving;
   }
 
   async #save(tick: number): Promise<void> {
+    const isWhole = tick % TICKS_PER_SAVE === 0;
     try {
       const { flushed, error } = await this.unsaid.say();
-      if (flushed || this.#isCheckpointDue(tick)) await this.checkpoint();
-      if (tick % TICKS_PER_SAVE === 0) {
-        await this.#enforce();
-        await this.saveCursors();
-        await this.#options.reserve.restore();
-      }
+      // One that has no room keeps no cursor from being saved: sinks would get all of it again.
+      if (flushed || this.#isCheckpointDue(tick)) await this.checkpoint().catch(() => {});
+      if (isWhole) await this.#enforce();
+      if (isWhole) await this.saveCursors();
+      if (isWhole) await this.#options.reserve.restore();
       if (error !== null) throw error;
-      this.#failure = null;
+      await this.#lastCheckpoint;
+      // Between them there is hardly anything to save.
+      if (isWhole) this.#failure = null;
     } catch (error) {
       // Everything is still in memory and comes again with the next tick; say it once.
       if (this.#failure === null) this.#options.log.warn(`not saved, trying again: ${messageOf(error)}`);
@@ -225,8 +222,8 @@ export class Memory {
   }
 
   #isCheckpointDue(tick: number): boolean {
-    const { intake } = this.#options;
     if (tick - this.#checkpointTick >= TICKS_PER_CHECKPOINT) return true;
+    const { intake } = this.#options;
     return tick % TICKS_PER_SAVE === 0 && intake.bytesFrom(this.#checkpointed.intake) > BYTES_PER_CHECKPOINT;
   }
 
@@ -235,6 +232,7 @@ export class Memory {
     const written = this.#checkpointing.then(() => this.#checkpoint());
     // Who asked hears of it; the next one is written all the same.
     this.#checkpointing = written.catch(() => {});
+    this.#lastCheckpoint = written;
     return written;
   }
 

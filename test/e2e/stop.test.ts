@@ -55,4 +55,6 @@ it('a destination that is down uses up the grace for itself alone: the files of 
   checkIds('raw', ids, client.owed, new Set(ids));
   const row = (await CursorTable.peek(join(directory, 'data/journal'))).rows().get('storage/raw/traces');
   assert.equal(row?.delivered, ids.length);
+  const left = `"queued":{"kafka":${ids.length}},"msg":"stopped: items that sinks have not taken wait in the journal for the next start"}`;
+  assert.equal(agent.output().trimEnd().split('\n').at(-1)?.endsWith(left), true, agent.output());
 });

@@ -1,6 +1,6 @@
 /** A disk that fills up, again and again: the agent says 503, never exits, takes data again soon after there is room, and loses nothing. */
 import assert from 'node:assert/strict';
-import { closeSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually, settledLedger, startAgentProcess } from '../support/agent.ts';
@@ -96,4 +96,24 @@ test('an agent that is killed on a disk without a free byte starts again, and ta
   await eventually('data is taken', BACK_MS, () => client.owed.size > 0 || undefined);
   await client.stop();
   assert.equal(await agent.end('SIGTERM'), 0, agent.output());
+});
+
+test('SIGTERM on a disk without a free byte: exit status 0, and the last line says what is queued', {
+  skip: unmountable('tmpfs') ?? false,
+}, async (t) => {
+  const { directory, unmount } = mountTmpfs(160);
+  t.after(unmount);
+  const agent = await startAgentProcess(directory, YAML.replace('grace: 20s', 'grace: 2s'));
+  t.after(() => agent.end('SIGKILL'));
+  const client = new Client(agent.ingest, new Set(), { pauseMs: 20 });
+  await eventually('data is taken', 10_000, () => client.owed.size > 0 || undefined);
+  fillUp(directory, join(directory, 'ballast'), 0);
+  // Its room was meant for this, and somebody else has it now.
+  const reserve = join(directory, 'data/journal/reserve');
+  await eventually('the reserve is given up', 30_000, () => !existsSync(reserve) || undefined);
+  fillUp(directory, join(directory, 'more'), 0);
+  assert.equal(await agent.end('SIGTERM'), 0, agent.output());
+  await client.stop();
+  assert.match(agent.output(), /"queued":\{"storage":[1-9][0-9]*\},"msg":"stopped: .* next start"\}\n$/);
+  assert.doesNotMatch(agent.output(), /"level":"error"/);
 });

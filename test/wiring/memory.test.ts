@@ -1,6 +1,6 @@
 /** Holds wiring/memory.ts with real journals and cursors: what it saves is whole, whoever asks for it and when. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
@@ -13,6 +13,7 @@ import { CHECKPOINT, decodeCheckpoint } from '../../src/wiring/checkpoint.ts';
 import { Memory } from '../../src/wiring/memory.ts';
 import type { Observers } from '../../src/worker/observers.ts';
 import { openJournal, temporaryDirectory } from '../journal/frames.ts';
+import { within } from '../sinks/harness.ts';
 
 async function bench(t: TestContext) {
   const directory = temporaryDirectory();
@@ -22,7 +23,7 @@ async function bench(t: TestContext) {
   const table = await CursorTable.open(directory);
   const reserve = await Reserve.open(diskFiles, directory, 1 << 20);
   const lines: string[] = [];
-  const log = pino({ level: 'error' }, { write: (line: string) => void lines.push(line) });
+  const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
   const telemetry = createTelemetry();
   const sizes = { segmentBytes: 256 << 10, lookBackMs: 0, waitMs: 0 };
   const memory = new Memory({
@@ -68,6 +69,35 @@ test('checkpoints that are asked for at once are written one after the other, ea
     const saved = decodeCheckpoint(readFileSync(join(directory, CHECKPOINT)).subarray(16));
     assert.equal(saved.observers.position, observers.position);
   }
+});
+
+test('a checkpoint that cannot be written keeps no cursor from being saved, and is told once', async (t) => {
+  const { directory, memory, lines } = await bench(t);
+  const flush = { stream: 'summaries', signal: 'metrics', items: 1, bytes: Buffer.from('a'), timeMs: 1 } as const;
+  const observers = {
+    position: 0,
+    // One in each tick, and each asks for a checkpoint.
+    tick: () => [{ emission: { ...flush, ends: true }, processor: 0 }],
+    save: () => ({ position: 0, states: [] }),
+  };
+  mkdirSync(join(directory, `${CHECKPOINT}.tmp`));
+  memory.start(
+    observers as unknown as Observers,
+    () => Infinity,
+    async () => {},
+  );
+  const saved = async (rejected: number) => {
+    memory.rejected.logs = rejected;
+    await within(20_000, async () => {
+      const found = (await CursorTable.peek(directory)).value('rejected') as { logs: number } | undefined;
+      return found?.logs === rejected;
+    });
+  };
+  await saved(1);
+  await saved(2);
+  await saved(3);
+  assert.deepEqual(lines.filter((line) => line.includes('not saved')).length, 1, lines.join(''));
+  rmdirSync(join(directory, `${CHECKPOINT}.tmp`));
 });
 
 test('a summary that fits no segment is counted and told as an error, and does not keep an event from the journal', async (t) => {
