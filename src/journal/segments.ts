@@ -99,7 +99,14 @@ export class SegmentStore {
 
   /** Over the quota, by the segment that urgent records may take beyond it. */
   get isOver(): boolean {
-    return this.bytes > this.#options.maxBytes;
+    return this.bytes > this.#mostBytes();
+  }
+
+  /** The quota; more when one segment, of a larger `segment_size` before, takes all of it: it goes only when there is a next one. */
+  #mostBytes(): number {
+    const { segmentBytes, maxBytes } = this.#options;
+    const last = this.list.at(-1)?.capacity ?? 0;
+    return Math.max(maxBytes, last + Math.max(segmentBytes, this.list.at(-2)?.capacity ?? 0));
   }
 
   /** The segment that holds `sequence`, or the oldest when it is older than everything kept. */
@@ -247,8 +254,8 @@ export class SegmentStore {
   }
 
   async #make(urgent: boolean): Promise<void> {
-    const { segmentBytes, maxBytes } = this.#options;
-    if (this.bytes + segmentBytes > maxBytes + (urgent ? segmentBytes : 0)) throw this.full();
+    const { segmentBytes } = this.#options;
+    if (this.bytes + segmentBytes > this.#mostBytes() + (urgent ? segmentBytes : 0)) throw this.full();
     this.#making = segmentBytes;
     try {
       const number = this.#highest() + 1;

@@ -76,6 +76,27 @@ test('a full journal says so, and goes on by itself when its readers have moved 
   await journal.close();
 });
 
+test('a journal goes on when its newest segment, of a larger segment_size, takes up all of the new max_size', async () => {
+  const pool = BlockPool.create(8 << 20);
+  const directory = temporaryDirectory();
+  const before = await openJournal(directory, pool, { segmentBytes: 256 << 10, maxBytes: 1 << 20, cacheBytes: 0 });
+  await append(before, pool, [{ id: 1, bytes: 100 }]);
+  await before.close();
+  const journal = await openJournal(directory, pool, SMALL);
+  const hold = journal.hold('reader', 0);
+  let last = 1;
+  // Through the large one, and round and round in the small ones.
+  for (let full = 0; full < 5; full++) {
+    const next = await fillUp(journal, pool, last + 1);
+    assert.ok(next > last + 1, `something was taken after ${full} times`);
+    last = next - 1;
+    hold.advance(journal.head);
+  }
+  await append(journal, pool, [{ id: last + 1, bytes: 100 }]);
+  assert.ok(journal.bytes <= SMALL.maxBytes, 'the large one is gone');
+  await journal.close();
+});
+
 test('a journal that nobody holds keeps everything', async () => {
   const pool = BlockPool.create(8 << 20);
   const journal = await openJournal(temporaryDirectory(), pool, SMALL);
