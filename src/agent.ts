@@ -24,6 +24,7 @@ import { Retention } from './wiring/retention.ts';
 import { createDeliveries, type Running } from './wiring/sinks.ts';
 import { openStore, type Store } from './wiring/store.ts';
 import { configuredProcessors, policyOf, prepareSelection, restoreObservers } from './wiring/streams.ts';
+import { watchTaking } from './wiring/taking.ts';
 import { createIntake, createWorkers } from './wiring/workers.ts';
 import { shrinkHeap } from './worker/garbage.ts';
 import type { Intake } from './worker/intake.ts';
@@ -151,6 +152,8 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
     bytesInFlight: () => ingest?.admission.used ?? 0,
   });
   ground.undo.push(() => status.stop());
+  const unwatch = watchTaking(ground, store.intake);
+  ground.undo.push(unwatch);
   const receiver = await serveIngest(ground, store, intake);
   ingest = receiver;
   telemetry.info.set({ version: agentVersion(), durability: store.intake.durability }, 1);
@@ -169,6 +172,7 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
     store,
     workers,
     reload,
+    unwatch,
     intake,
     selection: selection?.selection ?? null,
     progress: selection?.progress ?? null,
@@ -226,6 +230,8 @@ interface Parts {
   store: Store;
   workers: WorkerPool;
   reload: Reload;
+  /** It has been said that nothing is taken any more. */
+  unwatch(): void;
   intake: Intake;
   selection: Selection | null;
   progress: SelectionProgress | null;
@@ -244,6 +250,7 @@ async function stop(ground: Ground, parts: Parts): Promise<void> {
   const { serve_on, grace } = config.agent.shutdown;
   const deadlineMs = now() + millisecondsOf(grace);
   parts.reload.stop();
+  parts.unwatch();
   trouble.set('stopping', 'the agent is shutting down');
   ingest.startDraining();
   await new Promise((resolve) => setTimeout(resolve, millisecondsOf(serve_on)));

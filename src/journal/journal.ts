@@ -1,11 +1,11 @@
 /** One journal: a directory of segments with one writer and any number of readers; says nothing about what the frames mean. */
 import path from 'node:path';
 import { type BlockPool, SIGNALS, type Signal, type Stream } from '../core/block.ts';
-import type { FrameBatch, FrameSource, Row } from '../core/component.ts';
+import type { FrameBatch, FrameSource, FrameRun as Frames, Row } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
 import { ExtentCache } from './cache.ts';
 import type { Extent, LoadOptions } from './extents.ts';
-import { diskFiles, type Files, O_WRONLY, withFile } from './files.ts';
+import { diskFiles } from './files.ts';
 import { ROWS, rowIndex } from './format.ts';
 import { type KnownEnd, laterTally, type Tally } from './header.ts';
 import { type Hold, Holds } from './holds.ts';
@@ -14,7 +14,7 @@ import { OpenSegments } from './open.ts';
 import { checkSizes, type JournalOptions } from './options.ts';
 import { Quarantine } from './quarantine.ts';
 import { ALL_ROWS, type Collected, Reader } from './reader.ts';
-import { type Recovered, recover } from './recovery.ts';
+import { type Recovered, recover, syncNewest } from './recovery.ts';
 import type { JournalState, Region } from './region.ts';
 import type { Segment, SegmentSpan } from './segment.ts';
 import { SegmentStore } from './segments.ts';
@@ -22,15 +22,10 @@ import { SyncTimes } from './syncTimes.ts';
 import { GroupWriter } from './writer.ts';
 
 /** Frames of every stream and signal, in one piece of memory. */
-export interface FrameRun {
+export interface FrameRun extends Frames {
   /** Addresses: of the first frame, behind the last. Void frames, padding and damage may lie between: walk `frames`. */
   first: number;
   end: number;
-  frames: number[];
-  next: number;
-  /** Items of stream `raw` in damaged records that were passed, by signal index. */
-  damaged: number[];
-  release(): void;
 }
 
 const CACHE_BYTES = 16 << 20;
@@ -185,6 +180,16 @@ export class Journal implements FrameSource {
     return this.#syncTimes.p99() * 1000;
   }
 
+  /** Number of the group that is being written, from 1 on; 0 when there is none. */
+  get writing(): number {
+    return this.#writer.writing;
+  }
+
+  /** Why requests find no room; null when they do, as far as is known. Asking looks whether there is room again. */
+  lack(): string | null {
+    return this.#store.lack();
+  }
+
   total(stream: Stream, signal: Signal): number {
     return this.#totals()[rowIndex(stream, signal)] as number;
   }
@@ -290,10 +295,4 @@ export class Journal implements FrameSource {
       for (const block of found.blocks.splice(0)) this.#pool.release(block);
     };
   }
-}
-
-/** What recovery found may be in the page cache only (the agent was killed between write and sync): readers may now count on it. */
-async function syncNewest(files: Files, recovered: Recovered): Promise<void> {
-  const newest = recovered.segments.at(-1);
-  if (newest !== undefined) await withFile(files, newest.file, O_WRONLY, (fd) => files.fsync(fd));
 }

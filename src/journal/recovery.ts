@@ -3,7 +3,7 @@ import path from 'node:path';
 import { Field, PAGE_BYTES, readU64 } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { type LoadOptions, loadExtent, type Position } from './extents.ts';
-import { O_RDONLY, readFully, withFile } from './files.ts';
+import { type Files, O_RDONLY, O_WRONLY, readFully, withFile } from './files.ts';
 import { alignUp, ROWS, rowOf } from './format.ts';
 import { type KnownEnd, laterTally, newTally, readSegmentHeader, type SegmentHeader, type Tally } from './header.ts';
 import { scan } from './scan.ts';
@@ -47,6 +47,12 @@ export async function recover(directory: string, options: LoadOptions, known?: K
     const message = `${directory} cannot be read: ${messageOf(error)}: mend the disk or its permissions, or move the directory away`;
     throw new AgentError('JOURNAL_UNWRITABLE', message, { cause: error });
   }
+}
+
+/** What was found may be in the page cache only (the agent was killed between write and sync): after this readers may count on it. */
+export async function syncNewest(files: Files, { segments }: Recovered): Promise<void> {
+  const newest = segments.at(-1);
+  if (newest !== undefined) await withFile(files, newest.file, O_WRONLY, (fd) => files.fsync(fd));
 }
 
 async function recoverFiles(directory: string, options: LoadOptions, known: KnownEnd | undefined): Promise<Recovered> {

@@ -7,6 +7,7 @@ import { type Files, O_DIRECT, O_DSYNC, O_WRONLY, syncDirectory } from './files.
 import { newTally, type SegmentHeader, type Tally } from './header.ts';
 import { FILL_BYTES, makeSegment, mebibytes } from './making.ts';
 import { type FoundSegments, type Segment, type Spare, segmentFile } from './segment.ts';
+import { SparePace } from './sparePace.ts';
 
 export interface SegmentOptions {
   files: Files;
@@ -22,10 +23,8 @@ export interface SegmentOptions {
   makeRoom?: (() => Promise<boolean>) | undefined;
 }
 
-const LEAST_SPARES = 2;
-/** Holds move once a second: whatever they free by then is wanted again in the next one. */
-const MOST_SPARES = 8;
-const SPARES_FOR_MS = 1000;
+/** A usual group: one that finds less room needs the next segment. */
+const USUAL_BYTES = 512 << 10;
 
 /**
  *   spare --roll--> current (the last of `list`) --roll--> older --every hold past it--> spare again, or unlinked
@@ -43,9 +42,10 @@ export class SegmentStore {
   #leastNumber: number;
   #making = 0;
   #keepFrom = 0;
-  /** When the last segments were begun, receive time. */
-  readonly #begunMs: number[] = [];
+  readonly #pace = new SparePace();
   #closed = false;
+  /** Why no segment could be made ahead. */
+  #lack: string | null = null;
 
   constructor(options: SegmentOptions, found: FoundSegments) {
     this.#options = options;
@@ -142,19 +142,37 @@ export class SegmentStore {
     const life = { waypoints: [], readers: 0, failed: false, gone: false };
     const segment = { ...spare, file, used: 0, first, epoch, startMs, start: start.slice(), ...life };
     this.list.push(segment);
-    this.#begunMs.push(startMs);
-    if (this.#begunMs.length >= MOST_SPARES) this.#begunMs.shift();
+    this.#pace.begun(startMs);
     this.prepare();
     return segment;
   }
 
   /** Sees to a spare in the background. */
   prepare(): void {
-    if (this.#spares.length > 0) return;
-    // A failure shows at the next roll, which tries again and has someone to tell.
-    this.#next(() => this.#obtain()).catch((error: unknown) => {
-      this.#options.log.warn({ reason: messageOf(error) }, 'no journal segment could be prepared ahead');
-    });
+    if (this.#spares.length === 0) this.#see(() => this.#obtain());
+  }
+
+  /** Why a usual group has nowhere to go; null when it has, as far as is known. Asking looks again, but gives nothing up for it. */
+  lack(): string | null {
+    if (this.isOver) return this.full().message;
+    if (this.#lack === null || this.#spares.length > 0) return null;
+    this.#see(async () => (this.#spares.length > 0 || this.#closed ? undefined : this.#make(false)));
+    const room = this.current === undefined ? 0 : this.current.capacity - this.current.used;
+    return room < USUAL_BYTES ? this.#lack : null;
+  }
+
+  #see(job: () => Promise<void>): void {
+    this.#next(job).then(
+      () => {
+        this.#lack = null;
+      },
+      // It shows at the next roll, which tries again and has someone to tell.
+      (error: unknown) => {
+        const reason = messageOf(error);
+        if (this.#lack === null) this.#options.log.warn({ reason }, 'no journal segment could be prepared ahead');
+        this.#lack = reason;
+      },
+    );
   }
 
   /** Nothing is written to this segment any more; without a durable byte it goes at once. */
@@ -218,7 +236,7 @@ export class SegmentStore {
 
   async #recycleDone(): Promise<void> {
     const { files, directory, segmentBytes, maxBytes } = this.#options;
-    const wantedSpares = this.#wantedSpares();
+    const wantedSpares = this.#pace.wanted;
     const kept: Spare[] = [];
     let removed = 0;
     for (let oldest = this.#oldestDone(); oldest !== undefined; oldest = this.#oldestDone()) {
@@ -266,12 +284,6 @@ export class SegmentStore {
     }
   }
 
-  /** As many as were begun in the last second of writing: each one less is removed, and made anew by writing all of it. */
-  #wantedSpares(): number {
-    const sinceMs = (this.#begunMs.at(-1) ?? 0) - SPARES_FOR_MS;
-    return Math.max(LEAST_SPARES, this.#begunMs.filter((ms) => ms > sinceMs).length + 1);
-  }
-
   #highest(): number {
     return Math.max(this.#leastNumber, this.current?.number ?? 0, this.#spares.at(-1)?.number ?? 0);
   }
@@ -279,12 +291,7 @@ export class SegmentStore {
   full(): AgentError {
     const { maxBytes, directory } = this.#options;
     const numbers = `${mebibytes(this.bytes)} in use, limit ${mebibytes(maxBytes)}`;
-    return new AgentError(
-      'JOURNAL_FULL',
-      `${directory}: ${numbers}: raise journal.max_size or see which sink is behind`,
-      {
-        retryable: true,
-      },
-    );
+    const message = `${directory}: ${numbers}: raise journal.max_size or see which sink is behind`;
+    return new AgentError('JOURNAL_FULL', message, { retryable: true });
   }
 }

@@ -62,6 +62,9 @@ export class GroupWriter {
   #spoiled: Segment | undefined;
   #syncing: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
+  /** Counts groups; 0 while there is none in work. */
+  writing = 0;
+  #groups = 0;
 
   /** `segment` is where recovery ended, to go on with; undefined for a journal without one. */
   constructor(options: WriterOptions, segment: Segment | undefined) {
@@ -100,9 +103,11 @@ export class GroupWriter {
 
   async #run(): Promise<void> {
     while (this.#queue.length > 0) {
+      this.writing = ++this.#groups;
       const group = await this.#form();
       if (group !== undefined) await this.#write(group);
     }
+    this.writing = 0;
     this.#running = undefined;
   }
 

@@ -67,7 +67,7 @@ export function serveStatus(parts: StatusParts): Promise<StatusServer> {
       measureMemory(parts);
     },
     status: () => statusOf(parts),
-    readiness: () => ({ ready: trouble.size === 0, reasons: [...trouble.values()] }),
+    readiness: () => ({ ready: trouble.size === 0, reasons: [...new Set(trouble.values())] }),
     // That this answers at all says that the event loop turns.
     liveness: () => ({ live: true, reasons: [] }),
     contracts: () => parts.contracts(),
