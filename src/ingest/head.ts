@@ -71,7 +71,8 @@ export function createReadHead(paths: Record<Signal, string>): ReadHead {
     if (signal === undefined) return null;
     const headers = readHeaders(lines);
     const length = headers?.get('content-length');
-    if (headers === null || length === undefined) return null;
+    // Without a Host it is no HTTP/1.1: node:http's side answers that.
+    if (headers === null || length === undefined || !headers.has('host')) return null;
     return {
       signal,
       bodyAt: stop + 4,

@@ -8,6 +8,8 @@ import { type Refusal, sendRefusal, sendSuccess } from './replies.ts';
 
 export type RequestListener = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void;
 
+/** By RFC 9112, 3.2: what comes by way of proxies is else taken for another host's. */
+const NO_HOST = { status: 400, message: 'malformed HTTP: a request of HTTP/1.1 has one Host header' };
 const STRANGER = { status: 403, message: 'no name of the client certificate may send' };
 
 export function createRequestListener(options: HandleOptions, state: HandleState, handle: Handle): RequestListener {
@@ -18,6 +20,7 @@ export function createRequestListener(options: HandleOptions, state: HandleState
     const signal = signals.get(pathOf(request.url ?? '')) ?? null;
     if (state.draining) response.setHeader('connection', 'close');
     response.once('finish', () => countAnswer(options, signal, response.statusCode, startMs));
+    if (!hasHost(request)) return sendRefusal(request, response, NO_HOST, isJson(request.headers));
     if (state.allowPeer?.(request.socket) === false)
       return sendRefusal(request, response, STRANGER, isJson(request.headers));
     if (signal === null) return sendRefusal(request, response, notFound(request, taken), isJson(request.headers));
@@ -47,6 +50,16 @@ function exchangeOf(
     succeed: (body, json) => sendSuccess(response, body, json),
     refuse: (refusal, json) => sendRefusal(request, response, refusal, json),
   };
+}
+
+/** Node keeps the first of several. */
+function hasHost({ rawHeaders, httpVersion }: IncomingMessage): boolean {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts++;
+  }
+  return hosts === 1 || (hosts === 0 && httpVersion !== '1.1');
 }
 
 /** The path without its query; also of the absolute form that proxies send. */

@@ -138,7 +138,7 @@ function createHttpServer({ tls, timeouts }: IngestOptions): Server | TlsServer 
     requestTimeout: requestMs,
     keepAliveTimeout: keepAliveMs,
     connectionsCheckingInterval: checkMs,
-    // Else Node answers a missing Host itself, without the Status that OTLP asks for; nothing here needs one.
+    // Else Node answers a missing Host itself, without the Status that OTLP asks for.
     requireHostHeader: false,
   };
   const server =

@@ -345,6 +345,22 @@ const head = (...more: string[]) =>
   ['POST /v1/traces HTTP/1.1', 'Host: x', `Content-Type: ${PROTOBUF}`, ...more, '', ''].join('\r\n');
 const QUICK = { headersMs: 300, requestMs: 600, checkMs: 50 };
 
+test('HTTP/1.1 without a Host, or with two, is 400 with a Status; an empty one will do, and HTTP/1.0 needs none', async (t) => {
+  const { url, bodies } = await start(t);
+  const post = (...lines: string[]) =>
+    [...lines, `Content-Type: ${PROTOBUF}`, 'Content-Length: 2', '', 'ab'].join('\r\n');
+  const line = 'POST /v1/traces HTTP/1.1';
+  const last = post(line, 'Host:', 'Connection: close');
+  const answer = await raw(url, post(line, 'Host: x') + post(line) + post(line, 'Host: x', 'host: y') + last);
+  assert.deepEqual(
+    [...answer.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status),
+    ['200', '400', '400', '200'],
+  );
+  assert.match(answer, /malformed HTTP: a request of HTTP\/1\.1 has one Host/);
+  assert.match(await raw(url, post('POST /v1/traces HTTP/1.0', 'Connection: close')), /^HTTP\/1\.1 200 /);
+  assert.equal(bodies.length, 3);
+});
+
 test('slow headers, a slow body and a dripping body are cut with 408', async (t) => {
   const { url, admission, bodies } = await start(t, { timeouts: QUICK });
   const [headers, body, dripping] = await Promise.all([
