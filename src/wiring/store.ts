@@ -1,10 +1,12 @@
 /** Opens what lies on disk: the journal's directory with its lock and identity, both journals, the cursors. */
+import { statfs } from 'node:fs/promises';
 import { UNIT_BYTES } from '../core/block.ts';
 import { CursorTable } from '../journal/cursors.ts';
 import { type JournalDirectory, openDirectory } from '../journal/directory.ts';
 import { diskFiles } from '../journal/files.ts';
 import type { KnownEnd } from '../journal/header.ts';
 import { Journal } from '../journal/journal.ts';
+import { mebibytes } from '../journal/making.ts';
 import { Reserve } from '../journal/reserve.ts';
 import { waitMsOf } from '../processors/sample/config.ts';
 import { SLOT_MS } from '../processors/sample/slots.ts';
@@ -82,6 +84,7 @@ export async function openStore(ground: Ground): Promise<Store> {
   };
   const intake = await open('intake');
   const derived = await open('derived');
+  await warnOfVolume(ground, intake.maxBytes + derived.maxBytes);
   const sample = sampleOf(config);
   const waitMs = sample === undefined ? 0 : waitMsOf(sample) + (sample.budget === 'none' ? 0 : SLOT_MS);
   const agent = `${root.identity.agent}-${root.identity.journal}`;
@@ -101,4 +104,14 @@ export async function openStore(ground: Ground): Promise<Store> {
     now,
   });
   return { root, table, intake, derived, agent, memory, room };
+}
+
+/** Of its size, not of what is free now: that changes, and `/health/ready` says when there is none. */
+async function warnOfVolume({ config, log }: Ground, wantedBytes: number): Promise<void> {
+  const { directory, max_size } = config.journal;
+  const { blocks, bsize } = await statfs(directory);
+  // Some file systems say nothing.
+  if (blocks === 0 || wantedBytes <= blocks * bsize) return;
+  const sizes = `up to ${mebibytes(wantedBytes)} with derived/, and the volume of ${directory} has ${mebibytes(blocks * bsize)}`;
+  log.warn(`journal.max_size ${max_size} is ${sizes}: lower it, or that disk is full before the journal says so`);
 }

@@ -117,3 +117,22 @@ test('SIGTERM on a disk without a free byte: exit status 0, and the last line sa
   assert.match(agent.output(), /"queued":\{"storage":[1-9][0-9]*\},"msg":"stopped: .* next start"\}\n$/);
   assert.doesNotMatch(agent.output(), /"level":"error"/);
 });
+
+test('a max_size beyond the size of the volume is warned about, and one that fits is not', {
+  skip: unmountable('tmpfs') ?? false,
+}, async (t) => {
+  const { directory, unmount } = mountTmpfs(160);
+  t.after(unmount);
+  for (const [size, warned] of [
+    // A quarter more for derived/.
+    ['128MiB', false],
+    ['129MiB', true],
+  ] as const) {
+    const agent = await startAgentProcess(directory, YAML.replace('512MiB', size));
+    t.after(() => agent.end('SIGKILL'));
+    const said =
+      /journal\.max_size 129MiB is up to 161\.3 MiB with derived\/, and the volume of \S+ has 160 MiB: lower it/;
+    assert.equal(said.test(agent.output()), warned, agent.output());
+    assert.equal(await agent.end('SIGTERM'), 0);
+  }
+});
