@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatEndpoint, isLoopback, parseEndpoint } from '../../src/core/endpoint.ts';
 import { nearest } from '../../src/core/nearest.ts';
-import { memoryLimitBytes, workerCount } from '../../src/core/resources.ts';
+import { cgroupLimitBytes, memoryLimitBytes, workerCount } from '../../src/core/resources.ts';
 
 const MiB = 2 ** 20;
 
@@ -18,6 +18,24 @@ test('memory is what was set, else 90 % of the cgroup limit of either version, a
     const bytes = memoryLimitBytes('auto', unlimited);
     assert.ok(bytes > 0 && bytes <= 512 * MiB);
   }
+});
+
+test('a service of systemd has the least limit of its cgroup and of those around it, in either version', () => {
+  const files = (all: Record<string, string>) => (file: string) => all[file];
+  const v2 = { '/proc/self/cgroup': '0::/system.slice/plumbline.service\n' };
+  const service = '/sys/fs/cgroup/system.slice/plumbline.service/memory.max';
+  const slice = '/sys/fs/cgroup/system.slice/memory.max';
+  assert.equal(cgroupLimitBytes(files({ ...v2, [service]: `${200 * MiB}\n`, [slice]: 'max\n' })), 200 * MiB);
+  assert.equal(cgroupLimitBytes(files({ ...v2, [service]: 'max\n', [slice]: `${100 * MiB}\n` })), 100 * MiB);
+  assert.equal(cgroupLimitBytes(files({ ...v2, [service]: 'max\n', [slice]: 'max\n' })), null);
+  const v1 = { '/proc/self/cgroup': '5:cpu,cpuacct:/a\n4:memory:/system.slice/x\n1:name=systemd:/b\n0::/\n' };
+  const limit = '/sys/fs/cgroup/memory/system.slice/x/memory.limit_in_bytes';
+  const root = '/sys/fs/cgroup/memory/memory.limit_in_bytes';
+  assert.equal(cgroupLimitBytes(files({ ...v1, [limit]: `${64 * MiB}\n`, [root]: '9223372036854771712\n' })), 64 * MiB);
+  // A container that sees the path of its host, and at the root what is its own; one whose path leads out of what it sees.
+  assert.equal(cgroupLimitBytes(files({ ...v1, [root]: `${32 * MiB}\n` })), 32 * MiB);
+  const out = { '/proc/self/cgroup': '0::/../../a\n', '/sys/fs/cgroup/memory.max': `${16 * MiB}\n` };
+  assert.equal(cgroupLimitBytes(files(out)), 16 * MiB);
 });
 
 test('workers are one less than the cores, from 1 to 4, unless set', () => {
