@@ -123,6 +123,15 @@ test('the sidecar is a native one: an init container that stays', () => {
   assert.match(readFileSync(join(ROOT, 'deploy/kubernetes/sidecar.yaml'), 'utf8'), /emptyDir .*dies with the pod/);
 });
 
+test("the sidecar's volume holds all that the agent may write: a pod that exceeds it is evicted, and the data dies with it", () => {
+  const volume = podOf('sidecar').volumes.find(({ name }) => name === 'plumbline-data');
+  const limit = Number(/^(\d+)Gi$/.exec((volume?.emptyDir as { sizeLimit: string }).sizeLimit)?.[1]);
+  const configMap = parse(readFileSync(join(ROOT, 'deploy/kubernetes/configmap.yaml'), 'utf8'));
+  const intake = Number(/max_size: (\d+)GiB/.exec(configMap.data['agent.yaml'])?.[1]);
+  // Beside derived/: a GiB of dead letters, and half of one for a segment in reserve, quarantine/, cursors and checkpoints.
+  assert.ok(intake * 1.25 + 1 + 0.5 <= limit, `${intake} GiB of intake in ${limit} GiB`);
+});
+
 test('the image runs dist/ as a numbered user without rights, with the flags of main.ts and a health check', () => {
   const dockerfile = readFileSync(join(ROOT, 'Dockerfile'), 'utf8');
   const stages = dockerfile.split(/^FROM /m).slice(1);
