@@ -1,10 +1,16 @@
 /** Where a new row and a new selection begin: at the head; after the table of cursors was lost, at the oldest frame that is kept. */
 import { SIGNALS } from '../core/block.ts';
 import type { CursorRow, Row } from '../core/component.ts';
+import type { CursorTable } from '../journal/cursors.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { SelectionProgress } from '../worker/progress.ts';
 
-/** `sampled`: the selection's progress when the row is of that stream. `lost`: a table of cursors was there and is damaged. */
+/** A table of cursors was there, and is damaged or gone: a journal that holds something was never without one. */
+export function areCursorsLost({ found }: CursorTable, journals: readonly Journal[]): boolean {
+  return found === 'damaged' || (found === 'none' && journals.some(({ first, head }) => first < head));
+}
+
+/** `sampled`: the selection's progress when the row is of that stream. `lost`: by areCursorsLost. */
 export function freshCursor(
   journal: Journal,
   { stream, signal }: Row,

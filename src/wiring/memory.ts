@@ -19,7 +19,7 @@ import type { Emission } from '../processors/processor.ts';
 import type { Observers, Spoken } from '../worker/observers.ts';
 import type { SelectionProgress } from '../worker/progress.ts';
 import { CHECKPOINT, encodeCheckpoint, type SavedCheckpoint } from './checkpoint.ts';
-import { freshCursor, freshProgress } from './fresh.ts';
+import { areCursorsLost, freshCursor, freshProgress } from './fresh.ts';
 import { History, type HistoryOptions, MOST_REBUILD_BYTES } from './history.ts';
 import { type Loss, lossEmission } from './loss.ts';
 import { Unsaid } from './unsaid.ts';
@@ -103,7 +103,7 @@ export class Memory {
   savedProgress(): SelectionProgress {
     const { table, intake, derived } = this.#options;
     const saved = table.value('selection') as SelectionProgress | undefined;
-    return saved ?? freshProgress(intake, derived, table.found === 'damaged');
+    return saved ?? freshProgress(intake, derived, areCursorsLost(table, [intake, derived]));
   }
 
   /** Nobody takes what it makes: one that comes later is new. */
@@ -141,7 +141,7 @@ export class Memory {
     const { table, intake, derived } = this.#options;
     const journal = row.stream === 'raw' ? intake : derived;
     const sampled = row.stream === 'sampled' ? this.#progress : null;
-    const cursor = table.row(key, freshCursor(journal, row, sampled, table.found === 'damaged'));
+    const cursor = table.row(key, freshCursor(journal, row, sampled, areCursorsLost(table, [intake, derived])));
     this.#keep(`sink ${key}`, () => cursor.next, journal);
     return cursor;
   }

@@ -10,6 +10,7 @@ import { mebibytes } from '../journal/making.ts';
 import { Reserve } from '../journal/reserve.ts';
 import { waitMsOf } from '../processors/sample/config.ts';
 import { SLOT_MS } from '../processors/sample/slots.ts';
+import { areCursorsLost } from './fresh.ts';
 import { bytesOf, type Ground, millisecondsOf, sampleOf } from './ground.ts';
 import { Memory } from './memory.ts';
 
@@ -50,10 +51,6 @@ export async function openStore(ground: Ground): Promise<Store> {
   });
   ground.undo.push(() => root.close());
   const table = await CursorTable.open(path);
-  if (table.found === 'damaged')
-    log.error(
-      `the cursors in ${path} are damaged: sinks begin at the oldest data that is kept, and get some of it again`,
-    );
   const ends = table.value('ends') as Partial<Record<string, KnownEnd>> | undefined;
   const room: Store['room'] = { make: async () => false };
   const reserve = await Reserve.open(diskFiles, path, RESERVE_BYTES);
@@ -84,6 +81,10 @@ export async function openStore(ground: Ground): Promise<Store> {
   };
   const intake = await open('intake');
   const derived = await open('derived');
+  if (areCursorsLost(table, [intake, derived]))
+    log.error(
+      `the cursors in ${path} are ${table.found === 'none' ? 'gone' : 'damaged'}: sinks begin at the oldest data that is kept, and get some of it again`,
+    );
   await warnOfVolume(ground, intake.maxBytes + derived.maxBytes);
   const sample = sampleOf(config);
   const waitMs = sample === undefined ? 0 : waitMsOf(sample) + (sample.budget === 'none' ? 0 : SLOT_MS);
