@@ -50,6 +50,12 @@ export async function openStore(ground: Ground): Promise<Store> {
       ),
   });
   ground.undo.push(() => root.close());
+  const agent = `${root.identity.agent}-${root.identity.journal}`;
+  // A pod that keeps its disk, or an image that was made of a running node, whose copies would pass for one agent.
+  if (root.identity.agent !== config.agent.id)
+    log.info(
+      `${path} was made by ${root.identity.agent}: what ${config.agent.id} sends is still marked ${agent}; if it is a copy of another node's, remove it`,
+    );
   const table = await CursorTable.open(path);
   const ends = table.value('ends') as Partial<Record<string, KnownEnd>> | undefined;
   const room: Store['room'] = { make: async () => false };
@@ -88,7 +94,6 @@ export async function openStore(ground: Ground): Promise<Store> {
   await warnOfVolume(ground, intake.maxBytes + derived.maxBytes);
   const sample = sampleOf(config);
   const waitMs = sample === undefined ? 0 : waitMsOf(sample) + (sample.budget === 'none' ? 0 : SLOT_MS);
-  const agent = `${root.identity.agent}-${root.identity.journal}`;
   const memory = new Memory({
     directory: path,
     agent,

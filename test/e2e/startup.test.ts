@@ -54,6 +54,21 @@ describe('start-up', () => {
     assert.equal(stderr.trim().split('\n').length, 1, stderr);
   });
 
+  it('a journal that another agent id has made keeps its identity, which is told: it may be a copy', async (t) => {
+    const directory = temporaryDirectory(t, 'startup');
+    const first = await startAgentProcess(directory, yaml());
+    const { id } = (await first.status()).agent;
+    assert.equal(await first.end('SIGTERM'), 0);
+    assert.doesNotMatch(first.output(), /was made by/);
+    const second = await startAgentProcess(directory, yaml().replace('id: startup', 'id: copy'));
+    assert.equal((await second.status()).agent.id, id);
+    assert.equal(await second.end('SIGTERM'), 0);
+    assert.match(
+      second.output(),
+      new RegExp(`data/journal was made by startup: what copy sends is still marked ${id}; if it is a copy`),
+    );
+  });
+
   it('a port in use is told in one line, exit status 1', async (t) => {
     const directory = temporaryDirectory(t, 'startup');
     const taken = createServer().listen(0, '127.0.0.1');
