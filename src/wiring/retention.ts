@@ -29,7 +29,8 @@ export class Retention {
   readonly #selection: Selection | null;
   /** Rows that were asked for their file and have not answered yet. */
   readonly #finishing = new Map<CursorRow, Promise<void>>();
-  #inVainMs = 0;
+  /** Of the monotonic clock: a journal must not stay full because the other one was set back. */
+  #inVainMs = Number.NEGATIVE_INFINITY;
 
   constructor(ground: Ground, store: Store, deliveries: readonly Running[], selection: Selection | null) {
     this.#ground = ground;
@@ -87,10 +88,10 @@ export class Retention {
    * files, then, with drop_oldest, gives up the oldest segment. True when something may be recycled now.
    */
   async makeRoom(journal: Journal): Promise<boolean> {
-    const { config, now, log } = this.#ground;
+    const { config, log } = this.#ground;
     const { memory } = this.#store;
     const drops = config.journal.when_full === 'drop_oldest';
-    if (now() - this.#inVainMs < ASK_AGAIN_MS) return false;
+    if (performance.now() - this.#inVainMs < ASK_AGAIN_MS) return false;
     try {
       this.#boundLags(journal);
       await this.#finishBefore(journal, journal.spans().at(-1));
@@ -101,7 +102,7 @@ export class Retention {
         await this.#expire(journal, second, 'drop_oldest', this.#deliveries);
         await memory.saveCursors(true);
       }
-      if (!journal.hasRecyclable) this.#inVainMs = now();
+      if (!journal.hasRecyclable) this.#inVainMs = performance.now();
       return journal.hasRecyclable;
     } catch (error) {
       // The append that asked is answered JOURNAL_FULL, and the next one asks again.

@@ -43,3 +43,32 @@ test('a sink whose disk hangs while it finishes a file holds up nothing else, an
   }
   assert.equal(asked, 1);
 });
+
+test('a clock that is set back keeps no full journal from being asked for room', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let nowMs = 1_000_000_000;
+  let asked = 0;
+  const journal = { maxBytes: 400, bytesFrom: () => 0, spans: () => [], hasRecyclable: false };
+  const memory = {
+    checkpoint: async () => {
+      asked++;
+    },
+    saveCursors: async () => {},
+  };
+  const ground = { config: { journal: { max_age: 'none', when_full: 'reject' } }, now: () => nowMs };
+  const retention = new Retention(
+    ground as unknown as Ground,
+    { intake: journal, derived: journal, memory } as unknown as Store,
+    [],
+    null,
+  );
+  const performanceNow = t.mock.method(performance, 'now', () => 10_000);
+  const make = () => retention.makeRoom(journal as unknown as Parameters<Retention['makeRoom']>[0]);
+  assert.equal(await make(), false);
+  assert.equal(await make(), false);
+  assert.equal(asked, 1, 'not twice within half a second');
+  nowMs -= 3_600_000;
+  performanceNow.mock.mockImplementation(() => 10_600);
+  assert.equal(await make(), false);
+  assert.equal(asked, 2);
+});
