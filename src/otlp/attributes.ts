@@ -10,7 +10,7 @@
 import { malformed, type Reader, readEnd, readInt64, readTag, sameBytes, skipField } from './protobuf.ts';
 
 /** As in JSON: most AnyValues inside one another. */
-const MAX_DEPTH = 100;
+export const MAX_DEPTH = 100;
 /** Attributes of one item that can be looked up; the rest is validated and forwarded all the same. */
 const MAX_NOTED = 1024;
 const STEP = 4;

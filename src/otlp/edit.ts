@@ -1,70 +1,30 @@
 // HOT: once per attribute, when editors are configured. Bench: bench/micro/otlp/edit.bench.ts
 /**
- * Rewrites attributes anywhere in an export request, for editors: each attribute is kept, removed or given another value, resources
- * may get more; all else is copied as it is and enclosing lengths are recomputed.
+ * Rewrites attributes anywhere in an export request, for editors, those of maps in values and in bodies of log records among them: each
+ * attribute is kept, removed or given another value, resources may get more; all else is copied as it is and enclosing lengths are recomputed.
  */
 import type { Signal } from '../core/block.ts';
-import { copyRange, type Reader, readEnd, readTag, skipField, varintBytes, writeVarint } from './protobuf.ts';
-
-/** A message that holds attributes, or messages that do: what to do by tag. */
-interface Shape {
-  attributes: number;
-  children: ReadonlyMap<number, Shape>;
-  isResource: boolean;
-  /** It holds a resource, which may be missing. */
-  holdsResource: boolean;
-  /** It is a resource or holds one: edits of resources alone enter nothing else. */
-  leadsToResource: boolean;
-}
-
-const tag = (field: number) => (field << 3) | 2;
-function shape(attributes: number, children: Record<number, Shape> = {}, isResource = false): Shape {
-  const entries = Object.entries(children).map(([field, child]) => [tag(Number(field)), child] as const);
-  const leadsToResource = isResource || entries.some(([, child]) => child.leadsToResource);
-  const holdsResource = entries.some(([, child]) => child.isResource);
-  return {
-    attributes: attributes === 0 ? 0 : tag(attributes),
-    children: new Map(entries),
-    isResource,
-    holdsResource,
-    leadsToResource,
-  };
-}
-
-const RESOURCE = shape(1, {}, true);
-/** A resource that stands twice is one, and gets what is added once. */
-const RESOURCE_AGAIN = shape(1);
-const SCOPE = shape(3);
-const EXEMPLAR = shape(7);
-const NUMBER_POINTS = shape(0, { 1: shape(7, { 5: EXEMPLAR }) });
-const ITEMS: Record<Signal, Shape> = {
-  traces: shape(9, { 11: shape(3), 13: shape(4) }),
-  logs: shape(6),
-  metrics: shape(12, {
-    5: NUMBER_POINTS,
-    7: NUMBER_POINTS,
-    9: shape(0, { 1: shape(9, { 8: EXEMPLAR }) }),
-    10: shape(0, { 1: shape(1, { 11: EXEMPLAR }) }),
-    11: shape(0, { 1: shape(7) }),
-  }),
-};
-const request = (signal: Signal) =>
-  shape(0, { 1: shape(0, { 1: RESOURCE, 2: shape(0, { 1: SCOPE, 2: ITEMS[signal] }) }) });
-const REQUESTS: Record<Signal, Shape> = {
-  traces: request('traces'),
-  metrics: request('metrics'),
-  logs: request('logs'),
-};
-
-/** The attribute under edit; addresses. `replacement` is the AnyValue's new content when an editor answers `replace`. */
-export interface AttributeEdit {
-  keyAt: number;
-  keyLength: number;
-  /** The AnyValue's content; equal when there is none. */
-  valueAt: number;
-  valueEnd: number;
-  replacement: Buffer;
-}
+import { MAX_DEPTH } from './attributes.ts';
+import {
+  type AttributeEdit,
+  beginAttributes,
+  edit,
+  enterValue,
+  holdsMaps,
+  leaveValue,
+  readAttribute,
+} from './editAttribute.ts';
+import { KEY_VALUE, REQUESTS, RESOURCE_AGAIN, type Shape, tag } from './editShapes.ts';
+import {
+  copyRange,
+  malformed,
+  type Reader,
+  readEnd,
+  readTag,
+  skipField,
+  varintBytes,
+  writeVarint,
+} from './protobuf.ts';
 
 export interface Edits {
   /** Whether any editor looks at attributes below the resource; without, items are copied unread. */
@@ -76,11 +36,9 @@ export interface Edits {
   readonly growth: number;
 }
 
-const edit: AttributeEdit = { keyAt: 0, keyLength: 0, valueAt: 0, valueEnd: 0, replacement: Buffer.alloc(0) };
-
 /**
  * Writes the edited request to `to` (room for its length and `growth` for each place of the survey) and returns the position after it. The input must have been
- * validated.
+ * surveyed.
  */
 export function editRequest(
   reader: Reader,
@@ -92,6 +50,7 @@ export function editRequest(
   edits: Edits,
 ): number {
   reader.pos = at;
+  beginAttributes();
   return writeFields(reader, bytes, REQUESTS[signal], end, to, edits);
 }
 
@@ -112,9 +71,14 @@ function writeFields(reader: Reader, bytes: Buffer, shape: Shape, end: number, t
       continue;
     }
     if (child?.isResource) hasResource = true;
-    out = copyRange(bytes, copied, fieldAt, out);
     const stop = readEnd(reader, end);
     const valueAt = reader.pos;
+    if (child?.isValue && !holdsMaps(reader, stop)) {
+      reader.pos = stop;
+      continue;
+    }
+    reader.pos = valueAt;
+    out = copyRange(bytes, copied, fieldAt, out);
     if (child === undefined) out = writeAttribute(reader, bytes, shape, fieldAt, stop, out, edits);
     else {
       const lengthAt = out + varintBytes(fieldTag);
@@ -187,12 +151,20 @@ function writeAttribute(
   to: number,
   edits: Edits,
 ): number {
-  readAttribute(reader, end);
+  const from = reader.pos;
+  readAttribute(reader, bytes, end);
   switch (edits.attribute(bytes, edit)) {
     case 'remove':
       return to;
-    case 'keep':
-      return copyRange(bytes, fieldAt, end, to);
+    case 'keep': {
+      if (!edit.holdsMaps) return copyRange(bytes, fieldAt, end, to);
+      const outside = enterValue(bytes);
+      reader.pos = from;
+      bytes[to] = shape.attributes;
+      const out = writeSized(reader, bytes, KEY_VALUE, end, to + 1, end - from, edits);
+      leaveValue(outside);
+      return out;
+    }
     case 'replace': {
       const { replacement } = edit;
       const length =
@@ -211,6 +183,13 @@ function writeAttribute(
   }
 }
 
+interface Survey {
+  changes: boolean;
+  places: number;
+  /** Values around the one that is looked at. */
+  depth: number;
+}
+
 /** Walks the same places without writing: how many attributes and resources there are, and whether any would change. */
 export function surveyRequest(
   reader: Reader,
@@ -219,21 +198,15 @@ export function surveyRequest(
   at: number,
   end: number,
   edits: Edits,
-): { changes: boolean; places: number } {
-  const survey = { changes: false, places: 0 };
+): Survey {
+  const survey = { changes: false, places: 0, depth: 0 };
   reader.pos = at;
+  beginAttributes();
   surveyFields(reader, bytes, REQUESTS[signal], end, edits, survey);
   return survey;
 }
 
-function surveyFields(
-  reader: Reader,
-  bytes: Buffer,
-  shape: Shape,
-  end: number,
-  edits: Edits,
-  survey: { changes: boolean; places: number },
-): void {
+function surveyFields(reader: Reader, bytes: Buffer, shape: Shape, end: number, edits: Edits, survey: Survey): void {
   const start = reader.pos;
   let hasResource = false;
   while (reader.pos < end) {
@@ -248,8 +221,13 @@ function surveyFields(
     }
     if (child?.isResource) hasResource = true;
     const stop = readEnd(reader, end);
-    if (child !== undefined) surveyFields(reader, bytes, child, stop, edits, survey);
-    else surveyAttribute(reader, bytes, stop, edits, survey);
+    const valueAt = reader.pos;
+    if (child === undefined) surveyAttribute(reader, bytes, stop, edits, survey);
+    else if (!child.isValue || holdsMaps(reader, stop)) {
+      reader.pos = valueAt;
+      if (child.isValue) surveyValue(reader, bytes, child, stop, edits, survey);
+      else surveyFields(reader, bytes, child, stop, edits, survey);
+    }
     reader.pos = stop;
   }
   if (!shape.isResource && (!shape.holdsResource || hasResource)) return;
@@ -257,38 +235,25 @@ function surveyFields(
   if (addedTo(shape, hasResource, bytes, start, end, edits) !== null) survey.changes = true;
 }
 
-function surveyAttribute(
-  reader: Reader,
-  bytes: Buffer,
-  end: number,
-  edits: Edits,
-  survey: { changes: boolean; places: number },
-): void {
-  readAttribute(reader, end);
+/** What was received is edited before it is validated: it may be an attack, and is refused here. */
+function surveyValue(reader: Reader, bytes: Buffer, shape: Shape, end: number, edits: Edits, survey: Survey): void {
+  // Arrays alone may be around what grows, and their lengths with it.
   survey.places++;
-  if (edits.attribute(bytes, edit) !== 'keep') survey.changes = true;
+  if (++survey.depth > MAX_DEPTH) malformed(reader, `more than ${MAX_DEPTH} values inside one another`);
+  surveyFields(reader, bytes, shape, end, edits, survey);
+  survey.depth--;
 }
 
-/** Fills `edit` from the KeyValue that ends at `end`. */
-function readAttribute(reader: Reader, end: number): void {
-  edit.keyAt = reader.pos;
-  edit.keyLength = 0;
-  edit.valueAt = end;
-  edit.valueEnd = end;
-  while (reader.pos < end) {
-    const tag = readTag(reader, end);
-    if (tag !== 10 && tag !== 18) {
-      skipField(reader, tag, end);
-      continue;
-    }
-    const stop = readEnd(reader, end);
-    if (tag === 10) {
-      edit.keyAt = reader.pos;
-      edit.keyLength = stop - reader.pos;
-    } else {
-      edit.valueAt = reader.pos;
-      edit.valueEnd = stop;
-    }
-    reader.pos = stop;
+function surveyAttribute(reader: Reader, bytes: Buffer, end: number, edits: Edits, survey: Survey): void {
+  const from = reader.pos;
+  readAttribute(reader, bytes, end);
+  survey.places++;
+  const answer = edits.attribute(bytes, edit);
+  if (answer !== 'keep') survey.changes = true;
+  else if (edit.holdsMaps) {
+    const outside = enterValue(bytes);
+    reader.pos = from;
+    surveyFields(reader, bytes, KEY_VALUE, end, edits, survey);
+    leaveValue(outside);
   }
 }

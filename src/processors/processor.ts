@@ -4,7 +4,7 @@ import type { TObject } from 'typebox';
 import type { ContractPlan } from '../contracts/plan.ts';
 import type { BlockPool, Signal, Stream } from '../core/block.ts';
 import type { Telemetry } from '../core/telemetry.ts';
-import type { AttributeEdit } from '../otlp/edit.ts';
+import type { AttributeEdit } from '../otlp/editAttribute.ts';
 import type { LogView } from '../otlp/logs.ts';
 import type { MetricView } from '../otlp/metrics.ts';
 import type { PointView } from '../otlp/points.ts';

@@ -2,7 +2,8 @@
 import { BlockPool } from '../core/block.ts';
 import type { Encoder } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
-import type { AttributeEdit, Edits } from '../otlp/edit.ts';
+import type { Edits } from '../otlp/edit.ts';
+import type { AttributeEdit } from '../otlp/editAttribute.ts';
 import { JsonRequests } from '../otlp/jsonRequest.ts';
 import { LogView } from '../otlp/logs.ts';
 import { MetricView } from '../otlp/metrics.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SIGNALS, type Signal } from '../../src/core/block.ts';
 import { type Edits, editRequest, surveyRequest } from '../../src/otlp/edit.ts';
-import { Reader } from '../../src/otlp/protobuf.ts';
+import { Reader, writeVarint } from '../../src/otlp/protobuf.ts';
 import { messageType } from '../../src/otlp/schema.ts';
 import { decoded, encodeRequest, list, type Plain, placed, request, SEED, seeded } from './generate.ts';
 
@@ -41,16 +41,19 @@ function apply(signal: Signal, bytes: Uint8Array, edits: Edits) {
   return { bytes: memory.subarray(buffer.length, stop), survey };
 }
 
-/** The same on the decoded object: lists called attributes, filteredAttributes or metadata, but for those inside values. */
+/** The same on the decoded object: lists called attributes, filteredAttributes or metadata, and those of maps, in values and in bodies. */
 function expected(plain: unknown, value: Plain, adding: boolean, key = ''): unknown {
   if (Array.isArray(plain)) return plain.map((entry) => expected(entry, value, adding, key));
   if (typeof plain !== 'object' || plain === null) return plain;
   const edited: Plain = {};
   for (const [name, content] of Object.entries(plain)) {
-    if (['attributes', 'filteredAttributes', 'metadata'].includes(name)) {
+    const isList = ['attributes', 'filteredAttributes', 'metadata'].includes(name);
+    if (isList || (name === 'values' && key === 'kvlistValue')) {
       const left = (content as Plain[]).filter((one) => one.key !== 'password');
-      edited[name] = left.map((one) => (one.key === 'password.old' ? { key: one.key, value } : one));
-    } else edited[name] = name === 'body' ? content : expected(content, value, adding, name);
+      edited[name] = left.map((one) =>
+        one.key === 'password.old' ? { key: one.key, value } : expected(one, value, adding),
+      );
+    } else edited[name] = expected(content, value, adding, name);
   }
   // A message that should hold a resource and does not gets one.
   if (/^resource(Spans|Metrics|Logs)$/.test(key) && adding && edited.resource === undefined)
@@ -120,3 +123,32 @@ test('a tag in more bytes than it needs is replaced like any other', {}, () => {
   const wanted = expected(decoded('traces', bytes), { stringValue: 'x' }, false);
   assert.deepEqual(decoded('traces', after), wanted);
 });
+
+test('arrays within arrays around what grows take no more room than the survey says', (t) => {
+  const random = seeded(t, 62);
+  let values: Plain = { kvlistValue: { values: [{ key: 'password.old', value: { boolValue: true } }] } };
+  for (let i = 0; i < 90; i++) values = { arrayValue: { values: [values] } };
+  const bytes = encodeRequest('logs', { resourceLogs: [{ scopeLogs: [{ logRecords: [{ body: values }] }] }] }, random);
+  for (const length of [1, 40, 130, 300]) {
+    const text = { stringValue: 'x'.repeat(length) };
+    const value = messageType('AnyValue').encode(messageType('AnyValue').fromObject(text)).finish();
+    const { bytes: after } = apply('logs', bytes, rules(Buffer.from(value), false));
+    assert.deepEqual(decoded('logs', after), expected(decoded('logs', bytes), text, false));
+  }
+});
+
+test('values inside one another without end are refused as they are where nothing is edited, and take no stack', () => {
+  const around = (tag: number, inner: Buffer) => Buffer.concat([Buffer.from([tag]), lengthOf(inner.length), inner]);
+  for (const depth of [100, 102, 50_000]) {
+    let value = Buffer.from('0a0161', 'hex');
+    for (let i = 1; i < depth; i++) value = around(42, around(10, value));
+    const bytes = around(10, around(18, around(18, around(42, value))));
+    if (depth <= 100) assert.equal(apply('logs', bytes, rules(Buffer.alloc(0), false)).survey.changes, false);
+    else assert.throws(() => apply('logs', bytes, rules(Buffer.alloc(0), false)), { code: 'BODY_UNDECODABLE' });
+  }
+});
+
+function lengthOf(length: number): Buffer {
+  const bytes = Buffer.alloc(5);
+  return bytes.subarray(0, writeVarint(bytes, 0, length));
+}

@@ -5,12 +5,13 @@ import { test } from 'node:test';
 import { Field } from '../../src/core/block.ts';
 import { processors } from '../../src/processors/registry.ts';
 import { traceTableFor } from '../../src/processors/sample/index.ts';
-import { itemsOf, type Plain } from '../otlp/generate.ts';
+import { decoded, itemsOf, type Plain } from '../otlp/generate.ts';
 import {
   configured,
   contentOf,
   createWorld,
   liveFrames,
+  logs,
   measuredBytes,
   NOW_MS,
   plainly,
@@ -96,6 +97,36 @@ test('redact masks, hashes and removes by key or prefix; the first rule that mat
     { key: 'tokens', value: { stringValue: 'v' } },
     { key: 'usr', value: { stringValue: 'v' } },
   ]);
+});
+
+test('redact reaches into maps: a key counts by itself and with those of the maps around it', () => {
+  const rules = [
+    { match: 'password', action: 'mask' },
+    { match: 'user.email', action: 'remove' },
+    { match: 'query.parameter.*', action: 'hash' },
+  ];
+  const world = createWorld({ processors: [{ type: 'redact', attributes: rules }] });
+  const text = (stringValue: string) => ({ stringValue });
+  const map = (values: Record<string, Plain>) => ({
+    kvlistValue: { values: Object.entries(values).map(([key, value]) => ({ key, value })) },
+  });
+  const many = (...values: Plain[]) => ({ arrayValue: { values } });
+  const content = (secret: string, gone: Record<string, Plain>, hashed: string) => ({
+    body: map({ login: map({ password: text(secret), at: text('9') }), user: map({ id: text('7'), ...gone }) }),
+    attributes: [
+      { key: 'query', value: map({ parameter: map({ id: text(hashed) }), text: text('select') }) },
+      {
+        key: 'users',
+        value: many(map({ password: text(secret) }), text('ann'), many(map({ password: text(secret) }))),
+      },
+      { key: 'email', value: text('is none of a user') },
+    ],
+  });
+  const bytes = logs(content('hunter2', { email: text('ann@example.com') }, 'ann'));
+  const { result, frames } = world.observe([{ signal: 'logs', bytes }]);
+  const [at = 0] = liveFrames(world, frames, result.moved);
+  const digits = createHash('sha256').update('ann').digest('hex').slice(0, 16);
+  assert.deepEqual(contentOf(world, at, 'logs'), decoded('logs', logs(content('****', {}, digits))));
 });
 
 test('redact refuses a * that it would not read as one: such a rule would take out nothing', () => {

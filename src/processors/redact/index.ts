@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import type { Static } from 'typebox';
 import { Type } from '../../core/type.ts';
 import { emptyValue, readValue } from '../../otlp/attributes.ts';
-import type { AttributeEdit } from '../../otlp/edit.ts';
+import type { AttributeEdit } from '../../otlp/editAttribute.ts';
 import { Reader, sameBytes } from '../../otlp/protobuf.ts';
 import type { Editor, ProcessorDefinition } from '../processor.ts';
 
@@ -76,10 +76,15 @@ function createEditor(attributes: Static<typeof config>['attributes']): Editor {
   };
 }
 
+/** By its own key, or by that behind the keys of the maps it stands in. */
 function matches(rule: Rule, bytes: Buffer, edit: AttributeEdit): boolean {
-  const { key } = rule;
-  if (rule.prefix ? edit.keyLength < key.length : edit.keyLength !== key.length) return false;
-  return sameBytes(bytes, edit.keyAt, key, 0, key.length);
+  if (isMeant(rule, bytes, edit.keyAt, edit.keyLength)) return true;
+  return edit.pathLength > 0 && isMeant(rule, edit.path, 0, edit.pathLength);
+}
+
+function isMeant({ key, prefix }: Rule, bytes: Buffer, at: number, length: number): boolean {
+  if (prefix ? length < key.length : length !== key.length) return false;
+  return sameBytes(bytes, at, key, 0, key.length);
 }
 
 /** Of a text's bytes, so that anyone can make it from the text; of the encoded AnyValue where the value is none. */
