@@ -13,16 +13,21 @@ export class Attempt {
   /** Records, by index, that are safe. */
   readonly delivered: number[] = [];
   isGivenUp = false;
+  /** Of what is being sent, or was sent last. */
+  topic = '';
   readonly #records: readonly WireRecord[];
   /** The pool's, where records lie. */
   readonly #memory: Buffer;
   readonly #limits: Limits;
+  readonly #failing: Set<string>;
   readonly #refused: number[] = [];
 
-  constructor(records: readonly WireRecord[], memory: Buffer, limits: Limits) {
+  /** `failing`: topics of which the broker took nothing when it was last asked to. */
+  constructor(records: readonly WireRecord[], memory: Buffer, limits: Limits, failing: Set<string>) {
     this.#records = records;
     this.#memory = memory;
     this.#limits = limits;
+    this.#failing = failing;
   }
 
   get bytes(): number {
@@ -37,12 +42,23 @@ export class Attempt {
   /** Rejects with what the client says when the batch has to come again. */
   async sendAll(connection: Connection): Promise<WriteResult> {
     const byTopic = Map.groupBy(this.#records.keys(), (i) => this.#record(i).topic);
-    for (const [topic, indices] of byTopic) {
-      for (const some of this.#requestsOf(indices, topic)) await this.#sendSome(connection, topic, some);
-    }
+    // One that is missing holds up none that are there.
+    const topics = [...byTopic].sort(([a], [b]) => Number(this.#failing.has(a)) - Number(this.#failing.has(b)));
+    for (const [topic, indices] of topics) await this.#sendTopic(connection, topic, indices);
     const [first] = this.#refused;
     if (first === undefined) return { kind: 'delivered' };
     return { kind: 'refused', parts: this.#refused, reason: this.#wordsFor(first), divide: true };
+  }
+
+  async #sendTopic(connection: Connection, topic: string, indices: number[]): Promise<void> {
+    this.topic = topic;
+    try {
+      for (const some of this.#requestsOf(indices, topic)) await this.#sendSome(connection, topic, some);
+      this.#failing.delete(topic);
+    } catch (error) {
+      if (typeOf(error) !== '') this.#failing.add(topic);
+      throw error;
+    }
   }
 
   async #sendSome(connection: Connection, topic: string, indices: number[]): Promise<void> {

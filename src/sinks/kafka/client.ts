@@ -20,7 +20,6 @@ interface Used {
 /** A batch that is being sent, and over which connection, once it has one. */
 interface Flight {
   attempt: Attempt;
-  records: readonly WireRecord[];
   used: Used | null;
 }
 
@@ -41,6 +40,8 @@ export class Client {
   readonly #settings: ThreadSettings;
   readonly #memory: Buffer;
   readonly #limits: Limits;
+  /** Topics that the broker refused when it was last asked. */
+  readonly #failing = new Set<string>();
   readonly #open: typeof openConnection;
   #current: Used | null = null;
   #opened = 0;
@@ -58,8 +59,8 @@ export class Client {
   /** Never rejects, and answers within the deadline. */
   async send(records: readonly WireRecord[]): Promise<Answer> {
     const { config, deadlineMs } = this.#settings;
-    const attempt = new Attempt(records, this.#memory, this.#limits);
-    const flight: Flight = { attempt, records, used: null };
+    const attempt = new Attempt(records, this.#memory, this.#limits, this.#failing);
+    const flight: Flight = { attempt, used: null };
     const late = Promise.withResolvers<WriteResult>();
     const timer = setTimeout(() => {
       attempt.giveUp();
@@ -85,7 +86,7 @@ export class Client {
   }
 
   async #deliver(flight: Flight): Promise<WriteResult> {
-    const { attempt, records } = flight;
+    const { attempt } = flight;
     const bytes = attempt.bytes;
     if (!(await this.#enter(attempt, bytes))) return { kind: 'retry', error: 'there was no room' };
     let isReady = false;
@@ -97,7 +98,7 @@ export class Client {
     } catch (error) {
       // A broker's answer to a request says that the connection is sound; anything else leaves that open.
       if (flight.used !== null && (!isReady || typeOf(error) === '')) this.#drop(flight.used);
-      return { kind: 'retry', error: wordsFor(error, records) };
+      return { kind: 'retry', error: wordsFor(error, attempt.topic) };
     } finally {
       this.#leave(flight.used, bytes);
     }
@@ -154,14 +155,13 @@ export class Client {
   }
 }
 
-function wordsFor(error: unknown, records: readonly WireRecord[]): string {
+function wordsFor(error: unknown, topic: string): string {
   if (error instanceof AgentError) return error.message;
-  const topics = [...new Set(records.map(({ topic }) => topic))].join(', ');
   const type = typeOf(error);
   if (type === 'UNKNOWN_TOPIC_OR_PARTITION') {
-    return `topic ${topics} does not exist: create it, or set create_topics: true`;
+    return `topic ${topic} does not exist: create it, or set create_topics: true`;
   }
-  if (type === 'TOPIC_AUTHORIZATION_FAILED') return `not allowed to write to topic ${topics}: grant it to this user`;
+  if (type === 'TOPIC_AUTHORIZATION_FAILED') return `not allowed to write to topic ${topic}: grant it to this user`;
   const broker = brokerOf(error);
   return broker === '' ? messageOf(error) : `${broker}: ${messageOf(error)}`;
 }

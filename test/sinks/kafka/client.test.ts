@@ -35,13 +35,12 @@ function bench(t: TestContext) {
       },
     };
   });
-  /** One record; its bytes are never looked at. */
-  const send = (topic: string, length: number) => {
+  /** One record for each topic; their bytes are never looked at. */
+  const sendTo = (topics: readonly string[], length: number) => {
     const headers = { 'plumbline.agent': '', 'plumbline.stream': '', 'plumbline.signal': '', 'plumbline.sequence': '' };
-    const record: WireRecord = { topic, at: 0, length, items: 1, key: null, headers };
-    return client.send([record]);
+    return client.send(topics.map((topic): WireRecord => ({ topic, at: 0, length, items: 1, key: null, headers })));
   };
-  return { asked, connections, send };
+  return { asked, connections, sendTo, send: (topic: string, length: number) => sendTo([topic], length) };
 }
 
 test('a batch for which there is no room goes before those that come later, however small they are', async (t) => {
@@ -86,5 +85,31 @@ test('a batch that was given up while it waited for room is not sent, and ends n
   assert.deepEqual(
     connections.map(({ isDestroyed }) => isDestroyed),
     [true, false],
+  );
+});
+
+test('of several topics the one that the broker refuses is said alone, and goes last from then on', async (t) => {
+  const { asked, sendTo } = bench(t);
+  const missing = Object.assign(new Error('unknown'), { type: 'UNKNOWN_TOPIC_OR_PARTITION' });
+  const first = sendTo(['missing', 'there'], 100);
+  await turn();
+  asked[0]?.answer(missing);
+  const error = 'topic missing does not exist: create it, or set create_topics: true';
+  assert.deepEqual(await first, { result: { kind: 'retry', error }, delivered: [] });
+  const second = sendTo(['missing', 'there'], 100);
+  await turn();
+  asked[1]?.answer();
+  await turn();
+  asked[2]?.answer(missing);
+  assert.deepEqual(await second, { result: { kind: 'retry', error }, delivered: [1] });
+  const third = sendTo(['missing'], 100);
+  await turn();
+  asked[3]?.answer();
+  assert.equal((await third).result.kind, 'delivered');
+  void sendTo(['missing', 'there'], 100);
+  await turn();
+  assert.deepEqual(
+    asked.map(({ topic }) => topic),
+    ['missing', 'there', 'missing', 'missing', 'missing'],
   );
 });
