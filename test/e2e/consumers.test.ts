@@ -63,6 +63,8 @@ function request(): Uint8Array<ArrayBuffer> {
     spanId: randomBytes(8),
     name: 'work',
     kind: 2,
+    // Members of a tracestate may have blanks between them.
+    traceState: i % 2 === 0 ? '' : `a=b, ot=rv:${randomBytes(7).toString('hex')}`,
     // Some are errors, which are kept whole and count 1.
     status: { code: i === 0 ? 2 : 0 },
     startTimeUnixNano: String(now),
