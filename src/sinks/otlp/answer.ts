@@ -19,13 +19,18 @@ const RESPONSES: Record<Signal, [message: string, rejected: string]> = {
   metrics: ['ExportMetricsServiceResponse', 'rejectedDataPoints'],
   logs: ['ExportLogsServiceResponse', 'rejectedLogRecords'],
 };
-/** What the specification says may be repeated, and 408, by which a receiver says that it gave up waiting. */
-const NOT_NOW = new Set([408, 429, 502, 503, 504]);
 /**
- * About who sends or where to, not about the data: somebody mends a token or a route, and until then the data waits in the journal. That is
- * more than the specification asks, which lets a client drop it: docs/adr/0008-otlp-answers.md.
+ * What the specification says may be repeated; 408, by which a receiver says that it gave up waiting, and 507, that it has no room; and what
+ * proxies say, outside of any standard, when they do not reach who stands behind them.
  */
-const NOT_HERE = new Set([401, 403, 404, 405, 407, 421, 425]);
+const NOT_NOW = new Set([408, 429, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529, 530, 598, 599]);
+/**
+ * About who sends, where to or how, not about the data: somebody mends a token, a route or `compression`, and until then the data waits in the
+ * journal. That is more than the specification asks, which lets a client drop it: docs/adr/0008-otlp-answers.md.
+ */
+const NOT_HERE = new Set([
+  401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 417, 421, 425, 426, 431, 451, 501, 505, 511,
+]);
 /** Fewer or smaller items may be taken. */
 const ABOUT_DATA = new Set([400, 413, 422]);
 const LONGEST_WAIT_MS = 3_600_000;

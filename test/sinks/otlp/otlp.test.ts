@@ -155,7 +155,7 @@ test('a partial success that rejects more than was sent counts what was sent', a
   assert.deepEqual([sink.cursor(TRACES).delivered, sink.cursor(TRACES).deadLettered], [0, 1]);
 });
 
-for (const code of [408, 429, 502, 503, 504, 401, 403, 404, 405, 421]) {
+for (const code of [408, 429, 502, 503, 504, 507, 522, 530, 401, 402, 403, 404, 405, 410, 415, 421, 431, 501, 511]) {
   test(`${code} is tried again until it is taken, and said in words`, async (t) => {
     const sink = await bench(t);
     let isUp = false;
@@ -265,7 +265,7 @@ for (const [name, requests] of [
   });
 }
 
-for (const code of [500, 501, 415, 431]) {
+for (const code of [500, 508, 409, 418]) {
   test(`${code} is not repeated: all of it goes to the dead letters`, async (t) => {
     const sink = await bench(t);
     sink.receiver.answer = (response) => reply(response, code, { 'content-type': 'text/plain' }, 'no\u001b[2J\nway');
