@@ -3,7 +3,7 @@ import type { WriteResult } from '../../core/component.ts';
 import { AgentError, messageOf } from '../../core/errors.ts';
 import { formatDuration } from '../../core/units.ts';
 import { Attempt } from './attempt.ts';
-import { type Connection, openConnection, typeOf } from './connection.ts';
+import { type Connection, openConnection, typeOf, withColons } from './connection.ts';
 import { Limits } from './limits.ts';
 import type { ThreadSettings, WireRecord } from './messages.ts';
 
@@ -169,7 +169,7 @@ function wordsFor(error: unknown, topic: string): string {
 /** HOST:PORT of the broker whose connection failed, where kafkajs says it. */
 function brokerOf(error: unknown): string {
   for (let one = error; one instanceof Error; one = one.cause) {
-    if ('broker' in one && typeof one.broker === 'string') return one.broker;
+    if ('broker' in one && typeof one.broker === 'string') return withColons(one.broker);
   }
   return '';
 }

@@ -136,9 +136,10 @@ async function readLimit(kafka: Kafka, topic: string): Promise<number | null> {
 function clientConfig(config: KafkaConfig, rotation: number): ClientConfig {
   const first = rotation % config.brokers.length;
   const sasl = saslOf(config);
+  const brokers = config.brokers.map(withoutColons);
   return {
     clientId: config.client_id,
-    brokers: [...config.brokers.slice(first), ...config.brokers.slice(0, first)],
+    brokers: [...brokers.slice(first), ...brokers.slice(0, first)],
     connectionTimeout: CONNECT_TIMEOUT_MS,
     // Our own deadline destroys the sockets; kafkajs would look at the clock ten times a second.
     enforceRequestTimeout: false,
@@ -148,8 +149,19 @@ function clientConfig(config: KafkaConfig, rotation: number): ClientConfig {
   };
 }
 
+/** kafkajs takes an address apart at its colons, of which one in brackets has more. No name has brackets. */
+function withoutColons(broker: string): string {
+  return broker.replace(/^\[.*\]/, (host) => host.replaceAll(':', '_'));
+}
+
+/** A broker as the configuration, or the cluster, calls it. */
+export function withColons(broker: string): string {
+  return broker.replace(/^\[.*\]/, (host) => host.replaceAll('_', ':'));
+}
+
 /** `ssl` is undefined or false for plain connections, whatever the types say. */
-function openSocket(host: string, port: number, ssl: ConnectionOptions | undefined, onConnect: () => void): Socket {
+function openSocket(name: string, port: number, ssl: ConnectionOptions | undefined, onConnect: () => void): Socket {
+  const host = withColons(name).replace(/^\[(.*)\]$/, '$1');
   const servername = isIP(host) === 0 ? { servername: host } : {};
   const socket = ssl
     ? connectTls({ host, port, ...servername, ...ssl }, onConnect)

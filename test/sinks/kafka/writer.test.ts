@@ -39,6 +39,28 @@ test('no broker: said at once, closed at once', async () => {
   assert.deepEqual([cursor(ROW).next, source.lent], [0, 0]);
 });
 
+for (const address of ['[127.0.0.1]', '[::1]'])
+  test(`a broker may be an address in brackets: ${address}`, async (t) => {
+    const host = address.slice(1, -1);
+    const server = createServer((socket) => socket.destroy());
+    server.listen(0, host);
+    const isThere = await Promise.race([
+      once(server, 'listening').then(() => true),
+      once(server, 'error').then(() => false),
+    ]);
+    if (!isThere) return t.skip(`this machine has no ${host}`);
+    t.after(() => server.close());
+    const came = once(server, 'connection');
+    const { port } = server.address() as AddressInfo;
+    const { source, delivery } = createHarness(kafka, { ...SECTION, brokers: [`${address}:${port}`] });
+    source.append('raw', 'traces', spans(0, 1), 1);
+    delivery.start();
+    t.after(() => delivery.close(Date.now() + 1000));
+    await within(10_000, () => delivery.state().error !== null);
+    assert.ok(String(delivery.state().error).startsWith(`${address}:${port}: `), String(delivery.state().error));
+    await came;
+  });
+
 test('a broker that accepts and never answers is given up, said, and leaves no socket behind', async (t) => {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
