@@ -1,6 +1,6 @@
 // HOT: once per attribute, when editors are configured. Bench: bench/micro/otlp/edit.bench.ts
 /** The attribute under edit: where it lies, and which maps it stands in. edit.ts walks and writes. */
-import { isShortString, isSmallInt } from './attributes.ts';
+import { isShortString, isSmallInt, MAX_DEPTH } from './attributes.ts';
 import { tag } from './editShapes.ts';
 import { type Reader, readEnd, readTag, skipField } from './protobuf.ts';
 
@@ -11,15 +11,19 @@ export interface AttributeEdit {
   /** The AnyValue's content; equal when there is none. */
   valueAt: number;
   valueEnd: number;
-  /** The bytes of its key behind the keys of the maps around it, with dots between; 0 where there are none. `path` has the first of them. */
+  /** How many maps it stands in, one in the other. */
+  depth: number;
+  /** Its key behind the keys of those maps, with dots between: so many bytes, of which `path` has the first. Not set outside of maps. */
   pathLength: number;
   readonly path: Buffer;
+  /** Where the key of each map begins in it, the outermost first. */
+  readonly starts: Int32Array;
   /** There are maps or arrays in its value. */
   holdsMaps: boolean;
   replacement: Buffer;
 }
 
-const MOST_PATH_BYTES = 1024;
+const MOST_PATH_BYTES = 4096;
 const DOT = 46;
 const ARRAY = tag(5);
 const MAP = tag(6);
@@ -29,8 +33,11 @@ export const edit: AttributeEdit = {
   keyLength: 0,
   valueAt: 0,
   valueEnd: 0,
+  depth: 0,
   pathLength: 0,
   path: Buffer.alloc(MOST_PATH_BYTES),
+  // One more than is refused.
+  starts: new Int32Array(MAX_DEPTH + 2),
   holdsMaps: false,
   replacement: Buffer.alloc(0),
 };
@@ -39,13 +46,15 @@ let around = 0;
 
 /** A request begins. */
 export function beginAttributes(): void {
-  leaveValue(0);
+  around = 0;
+  edit.depth = 0;
 }
 
 /** What follows lies in the value of the attribute that was read last. Answers what `leaveValue` takes. */
 export function enterValue(bytes: Buffer): number {
   const outside = around;
   if (outside === 0) bytes.copy(edit.path, 0, edit.keyAt, edit.keyAt + edit.keyLength);
+  edit.starts[edit.depth++] = outside;
   around += edit.keyLength;
   if (around < MOST_PATH_BYTES) edit.path[around] = DOT;
   around++;
@@ -54,7 +63,7 @@ export function enterValue(bytes: Buffer): number {
 
 export function leaveValue(outside: number): void {
   around = outside;
-  if (outside === 0) edit.pathLength = 0;
+  edit.depth--;
 }
 
 /** Whether the AnyValue from here to `end` is, or was, a map or an array; moves the reader. Nearly all are not, and take no call. */

@@ -99,7 +99,7 @@ test('redact masks, hashes and removes by key or prefix; the first rule that mat
   ]);
 });
 
-test('redact reaches into maps: a key counts by itself and with those of the maps around it', () => {
+test('redact reaches into maps: a key counts by itself and with those of the maps around it, as many as a rule names', () => {
   const rules = [
     { match: 'password', action: 'mask' },
     { match: 'user.email', action: 'remove' },
@@ -112,7 +112,10 @@ test('redact reaches into maps: a key counts by itself and with those of the map
   });
   const many = (...values: Plain[]) => ({ arrayValue: { values } });
   const content = (secret: string, gone: Record<string, Plain>, hashed: string) => ({
-    body: map({ login: map({ password: text(secret), at: text('9') }), user: map({ id: text('7'), ...gone }) }),
+    body: map({
+      login: map({ password: text(secret), user: map({ at: text('9'), ...gone }) }),
+      user: map({ id: text('7'), ...gone }),
+    }),
     attributes: [
       { key: 'query', value: map({ parameter: map({ id: text(hashed) }), text: text('select') }) },
       {

@@ -76,10 +76,14 @@ function createEditor(attributes: Static<typeof config>['attributes']): Editor {
   };
 }
 
-/** By its own key, or by that behind the keys of the maps it stands in. */
+/** By its own key, or by that behind the keys of as many of the maps around it as the rule names. */
 function matches(rule: Rule, bytes: Buffer, edit: AttributeEdit): boolean {
   if (isMeant(rule, bytes, edit.keyAt, edit.keyLength)) return true;
-  return edit.pathLength > 0 && isMeant(rule, edit.path, 0, edit.pathLength);
+  for (let i = 0; i < edit.depth; i++) {
+    const from = edit.starts[i]!;
+    if (isMeant(rule, edit.path, from, edit.pathLength - from)) return true;
+  }
+  return false;
 }
 
 function isMeant({ key, prefix }: Rule, bytes: Buffer, at: number, length: number): boolean {
