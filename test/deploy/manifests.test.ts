@@ -125,7 +125,7 @@ test('the sidecar is a native one: an init container that stays', () => {
 
 test("the sidecar's volume holds all that the agent may write: a pod that exceeds it is evicted, and the data dies with it", () => {
   const volume = podOf('sidecar').volumes.find(({ name }) => name === 'plumbline-data');
-  const limit = Number(/^(\d+)Gi$/.exec((volume?.emptyDir as { sizeLimit: string }).sizeLimit)?.[1]);
+  const limit = Number(/^(\d+)Gi$/.exec((volume?.emptyDir as { sizeLimit: string } | undefined)?.sizeLimit ?? '')?.[1]);
   const configMap = parse(readFileSync(join(ROOT, 'deploy/kubernetes/configmap.yaml'), 'utf8'));
   const intake = Number(/max_size: (\d+)GiB/.exec(configMap.data['agent.yaml'])?.[1]);
   // Beside derived/: a GiB of dead letters, and half of one for a segment in reserve, quarantine/, cursors and checkpoints.
