@@ -162,12 +162,15 @@ export interface FrameSource {
   /** Items of the stream and signal ever appended. */
   total(stream: Stream, signal: Signal): number;
   /**
-   * Frames with sequence >= `from`, about `maxBytes` of them; null when nothing is there yet. `total`: items of the row that are known to
+   * Frames with sequence >= `from`, about `maxBytes` of them; null when there is none yet. `total`: items of the row that are known to
    * lie before `from`, so that damage there is not counted again.
    */
   read(from: number, row: Row, maxBytes: number, total: number): Promise<FrameBatch | null>;
-  /** Resolves when `head` has moved past `from`, or at once when it has; also when the source closes. */
-  moved(from: number): Promise<void>;
+  /**
+   * Resolves when there is a frame of the row at `from` or behind, or when the source closes. Until then `pass` is told of each place before which
+   * there is none, and answers whether it still waits.
+   */
+  arrival(row: Row, from: number, pass: (next: number) => boolean): Promise<void>;
   /** `reader` has what is below `next`. What somebody who follows has still to read stays in memory, as far as the source's bound goes. */
   follow(reader: object, next: number): void;
   /** `reader` reads no more. */

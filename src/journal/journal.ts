@@ -3,6 +3,7 @@ import path from 'node:path';
 import { type BlockPool, SIGNALS, type Signal, type Stream } from '../core/block.ts';
 import type { FrameBatch, FrameSource, FrameRun as Frames, Row } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
+import { Arrivals } from './arrivals.ts';
 import { ExtentCache } from './cache.ts';
 import type { Extent, LoadOptions } from './extents.ts';
 import { diskFiles } from './files.ts';
@@ -48,7 +49,7 @@ export class Journal implements FrameSource {
   readonly #open: OpenSegments;
   readonly #holds: Holds;
   readonly #syncTimes = new SyncTimes();
-  #waiting: { from: number; resolve(): void }[] = [];
+  readonly #arrivals: Arrivals;
   #closed = false;
 
   /**
@@ -88,24 +89,27 @@ export class Journal implements FrameSource {
     this.#pool = pool;
     this.#cache = cache;
     const { nextSequence: head, tally } = found;
-    this.#state = { epoch: found.epoch, head, nextSequence: head, tally, sealed: tally.slice(), lost: found.lost };
+    const newest = new Float64Array(ROWS).fill(head - 1);
+    const { epoch, lost } = found;
+    this.#state = { epoch, head, nextSequence: head, tally, sealed: tally.slice(), newest, lost };
     const onGone = (number: number) => this.#open.forget(number);
     this.#store = new SegmentStore({ ...options, files, directory, direct, onGone }, found);
     this.#holds = new Holds((keepFrom) => this.#store.recycle(keepFrom));
     this.#quarantine = new Quarantine(files, directory, log, options.onDamage);
     const onDamage = (segment: Segment, bad: number[]) => this.#quarantine.take(segment, bad);
     this.#reader = new Reader({ ...load, store: this.#store, state: this.#state, cache, onDamage });
+    this.#arrivals = new Arrivals(this.#state, () => this.#reader.noteHead());
     const committed = (extent: Extent) => cache.addCommitted(extent);
     const onGroup = (seconds: number, regions: number, bytes: number) => {
       this.#syncTimes.add(seconds);
-      this.#wake();
+      this.#arrivals.wake();
       options.onSync?.(seconds, regions, bytes);
     };
     const onFailure = (error: AgentError) => options.onFailure?.(error);
     const shared = { pool, files, store: this.#store, state: this.#state, durability, direct, log };
-    const newest = found.segments.at(-1);
-    this.#writer = new GroupWriter({ ...shared, committed, onGroup, onFailure }, found.isSealed ? undefined : newest);
-    if (newest !== undefined && found.bad.length > 0) this.#quarantine.take(newest, found.bad);
+    const last = found.segments.at(-1);
+    this.#writer = new GroupWriter({ ...shared, committed, onGroup, onFailure }, found.isSealed ? undefined : last);
+    if (last !== undefined && found.bad.length > 0) this.#quarantine.take(last, found.bad);
     this.#store.prepare();
   }
 
@@ -205,8 +209,8 @@ export class Journal implements FrameSource {
   }
 
   async read(from: number, { stream, signal }: Row, maxBytes: number, total: number): Promise<FrameBatch | null> {
-    if (this.#closed) return null;
     const row = rowIndex(stream, signal);
+    if (this.#closed || (this.#state.newest[row] as number) < from) return null;
     const found = await this.#reader.collect(from, row, maxBytes, EXTENTS_PER_READ, new Map([[row, total]]));
     if (found === null) return null;
     const { frames, next } = found;
@@ -227,9 +231,13 @@ export class Journal implements FrameSource {
     return { first: frames[0] ?? end, end, frames, next, damaged, release: this.#releaser(found) };
   }
 
+  /** Resolves when `head` has moved past `from`, or at once when it has; also when the journal closes. */
   moved(from: number): Promise<void> {
-    if (this.#closed || this.#state.head > from) return Promise.resolve();
-    return new Promise((resolve) => this.#waiting.push({ from, resolve }));
+    return this.#arrivals.next(from, ALL_ROWS, () => true);
+  }
+
+  arrival({ stream, signal }: Row, from: number, pass: (next: number) => boolean): Promise<void> {
+    return this.#arrivals.next(from, rowIndex(stream, signal), pass);
   }
 
   follow(reader: object, next: number): void {
@@ -260,7 +268,7 @@ export class Journal implements FrameSource {
     if (this.#closed) return;
     await this.#writer.close();
     this.#closed = true;
-    this.#wake();
+    this.#arrivals.close();
     await this.#quarantine.close();
     await this.#store.close();
     this.#open.close();
@@ -281,13 +289,6 @@ export class Journal implements FrameSource {
       // No room: the first append that finds some rolls, and readers count it then.
       if (!(error instanceof AgentError && error.retryable)) throw error;
     }
-  }
-
-  #wake(): void {
-    if (this.#waiting.length === 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = waiting.filter(({ from }) => !this.#closed && this.#state.head <= from);
-    for (const { from, resolve } of waiting) if (this.#closed || this.#state.head > from) resolve();
   }
 
   #releaser(found: Collected): () => void {

@@ -47,12 +47,16 @@ interface Loading {
 
 export const ALL_ROWS = -1;
 const PLACES = 256;
+/** Heads that are remembered: who was passed by reads on from one a moment later. */
+const HEADS = 32;
 
 export class Reader {
   readonly #options: ReaderOptions;
   readonly #pool: BlockPool;
   /** Where the next read of a row will most likely begin; oldest first. */
   readonly #places = new Map<number, Place>();
+  /** Of every row, oldest first. */
+  readonly #heads: Place[] = [];
   readonly #loading = new Map<string, Loading>();
 
   constructor(options: ReaderOptions) {
@@ -104,6 +108,17 @@ export class Reader {
     }
     this.#remember(found.next, row, place);
     return found;
+  }
+
+  /** Reads of rows that have nothing before the head go on from here. */
+  noteHead(): void {
+    const { store, state } = this.#options;
+    const { current } = store;
+    const sequence = state.head - 1;
+    if (current === undefined || this.#heads.at(-1)?.sequence === sequence) return;
+    const totals = state.tally.slice(0, ROWS);
+    this.#heads.push({ segment: current, offset: current.used, sequence, epoch: state.epoch, totals });
+    if (this.#heads.length > HEADS) this.#heads.shift();
   }
 
   async #fill(found: Collecting, place: Place, pinned: Segment[], maxExtents: number): Promise<void> {
@@ -207,7 +222,7 @@ export class Reader {
   }
 
   #place(from: number, row: number): Place | undefined {
-    const known = this.#places.get(placeKey(from, row));
+    const known = this.#places.get(placeKey(from, row)) ?? this.#heads.find(({ sequence }) => sequence === from - 1);
     if (known !== undefined && !known.segment.gone) return { ...known, totals: known.totals.slice() };
     const segment = this.#options.store.holding(from);
     return segment === undefined ? undefined : near(segment, from);

@@ -13,6 +13,8 @@ export interface JournalState {
   /** Durable, and sealed but not yet durable. */
   tally: Tally;
   sealed: Tally;
+  /** By row, the sequence of its last frame; not below it: what was there before the start, and groups that failed, may have had none. */
+  newest: Float64Array;
   /** What the totals were before the end was damaged; null when nothing is missing there. The next segment starts with them. */
   lost: Tally | null;
 }
@@ -52,6 +54,7 @@ export function sealRegion(
     if (begins && frames.length === 0)
       pool.bytes[at + Field.flags] = (pool.bytes[at + Field.flags] as number) | Flag.group;
     sealHeader(pool, at, epoch, segment, state.nextSequence, total);
+    state.newest[row] = state.nextSequence;
     state.nextSequence += 1;
     frames.push(at);
   }

@@ -5,7 +5,8 @@
  *               ^ leaves as soon as it is first              reading goes on behind the last
  */
 import { type BlockPool, Field, readU64 } from '../core/block.ts';
-import type { CursorRow, FrameBatch } from '../core/component.ts';
+import type { CursorRow, FrameBatch, Row } from '../core/component.ts';
+import type { Telemetry } from '../core/telemetry.ts';
 
 /** A batch that fails lets so many later ones pass: after a crash they would all come again. */
 const MOST_AHEAD = 256;
@@ -31,6 +32,14 @@ export interface Moved {
   deadLettered: number;
   damaged: number;
   filtered: number;
+}
+
+export function countMoved({ sinkItems }: Telemetry, sink: string, row: Row, moved: Moved): void {
+  const count = (outcome: string, items: number) => items > 0 && sinkItems.inc({ ...row, sink, outcome }, items);
+  count('delivered', moved.delivered);
+  count('dead_lettered', moved.deadLettered);
+  count('damaged', moved.damaged);
+  count('filtered', moved.filtered);
 }
 
 /** Where reading goes on, and what was passed on the way there. */

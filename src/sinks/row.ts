@@ -5,7 +5,7 @@ import { messageOf } from '../core/errors.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import { Job, type JobSettings } from './job.ts';
 import { Lease } from './lease.ts';
-import { type Entry, expireCursor, Progress, passedOf } from './progress.ts';
+import { countMoved, type Entry, expireCursor, Progress, passedOf } from './progress.ts';
 import { backoffMs, type Retry, type RowState, sleep, stateOf, until } from './retry.ts';
 
 /** Writes that were given up and still use their memory; beyond these no new one begins. */
@@ -61,13 +61,7 @@ export class DeliveryRow {
     // What is held must come in order: a rewind after one lost piece would otherwise cross later ones.
     this.#concurrency = writer.resume === undefined ? settings.concurrency : 1;
     this.#progress = new Progress(cursor, settings.pool, (moved) => {
-      const { name, telemetry } = settings;
-      const count = (outcome: string, items: number) =>
-        items > 0 && telemetry.sinkItems.inc({ sink: name, stream: row.stream, signal: row.signal, outcome }, items);
-      count('delivered', moved.delivered);
-      count('dead_lettered', moved.deadLettered);
-      count('damaged', moved.damaged);
-      count('filtered', moved.filtered);
+      countMoved(settings.telemetry, settings.name, row, moved);
       this.#failingSinceMs = settings.now();
       settings.changed(row, moved.damaged);
     });
@@ -155,8 +149,7 @@ export class DeliveryRow {
   state(): RowState {
     const nowMs = this.#settings.now();
     const error = this.#trouble ?? this.#progress.error;
-    const total = this.#source.total(this.row.stream, this.row.signal);
-    const lagItems = Math.max(0, total - passedOf(this.#cursor));
+    const lagItems = Math.max(0, this.#source.total(this.row.stream, this.row.signal) - passedOf(this.#cursor));
     return {
       row: this.row,
       state: stateOf(error, nowMs - this.#failingSinceMs),
@@ -203,15 +196,22 @@ export class DeliveryRow {
     return this.#active < this.#concurrency && this.#isAnswered() && !this.#progress.isFarAhead;
   }
 
-  /** Nothing to read: costs nothing until the source moves. */
+  /** Nothing to read: costs next to nothing until something comes. */
   async #rest(stop: AbortSignal): Promise<void> {
     this.#resting = true;
     this.#notify();
-    const from = this.#position;
-    await until(this.#source.moved(from), stop);
+    const passBy = (next: number) => !stop.aborted && this.#passBy(next);
+    await until(this.#source.arrival(this.row, this.#position, passBy), stop);
     // A source that did not move has closed: nothing more will come.
-    if (!stop.aborted && this.#source.head <= from) await until(new Promise(() => {}), stop);
+    if (!stop.aborted && this.#source.head <= this.#position) await until(new Promise(() => {}), stop);
     this.#resting = false;
+  }
+
+  /** Before `next` there is nothing of this row. */
+  #passBy(next: number): true {
+    this.#goTo(next);
+    this.#progress.pass({ next, damaged: 0, filtered: 0 });
+    return true;
   }
 
   /** How many of the frames the destination already has, in pieces that it finished before a crash. */

@@ -38,8 +38,8 @@ export class FilteredSource implements FrameSource {
     return this.#filter(batch);
   }
 
-  moved(from: number): Promise<void> {
-    return this.#options.source.moved(from);
+  arrival(row: Row, from: number, pass: (next: number) => boolean): Promise<void> {
+    return this.#options.source.arrival(row, from, pass);
   }
 
   follow(reader: object, next: number): void {

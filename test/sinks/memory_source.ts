@@ -58,8 +58,18 @@ export class MemorySource implements FrameSource {
     return own.reduce((sum, frame) => sum + frame.items, 0);
   }
 
-  async moved(from: number): Promise<void> {
-    while (this.head <= from) await this.#moved.promise;
+  #has({ stream, signal }: Row, from: number): boolean {
+    return this.#frames.some((one) => one.sequence >= from && one.stream === stream && one.signal === signal);
+  }
+
+  async arrival(row: Row, from: number, pass: (next: number) => boolean): Promise<void> {
+    for (let next = from; !this.#has(row, from); ) {
+      if (this.head > next) {
+        next = this.head;
+        if (!pass(next)) return;
+      }
+      await this.#moved.promise;
+    }
   }
 
   follow(reader: object, next: number): void {
@@ -77,7 +87,7 @@ export class MemorySource implements FrameSource {
       this.failure = null;
       throw failure;
     }
-    if (from >= this.head) return null;
+    if (!this.#has(row, from)) return null;
     const chosen: Stored[] = [];
     let bytes = 0;
     let next = from;

@@ -64,6 +64,48 @@ test('drain ends when everything was sent', async () => {
   await ended(harness);
 });
 
+test('what comes of other rows moves the cursor of one at rest, and is not read for it', async () => {
+  const sink = scriptedSink();
+  const harness = started(sink);
+  fill(harness, 1);
+  await harness.delivery.drain(Date.now() + 60_000);
+  const { source, pool } = harness;
+  const { reads } = source;
+  for (let i = 0; i < 5; i++) {
+    source.append('summaries', 'metrics', new Uint8Array(8));
+    await eventually(() => harness.cursor(ROW).next === source.head);
+  }
+  const places = [...new Set(source.followers.values())];
+  assert.deepEqual([source.reads, places, source.lent, pool.unitsInUse], [reads, [source.head], 0, 0]);
+  fill(harness, 1);
+  await harness.delivery.drain(Date.now() + 60_000);
+  assert.deepEqual([harness.cursor(ROW).next, harness.cursor(ROW).delivered], [7, 2]);
+  await ended(harness);
+});
+
+test('what was lost at the destination is sent again, whatever comes of other rows before that', async (t) => {
+  const tick = mockClock(t);
+  const sink = scriptedSink({ holds: true });
+  sink.script = () => ({ kind: 'held' });
+  const harness = started(sink);
+  fill(harness, 2);
+  await eventually(() => sink.calls.at(-1)?.last === 1);
+  // It rests: what comes of others passes it by.
+  harness.source.append('summaries', 'metrics', new Uint8Array(8));
+  await eventually(
+    () => [...harness.source.followers.values()].every((next) => next === 3),
+    () => tick(100),
+  );
+  sink.context.rewind(ROW, 'gone');
+  harness.source.append('summaries', 'metrics', new Uint8Array(8));
+  const before = sink.calls.length;
+  await eventually(
+    () => sink.calls.length > before && sink.calls.at(-1)?.last === 1,
+    () => tick(1000),
+  );
+  await ended(harness);
+});
+
 test('held data counts when it is confirmed, and its memory is free before that', async () => {
   const sink = scriptedSink({ holds: true });
   sink.script = () => ({ kind: 'held' });

@@ -20,7 +20,7 @@ const source: FrameSource = {
   head: Math.min(last, Number.MAX_SAFE_INTEGER),
   total: () => 0,
   // There is always more, but for the end.
-  moved: () => new Promise(() => {}),
+  arrival: () => new Promise(() => {}),
   follow: () => {},
   leave: () => {},
   async read(from, row): Promise<FrameBatch | null> {
