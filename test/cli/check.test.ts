@@ -72,6 +72,21 @@ test('real SDK traffic that proves nothing: exit status 3, and how many items wo
   assert.match(first, /^not enough data: checkout errors: 0% of 10 items bad .*; 149 would be enough at this share$/);
 });
 
+test('no proxy stands between the command and the agent', async (t) => {
+  const contract = join(folder(t, { 'c.yaml': CONTRACT }), 'c.yaml');
+  const real = processContext();
+  const program = 'console.log(`${process.env.NO_PROXY} ${process.env.no_proxy}`)';
+  for (const [given, printed] of [
+    [{ NO_PROXY: '', no_proxy: '' }, '127.0.0.1 127.0.0.1\n'],
+    [{ NO_PROXY: '.corp' }, '.corp,127.0.0.1 .corp,127.0.0.1\n'],
+  ] as const) {
+    const env = { ...process.env, HTTP_PROXY: 'http://proxy:3128', ...given };
+    const world = fakeWorld({ start: real.start, components: real.components, env });
+    await runCommand(['check', contract, '--', process.execPath, '-e', program], world.context);
+    assert.equal(world.stderr(), printed);
+  }
+});
+
 test('a command that fails is no proof, whatever it sent', async (t) => {
   const contract = join(folder(t, { 'c.yaml': CONTRACT }), 'c.yaml');
   const { status, first } = await check(contract, ...sdk(400, 0, 7));

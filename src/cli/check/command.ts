@@ -63,6 +63,7 @@ function runChild(
 ): Promise<number | string> {
   const env = {
     ...withoutSignals(context.env),
+    ...withoutProxy(context.env),
     OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
     OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf',
   };
@@ -86,6 +87,13 @@ function runChild(
       setTimeout(leave, LAST_OUTPUT_MS).unref();
     });
   });
+}
+
+/** Some exporters send by the proxy that the environment names, also to this machine, unless they are told not to. */
+function withoutProxy(env: Context['env']): Context['env'] {
+  const given = env.NO_PROXY ?? env.no_proxy ?? '';
+  const without = given === '' ? '127.0.0.1' : `${given},127.0.0.1`;
+  return { NO_PROXY: without, no_proxy: without };
 }
 
 /** The variables that would go over those of all signals, and lead elsewhere. */
