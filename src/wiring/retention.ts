@@ -95,20 +95,20 @@ export class Retention {
     try {
       this.#boundLags(journal);
       await this.#finishBefore(journal, journal.spans().at(-1));
-      await memory.checkpoint();
+      // A full disk has no room for it either, which memory tells: what it needs is kept, and the rest may go.
+      await memory.checkpoint().catch(() => {});
       await memory.saveCursors(true);
       const second = journal.spans()[1];
       if (!journal.hasRecyclable && drops && second !== undefined) {
         await this.#expire(journal, second, 'drop_oldest', this.#deliveries);
         await memory.saveCursors(true);
       }
-      if (!journal.hasRecyclable) this.#inVainMs = performance.now();
-      return journal.hasRecyclable;
     } catch (error) {
-      // The append that asked is answered JOURNAL_FULL, and the next one asks again.
+      // The append that asked is answered JOURNAL_FULL, and a later one asks again.
       log.warn(`no room could be made in ${journal.directory}: ${messageOf(error)}`);
-      return false;
     }
+    if (!journal.hasRecyclable) this.#inVainMs = performance.now();
+    return journal.hasRecyclable;
   }
 
   /** Everything below the segment, for everyone. */

@@ -72,3 +72,45 @@ test('a clock that is set back keeps no full journal from being asked for room',
   assert.equal(await make(), false);
   assert.equal(asked, 2);
 });
+
+test('drop_oldest gives the oldest segment up also where a full disk has no room for a checkpoint', async () => {
+  let first = 0;
+  const journal = {
+    directory: 'intake',
+    maxBytes: 400,
+    bytesFrom: () => 0,
+    spans: () => [first, 100].map((at) => ({ first: at, total: () => at })),
+    get hasRecyclable() {
+      return first > 0;
+    },
+  };
+  const cursor = { next: 0 };
+  const memory = {
+    checkpoint: async () => {
+      throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+    },
+    saveCursors: async () => {
+      first = cursor.next;
+    },
+    lose: () => {},
+  };
+  const delivery = {
+    finish: async () => {},
+    expire: (_: unknown, next: number) => {
+      cursor.next = next;
+      return 7;
+    },
+  };
+  const rows = [{ row: { stream: 'raw', signal: 'traces' }, cursor }];
+  const warned: string[] = [];
+  const log = { warn: (line: string) => void warned.push(line) };
+  const config = { journal: { max_age: 'none', when_full: 'drop_oldest' } };
+  const retention = new Retention(
+    { config, now: Date.now, log } as unknown as Ground,
+    { intake: journal, derived: journal, memory } as unknown as Store,
+    [{ name: 'dead', delivery, maxLagBytes: Infinity, rows } as unknown as Running],
+    null,
+  );
+  assert.equal(await retention.makeRoom(journal as unknown as Parameters<Retention['makeRoom']>[0]), true);
+  assert.deepEqual([cursor.next, warned], [100, []]);
+});
