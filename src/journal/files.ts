@@ -122,13 +122,17 @@ export async function writeTwice(files: Files, directory: string, name: string, 
   await writeAtomically(files, directory, `${name}.copy`, bytes);
 }
 
-/** What `writeTwice` wrote: the file and its copy, those that are there. */
+/** What `writeTwice` wrote: the file and its copy, those that are there. One on a bad sector is empty: the other may be whole. */
 export async function readTwice(files: Files, directory: string, name: string): Promise<Buffer[]> {
-  const both = [
-    await readWhole(files, path.join(directory, name)),
-    await readWhole(files, path.join(directory, `${name}.copy`)),
-  ];
-  return both.filter((bytes) => bytes !== null);
+  const both: Buffer[] = [];
+  for (const one of [name, `${name}.copy`]) {
+    const bytes = await readWhole(files, path.join(directory, one)).catch((error: unknown) => {
+      if (errnoOf(error) !== 'EIO') throw error;
+      return Buffer.alloc(0);
+    });
+    if (bytes !== null) both.push(bytes);
+  }
+  return both;
 }
 
 /** The whole file, or null when there is none. */

@@ -3,7 +3,9 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { loadCheckpoint, saveCheckpoint } from '../../src/journal/checkpoint.ts';
 import { openDirectory } from '../../src/journal/directory.ts';
+import { diskFiles, type Files } from '../../src/journal/files.ts';
 import { temporaryDirectory } from './frames.ts';
 
 const DEEP = 'a-directory-whose-name-is-long/'.repeat(5);
@@ -102,6 +104,48 @@ test('an identity damaged in both copies is an error, not a new identity', async
   for (const name of ['identity', 'identity.copy']) fs.rmSync(path.join(where, name));
   await (await openDirectory({ path: where, agent: 'one', lockWaitMs: 0 })).close();
 });
+
+test('a copy that the disk cannot read costs nothing as long as the other is whole, of the identity and of a checkpoint', async () => {
+  const where = temporaryDirectory();
+  const first = await openDirectory({ path: where, agent: 'one', lockWaitMs: 0 });
+  await first.close();
+  await saveCheckpoint(where, 'checkpoint', Buffer.from('state'));
+  for (const bad of ['', '.copy']) {
+    const files = filesWithBad((file) => file.endsWith(`identity${bad}`) || file.endsWith(`checkpoint${bad}`));
+    const again = await openDirectory({ path: where, agent: 'one', lockWaitMs: 0, files });
+    await again.close();
+    assert.deepEqual(again.identity, first.identity);
+    const found = await loadCheckpoint(where, 'checkpoint', files);
+    assert.deepEqual(found.kind === 'found' ? found.bytes.toString() : found, 'state');
+  }
+  const none = filesWithBad((file) => /identity|checkpoint/.test(file));
+  assert.equal((await loadCheckpoint(where, 'checkpoint', none)).kind, 'damaged');
+  await assert.rejects(openDirectory({ path: where, agent: 'one', lockWaitMs: 0, files: none }), {
+    code: 'JOURNAL_UNWRITABLE',
+    message: /identity is damaged: restore it/,
+  });
+});
+
+/** Bad sectors in these. */
+function filesWithBad(isBad: (file: string) => boolean): Files {
+  const bad = new Set<number>();
+  return {
+    ...diskFiles,
+    async open(file, flags) {
+      const fd = await diskFiles.open(file, flags);
+      if (isBad(file)) bad.add(fd);
+      return fd;
+    },
+    close(fd) {
+      bad.delete(fd);
+      return diskFiles.close(fd);
+    },
+    read: (fd, view, position) =>
+      bad.has(fd)
+        ? Promise.reject(Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' }))
+        : diskFiles.read(fd, view, position),
+  };
+}
 
 test('a directory that cannot be made is named, with the reason and the way out', async () => {
   const file = path.join(temporaryDirectory(), 'file');
