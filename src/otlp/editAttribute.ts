@@ -24,6 +24,8 @@ export interface AttributeEdit {
 }
 
 const MOST_PATH_BYTES = 4096;
+/** Up to here copying by hand is cheaper than a call. */
+const SHORT_BYTES = 48;
 const DOT = 46;
 const ARRAY = tag(5);
 const MAP = tag(6);
@@ -127,6 +129,9 @@ function readAny(reader: Reader, end: number): void {
 }
 
 function notePath(bytes: Buffer): void {
-  edit.pathLength = around + edit.keyLength;
-  bytes.copy(edit.path, around, edit.keyAt, edit.keyAt + edit.keyLength);
+  const { path, keyAt, keyLength } = edit;
+  edit.pathLength = around + keyLength;
+  if (keyLength > SHORT_BYTES) bytes.copy(path, around, keyAt, keyAt + keyLength);
+  // What is behind its end goes nowhere.
+  else for (let i = 0; i < keyLength; i++) path[around + i] = bytes[keyAt + i]!;
 }

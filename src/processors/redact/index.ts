@@ -35,6 +35,8 @@ const config = Type.Object(
 interface Rule {
   key: Buffer;
   prefix: boolean;
+  /** Of so many maps it can name the keys: a dot is behind each. */
+  maps: number;
   action: 'mask' | 'hash' | 'remove';
 }
 
@@ -56,7 +58,8 @@ function stringValue(text: string): Buffer {
 function createEditor(attributes: Static<typeof config>['attributes']): Editor {
   const rules: Rule[] = attributes.map(({ match, action }) => {
     const prefix = match.endsWith('*');
-    return { key: Buffer.from(prefix ? match.slice(0, -1) : match), prefix, action };
+    const key = prefix ? match.slice(0, -1) : match;
+    return { key: Buffer.from(key), prefix, maps: key.split('.').length - 1, action };
   });
   return {
     touchesItems: true,
@@ -79,7 +82,7 @@ function createEditor(attributes: Static<typeof config>['attributes']): Editor {
 /** By its own key, or by that behind the keys of as many of the maps around it as the rule names. */
 function matches(rule: Rule, bytes: Buffer, edit: AttributeEdit): boolean {
   if (isMeant(rule, bytes, edit.keyAt, edit.keyLength)) return true;
-  for (let i = 0; i < edit.depth; i++) {
+  for (let i = edit.depth - 1; i >= 0 && i >= edit.depth - rule.maps; i--) {
     const from = edit.starts[i]!;
     if (isMeant(rule, edit.path, from, edit.pathLength - from)) return true;
   }
