@@ -84,18 +84,29 @@ test('a reload takes raw out of it and puts it in again', async (t) => {
   const file = join(directory, 'agent.yaml');
   const agent = await startAgentProcess(directory, yaml('[sampled]'));
   t.after(() => agent.end('SIGKILL'));
-  const counts = async () => (await settledLedger(agent, 20_000)).sinks.storage?.streams.raw?.traces;
+  const counts = async (stream: string) => {
+    const row = (await settledLedger(agent, 20_000)).sinks.storage?.streams[stream]?.traces;
+    return { delivered: row?.delivered ?? 0, filtered: row?.filtered ?? 0 };
+  };
   await send(agent, 0);
-  const before = await counts();
-  assert.deepEqual([before?.delivered, before?.filtered], [REQUESTS * 3, 0]);
+  const before = await counts('raw');
+  assert.deepEqual([before.delivered, before.filtered], [REQUESTS * 3, 0]);
   writeFileSync(file, yaml('[raw]'));
   let from = REQUESTS;
   await eventually('the filter is in force', 20_000, async () => {
     await send(agent, from);
     from += REQUESTS;
-    return ((await counts())?.filtered ?? 0) > 0 || undefined;
+    return (await counts('raw')).filtered > 0 || undefined;
   });
-  const last = (await settledLedger(agent, 20_000)).sinks.storage?.streams.sampled?.traces;
-  assert.ok((last?.delivered ?? 0) > (last?.filtered ?? 0), 'sampled is not filtered any more');
+  const [raw, sampled] = [await counts('raw'), await counts('sampled')];
+  await send(agent, from);
+  const more = [await counts('raw'), await counts('sampled')].map(({ delivered, filtered }, i) => {
+    const then = i === 0 ? raw : sampled;
+    return [delivered - then.delivered, filtered - then.filtered];
+  });
+  assert.deepEqual(more, [
+    [REQUESTS, REQUESTS * 2],
+    [REQUESTS * 3, 0],
+  ]);
   assert.equal(await agent.end('SIGTERM'), 0, agent.output());
 });
