@@ -3,6 +3,8 @@ import type { Random } from './random.ts';
 
 export const SERVICES = 16;
 export const OPERATIONS = 50;
+/** Of spans: internal, server, client. */
+export const KINDS = 3;
 /** Of all spans; they come together in traces of which half the spans fail, as errors do that travel up. */
 const ERROR_SHARE = 0.01;
 const FAILING_HALF = 0.5;
@@ -124,7 +126,7 @@ function makeSpan(random: Random, i: number, shape: SpanShape, failing: boolean)
     spanId: placeholder(8, i + 1),
     ...(root ? {} : { parentSpanId: placeholder(8, trace * SPANS_PER_TRACE + 1) }),
     name: shape === 'small' ? `op-${operation}` : `GET ${routeOf(operation)}`,
-    kind: root ? 2 : 1 + random.below(3),
+    kind: root ? 2 : 1 + random.below(KINDS),
     startTimeUnixNano: String(endNs - durationNs),
     endTimeUnixNano: String(endNs),
     attributes: spanAttributes(random, operation, status, shape),
