@@ -1,7 +1,7 @@
 /** Holds what is read from histograms: buckets are told apart by the metric's own bounds, rises are of counts, and only then is interpolated. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addSpread, MOST_INTERVALS, newSpread, quantileOf } from '../../src/contracts/spread.ts';
+import { addSpread, MOST_INTERVALS, newSpread, quantileOf, riseOf } from '../../src/contracts/spread.ts';
 import { type Plain, seeded } from '../otlp/generate.ts';
 import { signalOf } from './plans.ts';
 import {
@@ -288,4 +288,12 @@ test('points that counted nothing are no percentile', () => {
     enough: false,
     unmeasured: 0,
   });
+});
+
+test('the rise of spreads that a former version has saved, with bounds that are no numbers, has an end', () => {
+  const spread = (...rows: number[]) => ({ rows, min: Infinity, max: -Infinity });
+  for (const bound of [Number.NaN, Infinity]) {
+    const rise = riseOf(spread(0, 1, 2, bound, bound, 3), spread(0, 1, 5, bound, bound, 7));
+    assert.deepEqual(rise.rows, [0, 1, 3]);
+  }
 });
