@@ -75,7 +75,8 @@ export async function startAgentProcess(
   child.stdout.on('data', (bytes: Buffer) => output.push(bytes.toString()));
   child.stderr.on('data', (bytes: Buffer) => output.push(bytes.toString()));
   const exited = new Promise<number | string>((resolve) =>
-    child.once('exit', (code, signal) => resolve(code ?? signal ?? '')),
+    // Not `exit`: what it wrote last may still be on its way through the pipe by then.
+    child.once('close', (code, signal) => resolve(code ?? signal ?? '')),
   );
   const [ingest, admin] = await waitForReady(child, output, exited);
   return {
