@@ -157,6 +157,15 @@ test('links between the documents lead somewhere', () => {
   assert.deepEqual(faults, []);
 });
 
+test('README leads to every document, and docs/architecture.md to every decision', () => {
+  const linksOf = (file: string) =>
+    new Set([...readFileSync(join(ROOT, file), 'utf8').matchAll(/\]\(([^)#]+)/g)].map(([, to = '']) => to));
+  const missing = (file: string, pattern: string, cwd: string) =>
+    globSync(pattern, { cwd: join(ROOT, cwd) }).filter((to) => !linksOf(file).has(to));
+  assert.deepEqual(missing('README.md', 'docs/*.md', '.'), []);
+  assert.deepEqual(missing('docs/architecture.md', 'adr/*.md', 'docs'), []);
+});
+
 test('config/schema.json is what `npm run schema` writes', () => {
   const made = `${JSON.stringify(schemaOfAgent(components.processors, components.sinks), null, 2)}\n`;
   assert.equal(readFileSync(join(ROOT, 'config/schema.json'), 'utf8'), made);
