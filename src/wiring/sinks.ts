@@ -53,11 +53,7 @@ export function createDeliveries(ground: Ground, store: Store, workers: WorkerPo
       lettersDeleted: (said) => memory.lose({ cause: 'dead_letter_retain', ...said }),
       cursor: (row) => cursors.get(rowKey(sink.name, row)) as CursorRow,
       encode: async (frames, stream, signal) => {
-        const result = await workers.run({ kind: 'encode', sink: index, frames: [...frames], stream, signal });
-        if (result.failed !== null)
-          throw new AgentError(result.failed.code, result.failed.message, {
-            retryable: result.failed.code === 'OVERLOADED',
-          });
+        const result = await workers.run({ kind: 'encode', sink: index, frames, stream, signal });
         const release = () => {
           for (const block of result.blocks) pool.release(block);
         };

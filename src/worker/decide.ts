@@ -1,14 +1,14 @@
 /** Has runs of frames decided by workers: by their shortlists, and by whole frames where those do not say enough. */
 import { type BlockPool, Field, readU64, SIGNALS, type Signal } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
-import { AgentError, messageOf } from '../core/errors.ts';
+import { messageOf } from '../core/errors.ts';
 import { type Decided, dropResults } from './pending.ts';
 import { isDeadly, type WorkerPool } from './pool.ts';
 import type { SelectionProgress } from './progress.ts';
 import type { Recalls } from './recalls.ts';
 import type { SelectResult } from './tasks.ts';
 
-const NOTHING: SelectResult = { block: -1, selected: [], filtered: [0, 0, 0], sampledOut: [0, 0, 0], failed: null };
+const NOTHING: SelectResult = { block: -1, selected: [], filtered: [0, 0, 0], sampledOut: [0, 0, 0] };
 
 export interface DeciderOptions {
   blocks: BlockPool;
@@ -60,11 +60,8 @@ export class Decider {
     const { workers, progress, onDecided } = this.#options;
     const task = { kind: 'select' as const, frames, from: progress.next, decided: this.#recalls.decided };
     const result = await workers.run(isShort ? { ...task, isShort } : task);
-    if (result.failed === null) {
-      onDecided(frames.length - (result.unsure?.length ?? 0), isShort ? 'shortlist' : 'journal');
-      return result;
-    }
-    throw new AgentError(result.failed.code, result.failed.message, { retryable: true });
+    onDecided(frames.length - (result.unsure?.length ?? 0), isShort ? 'shortlist' : 'journal');
+    return result;
   }
 
   /** Adds what is said of whole frames where shortlists do not say enough. */

@@ -6,5 +6,5 @@ import type { EncodeResult, EncodeTask } from './tasks.ts';
 export function encode(parts: Parts, task: EncodeTask): EncodeResult {
   const encoder = parts.encoders[task.sink]!;
   const encoded = encoder.encode(parts.views.pool, task.frames, task.stream, task.signal, parts.output);
-  return { parts: encoded, blocks: parts.output.take().blocks, failed: null };
+  return { parts: encoded, blocks: parts.output.take().blocks };
 }

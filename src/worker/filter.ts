@@ -15,7 +15,7 @@ export function filter(parts: Parts, chooser: ItemChooser, task: FilterTask): Fi
     const left = filterFrame(parts, chooser, task.frames[i]!);
     if (left >= 0) frames.push(left);
   }
-  return { frames, filtered: chooser.filtered, blocks: parts.output.take().blocks, failed: null };
+  return { frames, filtered: chooser.filtered, blocks: parts.output.take().blocks };
 }
 
 /** The frame, or where what is left of it stands, or -1 when that is nothing. */

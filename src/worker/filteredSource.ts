@@ -1,7 +1,7 @@
 /** The intake journal as sinks of `raw` read it: without what a `filter` with `streams: [raw]` drops. */
 import type { BlockPool, Signal, Stream } from '../core/block.ts';
 import type { FrameBatch, FrameSource, Row } from '../core/component.ts';
-import { AgentError, messageOf } from '../core/errors.ts';
+import { messageOf } from '../core/errors.ts';
 import { isDeadly, type WorkerPool } from './pool.ts';
 import type { FilterResult } from './tasks.ts';
 
@@ -70,16 +70,12 @@ export class FilteredSource implements FrameSource {
   /** A thread that died may have died of something else: its frames run one by one, and one that kills again stays whole. */
   async #run(frames: readonly number[], results: FilterResult[]): Promise<void> {
     try {
-      const result = await this.#options.workers.run({ kind: 'filter', frames });
-      if (result.failed !== null) {
-        throw new AgentError(result.failed.code, result.failed.message, { retryable: true });
-      }
-      results.push(result);
+      results.push(await this.#options.workers.run({ kind: 'filter', frames }));
     } catch (error) {
       if (!isDeadly(error)) throw error;
       if (frames.length === 1) {
         this.#options.onPoison(messageOf(error));
-        results.push({ frames: [...frames], filtered: 0, blocks: [], failed: null });
+        results.push({ frames: [...frames], filtered: 0, blocks: [] });
       } else for (const frame of frames) await this.#run([frame], results);
     }
   }

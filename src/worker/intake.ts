@@ -22,7 +22,7 @@ import {
 import { AgentError, messageOf } from '../core/errors.ts';
 import { acceptedOf, clearUncommitted, framesOf, lossOf, NOT_WRITTEN, refusalOf, spanOf } from './observed.ts';
 import { addFrame, type Body, closeBlock, type OpenBlock, type Outcome, openBlock } from './openBlock.ts';
-import type { WorkerPool } from './pool.ts';
+import { isDeadly, type WorkerPool } from './pool.ts';
 import type { Shortlists } from './shortlists.ts';
 import type { ObserveResult } from './tasks.ts';
 
@@ -152,28 +152,27 @@ export class Intake {
   }
 
   #nextJob(): ReturnType<Parameters<WorkerPool['setObserveSource']>[0]> {
-    let open = this.#closed.shift();
-    if (open === undefined && this.#gathers()) return null;
-    if (open === undefined && this.#direct !== null) {
-      open = this.#direct;
-      this.#direct = null;
-    } else if (open === undefined && this.#rewritten !== null) {
-      open = this.#rewritten;
-      this.#rewritten = null;
-    }
-    if (open === undefined) return null;
-    const given = open;
-    closeBlock(this.#options.blocks, given);
-    this.#stamp(given);
-    this.#inFlight.add(given);
-    given.lent = this.#options.shortlists?.lend();
-    const { frames, receivedMs, lent } = given;
+    const open = this.#closed.shift() ?? this.#takeOpen();
+    if (open === null) return null;
+    closeBlock(this.#options.blocks, open);
+    this.#stamp(open);
+    this.#inFlight.add(open);
+    open.lent = this.#options.shortlists?.lend();
+    const { frames, receivedMs, lent } = open;
     const task = { kind: 'observe' as const, frames, receivedMs, measureOnly: false };
     return {
       task: lent === undefined ? task : { ...task, shortlists: { at: lent.at, end: lent.end } },
-      resolve: (result) => void this.#finish(given, result as ObserveResult),
-      reject: (error) => this.#isolate(given, error.message),
+      resolve: (result) => void this.#finish(open, result as ObserveResult),
+      reject: (error) => this.#fail(open, error),
     };
+  }
+
+  #takeOpen(): OpenBlock | null {
+    if (this.#gathers()) return null;
+    const open = this.#direct ?? this.#rewritten;
+    if (open === this.#direct) this.#direct = null;
+    else this.#rewritten = null;
+    return open;
   }
 
   /** While a group is written, what comes goes together: it could not be written before, and each task and group has its price. */
@@ -190,23 +189,28 @@ export class Intake {
   }
 
   async #finish(open: OpenBlock, result: ObserveResult): Promise<void> {
-    if (result.failed !== null && !open.alone && result.failed.code === 'WORKER_DIED') {
-      this.#isolate(open, result.failed.message);
-      return;
-    }
-    let outcomes: Outcome[];
     try {
-      if (result.failed !== null) throw new AgentError(result.failed.code, result.failed.message);
-      outcomes = await this.#commit(open, result);
+      const outcomes = await this.#commit(open, result);
+      for (const [i, reply] of open.replies.entries()) reply(outcomes[i] as Outcome);
     } catch (error) {
-      const code = error instanceof AgentError ? error.code : 'JOURNAL_SYNC_FAILED';
-      if (code === 'WORKER_DIED') this.#tellPoison(open, messageOf(error));
-      outcomes = open.replies.map(
-        (_, index) => refusalOf(result.refused, index) ?? { kind: 'refused', code, message: messageOf(error) },
-      );
+      this.#refuse(open, error);
     }
-    for (const [i, reply] of open.replies.entries()) reply(outcomes[i] as Outcome);
     this.#release(open, result);
+  }
+
+  #fail(open: OpenBlock, error: Error): void {
+    if (isDeadly(error) && !open.alone) this.#isolate(open, error.message);
+    else {
+      if (isDeadly(error)) this.#tellPoison(open, error.message);
+      this.#refuse(open, error);
+    }
+    this.#release(open, null);
+    this.#options.workers.kick();
+  }
+
+  #refuse({ replies }: OpenBlock, error: unknown): void {
+    const code = error instanceof AgentError ? error.code : 'JOURNAL_SYNC_FAILED';
+    for (const reply of replies) reply({ kind: 'refused', code, message: messageOf(error) });
   }
 
   async #commit(open: OpenBlock, result: ObserveResult): Promise<Outcome[]> {
@@ -237,8 +241,7 @@ export class Intake {
     const frames = written.filter((at) => at !== NOT_WRITTEN);
     if (frames.length === 0) return;
     try {
-      const { measured, failed } = await workers.run({ kind: 'observe', frames, receivedMs, measureOnly: true });
-      if (failed !== null) throw new AgentError(failed.code, failed.message);
+      const { measured } = await workers.run({ kind: 'observe', frames, receivedMs, measureOnly: true });
       this.#merge(measured, receivedMs, written);
       if (measured !== null) blocks.release(measured.block);
     } catch (error) {
@@ -256,13 +259,14 @@ export class Intake {
     }
   }
 
-  #release(open: OpenBlock, result: ObserveResult): void {
+  /** `result`: null of a task that failed, which has none. */
+  #release(open: OpenBlock, result: ObserveResult | null): void {
     const { blocks } = this.#options;
     this.#inFlight.delete(open);
-    if (open.lent !== undefined) this.#options.shortlists?.settle(open.lent, result.shortlists);
+    if (open.lent !== undefined) this.#options.shortlists?.settle(open.lent, result?.shortlists);
     blocks.release(open.block);
-    for (const block of new Set(result.moved.map((region) => region.block))) blocks.release(block);
-    if (result.measured !== null) blocks.release(result.measured.block);
+    for (const block of new Set(result?.moved.map((region) => region.block))) blocks.release(block);
+    if (result?.measured) blocks.release(result.measured.block);
     if (!this.#isIdle()) return;
     for (const resolve of this.#idle) resolve();
     this.#idle = [];
@@ -278,14 +282,12 @@ export class Intake {
 
   /** The task's worker died: its frames run again one by one, once; one that kills again is refused. */
   #isolate(open: OpenBlock, message: string): void {
-    const { blocks, workers } = this.#options;
-    if (open.alone) this.#tellPoison(open, message);
+    const { blocks } = this.#options;
     open.replies.forEach((reply, i) => {
       const at = open.frames[i] as number;
-      const alone = open.alone ? null : this.#open(frameSpan(payloadLength(blocks, at)), true);
-      if (alone === null) {
-        reply({ kind: 'refused', code: open.alone ? 'WORKER_DIED' : 'OVERLOADED', message });
-      } else {
+      const alone = this.#open(frameSpan(payloadLength(blocks, at)), true);
+      if (alone === null) reply({ kind: 'refused', code: 'OVERLOADED', message });
+      else {
         blocks.bytes.copyWithin(alone.block, at, nextFrame(blocks, at));
         alone.end = alone.block + nextFrame(blocks, at) - at;
         blocks.bytes[alone.block + Field.flags] = 0;
@@ -294,7 +296,5 @@ export class Intake {
         this.#closed.push(alone);
       }
     });
-    this.#release(open, { moved: [], refused: [], measured: null, failed: null });
-    workers.kick();
   }
 }

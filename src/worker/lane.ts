@@ -3,7 +3,7 @@
  * the tasks of the agent reach it by a port and a counter of its own. A task of piscina's costs twice as much: docs/adr/0014-lanes.md.
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import type { Result, Serve, Task } from './tasks.ts';
+import type { Failure, Result, Serve, Task } from './tasks.ts';
 import { packTask, unpackResult, type WireResult } from './wire.ts';
 
 /** Of the shared words: how many tasks were sent, 1 once the last one has begun (a new thread first loads its modules), and the thread's id. */
@@ -23,13 +23,13 @@ export class Lane {
   job: Job | null = null;
   /** Turns of the pool's watch since the task has begun. */
   turns = 0;
-  readonly #onResult: (lane: Lane, result: Result<Task>) => void;
+  readonly #onResult: (lane: Lane, result: Result<Task> | Failure) => void;
   #abort: AbortController | null = null;
   #port: MessagePort | null = null;
   #words = new Int32Array(new SharedArrayBuffer(0));
   #isEnding = false;
 
-  constructor(onResult: (lane: Lane, result: Result<Task>) => void) {
+  constructor(onResult: (lane: Lane, result: Result<Task> | Failure) => void) {
     this.#onResult = onResult;
   }
 

@@ -10,7 +10,6 @@
 import type { Whose } from '../contracts/service.ts';
 import { type BlockPool, Field, readU64, SIGNALS, STREAMS, UNIT_BYTES } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
-import { AgentError } from '../core/errors.ts';
 import { hashOfService } from '../otlp/resource.ts';
 import { adjustedCount, type Bits56, thresholdOf } from '../otlp/tracestate.ts';
 import { DecidedRanges } from './decidedRanges.ts';
@@ -18,7 +17,7 @@ import { dropResults, Pending } from './pending.ts';
 import type { WorkerPool } from './pool.ts';
 import type { SelectionProgress } from './progress.ts';
 import { createSeen } from './seen.ts';
-import type { DecidedBefore, NoteTask, RecallTask, SelectResult } from './tasks.ts';
+import type { DecidedBefore, RecallTask } from './tasks.ts';
 
 /** Plain data: it is saved with the cursors. */
 export interface LookBack {
@@ -99,7 +98,7 @@ export async function lookBack(sources: LookBackSources, wanted: LookBack): Prom
   const added = { items: 0, bytes: 0 };
   const decided = new DecidedRanges(whose);
   const pending = new Pending(sources.blocks);
-  const { progress, now, append } = sources;
+  const { workers, progress, now, append } = sources;
   let held = 0;
   let end = 0;
   let coveredMs = fromMs;
@@ -127,7 +126,7 @@ export async function lookBack(sources: LookBackSources, wanted: LookBack): Prom
             if (sequence >= undecidedFrom) decided.add(sequence, part.isInTime(at));
           }
         if (frames.length === 0) return;
-        const result = await run(sources, { ...task, seen, frames, threshold, weighs: false });
+        const result = await workers.run({ ...task, seen, frames, threshold, weighs: false });
         for (const { items, length } of result.selected) {
           added.items += items;
           added.bytes += length;
@@ -171,10 +170,10 @@ async function noteDerived(
   from: number,
   seen: SharedArrayBuffer,
 ): Promise<SharedArrayBuffer> {
-  const { blocks } = sources;
+  const { blocks, workers } = sources;
   await eachFrames(sources, sources.readDerived, from, async (all) => {
     const frames = all.filter((at) => isNoted(blocks, at));
-    if (frames.length > 0) await run(sources, { kind: 'note', frames, seen });
+    if (frames.length > 0) await workers.run({ kind: 'note', frames, seen });
     return true;
   });
   return seen;
@@ -198,7 +197,7 @@ async function shareOf(
   const threshold = { high: 0, low: 0 };
   await eachRun(sources, part, async (frames) => {
     if (frames.length === 0) return;
-    const result = await run(sources, { ...task, frames, threshold, seen: null, weighs: true });
+    const result = await sources.workers.run({ ...task, frames, threshold, seen: null, weighs: true });
     weight += result.sampledOut[0] as number;
   });
   // The base share has been kept without it.
@@ -277,10 +276,4 @@ async function eachFrames(
     // Why it failed, if it did, is said already.
     (await ahead.catch(() => null))?.release();
   }
-}
-
-async function run({ workers }: LookBackSources, task: NoteTask | RecallTask): Promise<SelectResult> {
-  const result = await workers.run(task);
-  if (result.failed === null) return result;
-  throw new AgentError(result.failed.code, result.failed.message, { retryable: true });
 }

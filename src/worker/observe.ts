@@ -42,7 +42,7 @@ export function observe(parts: Parts, walk: ItemWalk, task: ObserveTask): Observ
   // A frame that was refused half-way has been measured in part: measure the others again, without it. So are all when a scope came late.
   if (walk.tainted || envelope.hasLateScope) measureAgain(parts, walk, task, frames);
   const moved = parts.output.take().regions;
-  return { moved, refused, measured: writeMeasured(parts), shortlists: parts.shortlister.take(), failed: null };
+  return { moved, refused, measured: writeMeasured(parts), shortlists: parts.shortlister.take() };
 }
 
 function finishFrame(parts: Parts, walk: ItemWalk, frames: number[]): void {

@@ -10,7 +10,7 @@ import { Piscina } from 'piscina';
 import type { BlockPool } from '../core/block.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { type Job, Lane } from './lane.ts';
-import { ownerOf, type Result, type Serve, type Task, type WorkerSetup } from './tasks.ts';
+import { type Failure, ownerOf, type Result, type Serve, type Task, type WorkerSetup } from './tasks.ts';
 
 /** Gives the next observe task when a worker is free, or null when nothing waits. */
 export type ObserveSource = () => Job | null;
@@ -112,7 +112,7 @@ export class WorkerPool {
     this.#source = source;
   }
 
-  /** Runs a task; rejects with WORKER_DIED when its thread did, and only after that thread's exit. */
+  /** Runs a task; rejects with what it threw, or with WORKER_DIED when its thread died, and only after that thread's exit. */
   run<T extends Task>(task: T): Promise<Result<T>> {
     return new Promise((resolve, reject) => {
       // The result's kind follows the task's: worker.ts switches on it.
@@ -160,12 +160,17 @@ export class WorkerPool {
     }
   }
 
-  #finish(lane: Lane, result: Result<Task>): void {
+  #finish(lane: Lane, result: Result<Task> | Failure): void {
     // A lane has one job at a time, and a lost thread's port is closed: there is one.
     const job = lane.take() as Job;
     this.#busy--;
-    this.#adopt(result);
-    job.resolve(result);
+    if ('failed' in result) {
+      const { code, message, retryable } = result.failed;
+      job.reject(new AgentError(code, message, { retryable }));
+    } else {
+      this.#adopt(result);
+      job.resolve(result);
+    }
     this.kick();
   }
 

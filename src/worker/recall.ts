@@ -56,14 +56,14 @@ export function note(parts: Parts, task: NoteTask): SelectResult {
       },
     });
   }
-  return { block: -1, selected: [], filtered: [0, 0, 0], sampledOut: [0, 0, 0], failed: null };
+  return { block: -1, selected: [], filtered: [0, 0, 0], sampledOut: [0, 0, 0] };
 }
 
 /** `sampledOut`: what is cut out, negative, because it was counted before or will be; with `weighs` the bytes, of which nothing is cut out. */
 export function recall(parts: Parts, task: RecallTask): SelectResult {
   const { pool, reader, envelope } = parts.views;
   const chooser = new RecallChooser(parts, task);
-  const none = { filtered: [0, 0, 0], sampledOut: [0, 0, 0], failed: null };
+  const none = { filtered: [0, 0, 0], sampledOut: [0, 0, 0] };
   let bound = 8;
   for (const at of task.frames)
     bound += payloadLength(pool, at) + pool.words[(at + Field.items) >>> 2]! * chooser.mostGain;

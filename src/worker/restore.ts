@@ -1,7 +1,7 @@
 /** After a restart: finds what the derived journal says was already told, and measures again what was committed after the checkpoint. */
 import { type BlockPool, Field, readU64, SIGNALS, STREAMS } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
-import { AgentError, messageOf } from '../core/errors.ts';
+import { messageOf } from '../core/errors.ts';
 import type { Observers } from './observers.ts';
 import type { WorkerPool } from './pool.ts';
 import { passedOf, type SelectionProgress } from './progress.ts';
@@ -82,9 +82,7 @@ export async function measureAgain(
       const frames = run.frames.slice(i, end);
       before(receivedMs);
       try {
-        const result = await workers.run({ kind: 'observe', frames, receivedMs, measureOnly: true });
-        if (result.failed !== null) throw new AgentError(result.failed.code, result.failed.message);
-        const { measured } = result;
+        const { measured } = await workers.run({ kind: 'observe', frames, receivedMs, measureOnly: true });
         try {
           const after = sequence(frames.at(-1) as number) + 1;
           observers.merge(measured, receivedMs, sequence(frames[0] as number), after);

@@ -29,7 +29,7 @@ export function select(parts: Parts, chooser: ItemChooser, task: SelectTask): Se
     result.length = to - result.at;
     if (result.length > 0) selected.push(result);
   }
-  return { block: parts.output.take().blocks[0]!, selected, filtered, sampledOut, failed: null };
+  return { block: parts.output.take().blocks[0]!, selected, filtered, sampledOut };
 }
 
 function isWanted(parts: Parts, at: number, signal: number, task: SelectTask): boolean {

@@ -37,7 +37,6 @@ export function selectShort(parts: Parts, chooser: ItemChooser, task: SelectTask
     filtered: SIGNALS.map((_, signal) => (signal === TRACES ? chooser.filtered : 0)),
     sampledOut: SIGNALS.map((_, signal) => (signal === TRACES ? chooser.sampledOut : 0)),
     unsure,
-    failed: null,
   };
 }
 

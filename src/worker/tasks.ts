@@ -59,8 +59,6 @@ export interface ObserveResult {
   measured: { block: number; sections: { processor: number; at: number; end: number }[] } | null;
   /** Addresses of the frames' shortlists, by index into the task's frames (NO_SHORTLIST for those that have none), and where their memory ends. */
   shortlists?: { frames: number[]; end: number } | null;
-  /** Set when the whole task failed, for example because the pool was empty. */
-  failed: { code: ErrorCode; message: string } | null;
 }
 
 export interface SelectTask {
@@ -119,7 +117,6 @@ export interface SelectResult {
   sampledOut: number[];
   /** Shortlists, by index into the task's frames, that do not say enough: the whole frame has to be looked at. */
   unsure?: number[];
-  failed: { code: ErrorCode; message: string } | null;
 }
 
 /** What sinks of `raw` get of frames where a processor drops from it; all frames are of one signal. */
@@ -133,13 +130,12 @@ export interface FilterResult {
   frames: number[];
   filtered: number;
   blocks: number[];
-  failed: { code: ErrorCode; message: string } | null;
 }
 
 export interface EncodeTask {
   kind: 'encode';
   sink: number;
-  frames: number[];
+  frames: readonly number[];
   stream: Stream;
   signal: Signal;
 }
@@ -147,7 +143,6 @@ export interface EncodeTask {
 export interface EncodeResult {
   parts: Part[];
   blocks: number[];
-  failed: { code: ErrorCode; message: string } | null;
 }
 
 /** Collects the thread's garbage and gives its memory back: garbage.ts. */
@@ -158,6 +153,11 @@ export interface ShrinkTask {
 export interface ShrinkResult {
   /** Bytes that are left of the thread's heap. */
   heapBytes: number;
+}
+
+/** What comes in the place of a result when the whole task has failed, for example because the pool was empty. */
+export interface Failure {
+  failed: { code: ErrorCode; message: string; retryable: boolean };
 }
 
 export type Task = ObserveTask | SelectTask | NoteTask | RecallTask | FilterTask | EncodeTask | ShrinkTask;

@@ -4,7 +4,7 @@
  * takes for objects, whose keys it writes and looks up one by one; all others as they are.
  */
 import { SIGNALS } from '../core/block.ts';
-import type { ObserveResult, ObserveTask, Result, Selected, SelectResult, SelectTask, Task } from './tasks.ts';
+import type { Failure, ObserveResult, ObserveTask, Result, Selected, SelectResult, SelectTask, Task } from './tasks.ts';
 
 const OBSERVE = 0;
 const SELECT = 1;
@@ -14,7 +14,7 @@ const NONE = -1;
 const HALF = 2 ** 30;
 
 export type WireTask = number[] | Task;
-export type WireResult = number[] | Result<Task>;
+export type WireResult = number[] | Result<Task> | Failure;
 
 export function packTask(task: Task): WireTask {
   if (task.kind === 'observe') return packObserve(task);
@@ -35,7 +35,7 @@ export function packResult(task: Task, result: Result<Task>): WireResult {
   return result;
 }
 
-export function unpackResult(wire: WireResult): Result<Task> {
+export function unpackResult(wire: WireResult): Result<Task> | Failure {
   if (!Array.isArray(wire)) return wire;
   return wire[0] === OBSERVE ? unpackObserved(wire) : unpackSelected(wire);
 }
@@ -59,8 +59,8 @@ function unpackObserve(wire: readonly number[]): ObserveTask {
 // its result: kind, regions, block of what was measured, sections, end of shortlists, shortlists | regions | sections | shortlists
 
 function packObserved(result: ObserveResult): number[] | ObserveResult {
-  const { moved, refused, measured, shortlists, failed } = result;
-  if (refused.length > 0 || failed !== null || shortlists === undefined) return result;
+  const { moved, refused, measured, shortlists } = result;
+  if (refused.length > 0 || shortlists === undefined) return result;
   const sections = measured?.sections ?? [];
   const shorts = shortlists?.frames ?? [];
   const wire = [
@@ -90,7 +90,6 @@ function unpackObserved(wire: readonly number[]): ObserveResult {
     refused: [],
     measured: block === NONE ? null : { block, sections },
     shortlists: end === NONE ? null : { frames: wire.slice(i, i + shorts), end },
-    failed: null,
   };
 }
 
@@ -114,9 +113,7 @@ function unpackSelect(wire: readonly number[]): SelectTask {
 
 // its result: kind, block, filtered and sampled out by signal, unsure (or none) | unsure | selected
 
-function packSelected(result: SelectResult): number[] | SelectResult {
-  const { block, selected, filtered, sampledOut, unsure, failed } = result;
-  if (failed !== null) return result;
+function packSelected({ block, selected, filtered, sampledOut, unsure }: SelectResult): number[] {
   const wire = [SELECT, block, ...filtered, ...sampledOut, unsure?.length ?? NONE, ...(unsure ?? [])];
   for (const { signal, at, length, items } of selected) wire.push(SIGNALS.indexOf(signal), at, length, items);
   return wire;
@@ -135,7 +132,6 @@ function unpackSelected(wire: readonly number[]): SelectResult {
     selected,
     filtered: wire.slice(filteredAt, sampledAt),
     sampledOut: wire.slice(sampledAt, unsureAt),
-    failed: null,
   };
   if (unsureCount !== NONE) result.unsure = wire.slice(unsureAt + 1, unsureAt + 1 + unsureCount);
   return result;

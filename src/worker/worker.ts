@@ -11,9 +11,9 @@ import { createParts, followPolicy } from './parts.ts';
 import { note, recall } from './recall.ts';
 import { select } from './select.ts';
 import { selectShort } from './selectShort.ts';
-import { ownerOf, type Result, type Serve, type Task, type WorkerSetup } from './tasks.ts';
+import { type Failure, ownerOf, type Result, type Serve, type Task, type WorkerSetup } from './tasks.ts';
 import { ItemWalk } from './walk.ts';
-import { packResult, unpackTask, type WireTask } from './wire.ts';
+import { packResult, unpackTask, type WireResult, type WireTask } from './wire.ts';
 
 // Node types workerData as any; pool.ts puts a WorkerSetup there, by way of piscina.
 const parts = createParts(workerData as WorkerSetup, ownerOf(threadId));
@@ -31,38 +31,41 @@ export default function serve({ port, words }: Serve): never {
     for (let sent = receiveMessageOnPort(port); sent !== undefined; sent = receiveMessageOnPort(port)) {
       Atomics.store(words, BEGUN, 1);
       // Node types messages as any; lane.ts sends nothing else.
-      const task = unpackTask(sent.message as WireTask);
-      port.postMessage(packResult(task, run(task)));
+      port.postMessage(answer(unpackTask(sent.message as WireTask)));
     }
   }
 }
 
-function run(task: Task): Result<Task> {
+function answer(task: Task): WireResult {
   try {
-    switch (task.kind) {
-      case 'observe':
-        return observe(parts, walk, task);
-      case 'select':
-        followProcessors();
-        return task.isShort === true ? selectShort(parts, chooser, task) : select(parts, chooser, task);
-      case 'note':
-        return note(parts, task);
-      case 'recall':
-        followPolicy(parts);
-        return recall(parts, task);
-      case 'filter':
-        followProcessors();
-        return filter(parts, rawChooser, task);
-      case 'encode':
-        return encode(parts, task);
-      case 'shrink':
-        return { heapBytes: shrinkHeap() };
-    }
+    return packResult(task, run(task));
   } catch (error) {
     parts.output.discard();
     parts.measureOutput.discard();
     walk.tainted = false;
-    return failure(task, error);
+    return failureOf(error);
+  }
+}
+
+function run(task: Task): Result<Task> {
+  switch (task.kind) {
+    case 'observe':
+      return observe(parts, walk, task);
+    case 'select':
+      followProcessors();
+      return task.isShort === true ? selectShort(parts, chooser, task) : select(parts, chooser, task);
+    case 'note':
+      return note(parts, task);
+    case 'recall':
+      followPolicy(parts);
+      return recall(parts, task);
+    case 'filter':
+      followProcessors();
+      return filter(parts, rawChooser, task);
+    case 'encode':
+      return encode(parts, task);
+    case 'shrink':
+      return { heapBytes: shrinkHeap() };
   }
 }
 
@@ -74,21 +77,8 @@ function followProcessors(): void {
   chooserEpoch = parts.epoch;
 }
 
-function failure(task: Task, error: unknown): Result<Task> {
-  const code = error instanceof AgentError ? error.code : 'WORKER_DIED';
-  const failed = { code, message: messageOf(error) };
-  switch (task.kind) {
-    case 'observe':
-      return { moved: [], refused: [], measured: null, failed };
-    case 'select':
-    case 'note':
-    case 'recall':
-      return { block: -1, selected: [], filtered: [], sampledOut: [], failed };
-    case 'filter':
-      return { frames: [], filtered: 0, blocks: [], failed };
-    case 'encode':
-      return { parts: [], blocks: [], failed };
-    case 'shrink':
-      throw error;
-  }
+function failureOf(error: unknown): Failure {
+  const known = error instanceof AgentError ? error : null;
+  const { code = 'WORKER_DIED', retryable = false } = known ?? {};
+  return { failed: { code, message: messageOf(error), retryable } };
 }

@@ -138,7 +138,7 @@ test('when no memory is left the batch is given back, and comes again', async ()
     ...{ blocks: world.pool, isFiltering: () => true, onPoison: () => assert.fail('it is no poison') },
     source: filtered,
     workers: {
-      run: async () => ({ failed: { code: 'OVERLOADED', message: 'no memory' } }),
+      run: () => Promise.reject(new AgentError('OVERLOADED', 'no memory')),
     } as unknown as WorkerPool,
   });
   seen.isFiltering = false;

@@ -15,7 +15,7 @@ function result(parts: Partial<Record<Signal, number>>): SelectResult {
     length,
     items: length / 10,
   }));
-  return { block: -1, selected, filtered: [0, 0, 0], sampledOut: [0, 0, 0], failed: null };
+  return { block: -1, selected, filtered: [0, 0, 0], sampledOut: [0, 0, 0] };
 }
 
 test('what is over the bound of a slot is dropped and counted when that is safe; metrics pass, another slot has its own', () => {

@@ -41,10 +41,10 @@ function createBench(
       source = given;
     },
     kick() {},
-    run: async (task: ObserveTask) =>
-      failsAgain
-        ? { moved: [], refused: [], measured: null, failed: { code: 'OVERLOADED', message: 'no memory' } }
-        : run(task),
+    run: async (task: ObserveTask) => {
+      if (failsAgain) throw new AgentError('OVERLOADED', 'no memory');
+      return run(task);
+    },
   } as unknown as WorkerPool;
   /** Calls measured: of the rows that summarize writes. */
   let measured = 0;

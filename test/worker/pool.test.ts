@@ -48,8 +48,7 @@ it('a task whose thread dies is rejected as WORKER_DIED after the exit, what the
   await restarted;
   assert.equal(workers.restarts, 1);
   assert.equal(blocks.unitsInUse, 9, "main's own block alone is in use");
-  const result = await workers.run(task(blocks, 1000));
-  assert.deepEqual({ failed: result.failed, refused: result.refused }, { failed: null, refused: [] });
+  assert.deepEqual((await workers.run(task(blocks, 1000))).refused, []);
 });
 
 it('a thread that ends between two tasks takes none with it', async (t) => {
@@ -57,8 +56,7 @@ it('a thread that ends between two tasks takes none with it', async (t) => {
   const [thread] = workers.threads;
   await thread?.terminate();
   await restarted;
-  const result = await workers.run(task(blocks, 1000));
-  assert.equal(result.failed, null);
+  assert.deepEqual((await workers.run(task(blocks, 1000))).refused, []);
   assert.equal(workers.restarts, 1);
 });
 
@@ -76,8 +74,7 @@ it('threads that have nothing to do end, which is no restart, and the next task 
     assert.deepEqual(workers.threads, [before]);
     while (workers.threads.length > 0) await setTimeout(5);
     // It is asked to end, and may not have.
-    const { failed, refused } = await workers.run(task(blocks, 1000));
-    assert.deepEqual({ failed, refused }, { failed: null, refused: [] });
+    assert.deepEqual((await workers.run(task(blocks, 1000))).refused, []);
     await exited;
   }
   rests = 0;
@@ -116,8 +113,7 @@ it('a task that comes while the thread is told to end waits for the next one', a
     const [before] = workers.threads;
     assert.ok(before !== undefined);
     t.mock.timers.tick(50);
-    const { failed, refused } = await workers.run(task(blocks, 1000));
-    assert.deepEqual({ failed, refused }, { failed: null, refused: [] });
+    assert.deepEqual((await workers.run(task(blocks, 1000))).refused, []);
     assert.ok(!workers.threads.includes(before));
   }
   assert.equal(workers.restarts, 0);
@@ -131,6 +127,22 @@ it('the pool rests when the last of its threads has ended', async (t) => {
   while (left.length === 0) await setTimeout(5);
   await setTimeout(200);
   assert.deepEqual(left, [0]);
+});
+
+it('a task that throws is rejected with what it threw, and its thread takes the next', async (t) => {
+  const { blocks, workers } = await start(t);
+  const [thread] = workers.threads;
+  const { frames } = task(blocks, 100);
+  while (blocks.allocate(UNIT_BYTES) >= 0);
+  await assert.rejects(workers.run({ kind: 'select', frames, from: [0, 0, 0], decided: [] }), {
+    code: 'OVERLOADED',
+    retryable: true,
+  });
+  const unknown = { kind: 'encode', sink: 7, frames, stream: 'raw', signal: 'traces' } as const;
+  await assert.rejects(workers.run(unknown), { code: 'WORKER_DIED', retryable: false });
+  const again = { kind: 'observe', frames, receivedMs: 1, measureOnly: true } as const;
+  assert.deepEqual((await workers.run(again)).refused, []);
+  assert.deepEqual([workers.threads, workers.restarts, workers.busy], [[thread], 0, 0]);
 });
 
 it('observe work goes first, and other work gets at least every second turn', async (t) => {

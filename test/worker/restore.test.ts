@@ -124,7 +124,7 @@ test('frames that cannot be measured again are told and passed: the others are m
   const workers = {
     run: async (task: { frames: readonly number[] }) => {
       if (task.frames[0] === deadly) throw new AgentError('WORKER_DIED', 'a worker died on a task');
-      return { moved: [], refused: [], measured: null, failed: null };
+      return { moved: [], refused: [], measured: null };
     },
   } as unknown as WorkerPool;
   const merged: number[] = [];

@@ -90,7 +90,7 @@ function world(
       }
       const unsure = [...sequences.keys()].filter((i) => isUnsure(sequences[i] as number));
       const block = isShort ? blocks.allocate(1) : -1;
-      return { block, selected: [], filtered: [...NONE], sampledOut, unsure, failed: null };
+      return { block, selected: [], filtered: [...NONE], sampledOut, unsure };
     },
   } as unknown as WorkerPool;
   const progress = progressAt(1);

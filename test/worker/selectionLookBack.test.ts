@@ -52,7 +52,7 @@ function world(count: number) {
         await promise;
         recalled.push(...task.frames.map((at) => readU64(blocks, at + Field.sequence)));
       }
-      return { block: -1, selected: [], filtered: zeros(), sampledOut: zeros(), failed: null };
+      return { block: -1, selected: [], filtered: zeros(), sampledOut: zeros() };
     },
   } as unknown as WorkerPool;
   const selection = new Selection({

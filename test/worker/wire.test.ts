@@ -56,7 +56,6 @@ test('results arrive as they were sent', (t) => {
           ? null
           : { block: address(), sections: some(() => ({ processor: random.below(9), at: address(), end: address() })) },
       shortlists: random.below(3) === 0 ? null : { frames: [-1, ...list(9)], end: address() },
-      failed: null,
     };
     const selected: SelectResult = {
       block: random.below(3) === 0 ? -1 : address(),
@@ -69,7 +68,6 @@ test('results arrive as they were sent', (t) => {
       filtered: SIGNALS.map(address),
       sampledOut: SIGNALS.map(address),
       ...(random.below(2) === 0 ? {} : { unsure: list(9) }),
-      failed: null,
     };
     for (const [task, result] of [[OBSERVE, observed] as const, [SELECT, selected] as const]) {
       const wire = structuredClone(packResult(task, result));
@@ -80,22 +78,18 @@ test('results arrive as they were sent', (t) => {
 });
 
 test('what is not usual arrives, too', () => {
-  const failed = { code: 'WORKER_DIED' as const, message: 'it died' };
-  const nothing = { moved: [], measured: null, shortlists: null, failed: null };
+  const nothing = { moved: [], measured: null, shortlists: null };
   const refused = [{ index: 1, code: 'BODY_UNDECODABLE' as const, message: 'no' }];
-  const empty = { block: -1, selected: [], filtered: [], sampledOut: [], failed };
   const results = [
     [OBSERVE, { ...nothing, refused }],
-    [OBSERVE, { ...nothing, refused: [], failed }],
-    [OBSERVE, { moved: [], refused: [], measured: null, failed: null }],
-    [SELECT, empty],
+    [OBSERVE, { moved: [], refused: [], measured: null }],
     [
       { kind: 'encode', sink: 0, frames: [], stream: 'raw', signal: 'logs' },
-      { parts: [], blocks: [8], failed: null },
+      { parts: [], blocks: [8] },
     ],
     [
       { kind: 'filter', frames: [8] },
-      { frames: [8], filtered: 0, blocks: [], failed: null },
+      { frames: [8], filtered: 0, blocks: [] },
     ],
     [{ kind: 'shrink' }, { heapBytes: 5 }],
   ] as const;
@@ -104,6 +98,8 @@ test('what is not usual arrives, too', () => {
     const wire = packResult(task as unknown as ObserveTask, result as unknown as ObserveResult);
     assert.deepEqual(unpackResult(structuredClone(wire)), result);
   }
+  const failure = { failed: { code: 'WORKER_DIED' as const, message: 'it died', retryable: false } };
+  assert.deepEqual(unpackResult(structuredClone(failure)), failure);
   const whose = { service: 'shop', namespace: null, environment: null, serviceVersion: null };
   const decided = [{ whose, from: 1, to: 2 }] as unknown as SelectTask['decided'];
   for (const task of [{ ...SELECT, decided }, { kind: 'shrink' as const }])

@@ -35,7 +35,6 @@ export function benches(): Bench[] {
       })),
     },
     shortlists: { frames, end: 2 * BLOCK + 40_000 },
-    failed: null,
   };
   const { port1, port2 } = new MessageChannel();
   const send = (message: unknown): unknown => {
