@@ -1,7 +1,7 @@
 /** The composition root: builds every part from the configuration, starts them in order, stops them in reverse. The only place that wires. */
 import type { Logger } from 'pino';
 import type { AgentConfig } from './config.ts';
-import type { ContractPlan } from './contracts/plan.ts';
+import { besideName, type ContractPlan } from './contracts/plan.ts';
 import { adviceOfContracts, type ContractCache, readContracts } from './contracts/read.ts';
 import { adviceOf } from './core/advice.ts';
 import { BlockPool } from './core/block.ts';
@@ -203,11 +203,7 @@ function valuesOf(detect: DetectObserver | null): ContractValue[] {
   // Of two contracts with signals of one name: a series is of one of them.
   const isFirst = (name: string) => seen.size < seen.add(name).size;
   return (detect?.report() ?? []).flatMap(({ service, namespace, environment, service_version, signals }) => {
-    const resource = {
-      ...(namespace === null ? {} : { 'service.namespace': namespace }),
-      ...(environment === null ? {} : { 'deployment.environment.name': environment }),
-      ...(service_version === null ? {} : { 'service.version': service_version }),
-    };
+    const resource = besideName({ namespace, environment, serviceVersion: service_version });
     return signals
       .filter(({ name }) => isFirst(JSON.stringify([service, resource, name])))
       .filter(({ state, frozen }) => state !== 'unknown' && !frozen)

@@ -39,11 +39,15 @@ export interface SignalPlan {
   noData: (typeof NO_DATA)[number];
 }
 
-export interface ContractPlan {
+/** How a contract names the resources it is about. */
+export interface Whose {
   service: string;
   namespace: string | null;
   environment: string | null;
   serviceVersion: string | null;
+}
+
+export interface ContractPlan extends Whose {
   owner: string | null;
   version: string;
   /** Joins every signal over spans. */
@@ -58,11 +62,22 @@ export interface ContractPlan {
 }
 
 /** What a signal is called wherever it is told of, whatever it measures. */
-export function nameOfSignal(
-  of: Pick<ContractPlan, 'service' | 'namespace' | 'environment' | 'serviceVersion'>,
-  name: string,
-): string {
+export function nameOfSignal(of: Whose, name: string): string {
   return JSON.stringify([of.service, of.namespace, of.environment, of.serviceVersion, name]);
+}
+
+/** The attributes of those resources, as far as the contract says them. */
+export function resourceOf({ service, ...more }: Whose): Record<string, string> {
+  return { 'service.name': service, ...besideName(more) };
+}
+
+/** Of these what stands beside the service's name. */
+export function besideName({ namespace, environment, serviceVersion }: Omit<Whose, 'service'>): Record<string, string> {
+  return {
+    ...(namespace === null ? {} : { 'service.namespace': namespace }),
+    ...(environment === null ? {} : { 'deployment.environment.name': environment }),
+    ...(serviceVersion === null ? {} : { 'service.version': serviceVersion }),
+  };
 }
 
 /** Where a fault lies, as keys and indexes from the top, and what it is. */

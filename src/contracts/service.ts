@@ -3,16 +3,13 @@
 import { emptyValue, readValue, type Value } from '../otlp/attributes.ts';
 import { type Reader, sameBytes } from '../otlp/protobuf.ts';
 import { type Envelope, hashOfService } from '../otlp/resource.ts';
-import type { ContractPlan } from './plan.ts';
+import type { Whose } from './plan.ts';
 
 /** A resource attribute under any of its names, and the text it must be. */
 interface Wanted {
   keys: Buffer[];
   text: Buffer;
 }
-
-/** How a contract names the resources it is about. */
-export type Whose = Pick<ContractPlan, 'service' | 'namespace' | 'environment' | 'serviceVersion'>;
 
 /** What contracts have in common that are about the same resources. Signed, 32 bits. */
 export function scopeOf({ service, namespace, environment, serviceVersion }: Whose): number {

@@ -1,5 +1,5 @@
 /** Look-backs: from a contract that breaks to what the selection is asked for, remembered until it is past it, and told as an event. */
-import type { ContractPlan } from '../contracts/plan.ts';
+import { type ContractPlan, resourceOf } from '../contracts/plan.ts';
 import { UNIT_BYTES } from '../core/block.ts';
 import { parseBytesPerSecond, parseShare } from '../core/units.ts';
 import { type Bits56, thresholdOf } from '../otlp/tracestate.ts';
@@ -113,7 +113,7 @@ export class LookBacks {
     const found = this.#all.find((one) => isSame(one.wanted, wanted));
     const { now, log } = this.#ground;
     const { agent, memory } = this.#store;
-    const { service, namespace, environment, serviceVersion } = wanted.whose;
+    const { service } = wanted.whose;
     log.info({ service, items, bytes, parts }, 'looked back after a breach');
     // Once: a look-back that is done again after a crash adds only what was missing.
     if (found === undefined || found.state !== 'wanted') return;
@@ -124,12 +124,7 @@ export class LookBacks {
       timeMs: now(),
       severity: SEVERITY_INFO,
       body: `${service}: ${items} items from before the breach are sampled after all, from ${from} on`,
-      resource: {
-        'service.name': service,
-        ...(namespace === null ? {} : { 'service.namespace': namespace }),
-        ...(environment === null ? {} : { 'deployment.environment.name': environment }),
-        ...(serviceVersion === null ? {} : { 'service.version': serviceVersion }),
-      },
+      resource: resourceOf(wanted.whose),
       attributes: {
         'contract.service': service,
         'look_back.from': from,

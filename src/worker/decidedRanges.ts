@@ -1,5 +1,5 @@
 /** What a look-back decides of the intake journal, as ranges that the selection passes over. */
-import type { Whose } from '../contracts/service.ts';
+import type { Whose } from '../contracts/plan.ts';
 import type { DecidedBefore } from './tasks.ts';
 
 /** By their sequences: one range, unless frames stand in another order than they came. */

@@ -7,7 +7,7 @@
  *
  * Where more was kept than there is room to note, it notes and recalls a part of all items, and then the next.
  */
-import type { Whose } from '../contracts/service.ts';
+import type { Whose } from '../contracts/plan.ts';
 import { type BlockPool, Field, readU64, SIGNALS, STREAMS, UNIT_BYTES } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
 import { hashOfService } from '../otlp/resource.ts';

@@ -1,5 +1,6 @@
 /** The items of certain services, told by their resources as contracts name them. */
-import { ServiceTable, type Whose } from '../contracts/service.ts';
+import type { Whose } from '../contracts/plan.ts';
+import { ServiceTable } from '../contracts/service.ts';
 import { type BlockPool, Field, readU64 } from '../core/block.ts';
 import { Reader } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';

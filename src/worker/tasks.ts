@@ -1,6 +1,6 @@
 /** What main and the workers tell each other: addresses in the pool and a few numbers, never bytes. */
 import type { MessagePort } from 'node:worker_threads';
-import type { Whose } from '../contracts/service.ts';
+import type { Whose } from '../contracts/plan.ts';
 import type { PoolHandle, Signal, Stream } from '../core/block.ts';
 import type { Part } from '../core/component.ts';
 import type { ErrorCode } from '../core/errors.ts';

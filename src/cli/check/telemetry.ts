@@ -2,7 +2,7 @@
 
 import { ENUM_NAMES } from '../../contracts/contract.ts';
 import { type Example, METRIC_EVERY, SPREAD_OVER } from '../../contracts/example.ts';
-import type { ContractPlan } from '../../contracts/plan.ts';
+import { type ContractPlan, resourceOf } from '../../contracts/plan.ts';
 import type { Signal } from '../../core/block.ts';
 import { parseDurationMs, parseShare } from '../../core/units.ts';
 import { requestType } from '../../otlp/schema.ts';
@@ -81,7 +81,7 @@ function spansOf(spans: Spread & { duration?: string }, plan: ContractPlan, star
       endTimeUnixNano: nanoseconds(ms),
       attributes: attributesOf(rest, 'item'),
     };
-    const resourceSpans = [{ resource: resourceOf(plan, values), scopeSpans: [{ spans: [span] }] }];
+    const resourceSpans = [{ resource: exampleResource(plan, values), scopeSpans: [{ spans: [span] }] }];
     return { signal: 'traces' as const, bytes: encode('traces', { resourceSpans }), receivedMs: ms };
   });
 }
@@ -95,7 +95,7 @@ function logsOf(logs: Spread, plan: ContractPlan, startMs: number): Arrival[] {
       ...(body === undefined ? {} : { body: { stringValue: String(body) } }),
       attributes: attributesOf(rest, 'item'),
     };
-    const resourceLogs = [{ resource: resourceOf(plan, values), scopeLogs: [{ logRecords: [record] }] }];
+    const resourceLogs = [{ resource: exampleResource(plan, values), scopeLogs: [{ logRecords: [record] }] }];
     return { signal: 'logs' as const, bytes: encode('logs', { resourceLogs }), receivedMs: ms };
   });
 }
@@ -127,7 +127,7 @@ function pointsOf(metric: Metric, plan: ContractPlan, startMs: number): Arrival[
         ? { gauge: { dataPoints } }
         : { [metric.type]: { dataPoints, aggregationTemporality: 2, isMonotonic: true } };
     const metrics = [{ name: metric.name, unit: metric.unit ?? '', ...data }];
-    const resourceMetrics = [{ resource: resourceOf(plan, metric.set ?? {}), scopeMetrics: [{ metrics }] }];
+    const resourceMetrics = [{ resource: exampleResource(plan, metric.set ?? {}), scopeMetrics: [{ metrics }] }];
     return { signal: 'metrics' as const, bytes: encode('metrics', { resourceMetrics }), receivedMs: ms };
   });
 }
@@ -176,14 +176,8 @@ function times(startMs: number, ms: number) {
 }
 
 /** What the contract asks of the resource, and what the example sets with `resource.`. */
-function resourceOf({ service, namespace, environment, serviceVersion, per }: ContractPlan, values: Values): object {
-  const attributes: Values = {
-    'service.name': service,
-    ...(namespace === null ? {} : { 'service.namespace': namespace }),
-    ...(environment === null ? {} : { 'deployment.environment.name': environment }),
-    ...(serviceVersion === null ? {} : { 'service.version': serviceVersion }),
-    ...(per === null ? {} : { [per]: 'example' }),
-  };
+function exampleResource(plan: ContractPlan, values: Values): object {
+  const attributes: Values = { ...resourceOf(plan), ...(plan.per === null ? {} : { [plan.per]: 'example' }) };
   for (const [key, value] of Object.entries(values))
     if (key.startsWith('resource.')) attributes[key.slice('resource.'.length)] = value;
   return { attributes: attributesOf(attributes, 'resource') };

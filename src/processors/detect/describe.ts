@@ -2,7 +2,7 @@
 import type { Contribution } from '../../contracts/evidence.ts';
 import type { Change } from '../../contracts/judge.ts';
 import { type State, worstState } from '../../contracts/judged.ts';
-import type { ContractPlan, SignalPlan } from '../../contracts/plan.ts';
+import { type ContractPlan, resourceOf, type SignalPlan } from '../../contracts/plan.ts';
 import { type SeriesValue, worstSeries } from '../../contracts/reading.ts';
 import { formatShare, formatValue, hasValue, whyOf } from '../../contracts/words.ts';
 import { cutText } from '../../core/boundedText.ts';
@@ -69,9 +69,9 @@ export function describeChange(told: Told): EventRecord | null {
   if (instance === null) return null;
   const { judged } = instance.memory;
   const { plan } = signal;
-  const { service } = contract.plan;
+  const { service, per } = contract.plan;
   const attributes = attributesOf(told, instance);
-  const resource = resourceOf(contract.plan, instance);
+  const resource = { ...resourceOf(contract.plan), ...(per === null ? {} : { [per]: instance.name }) };
   const timeMs = second * 1000;
   const why = whyOf(plan, judged.value, judged.items);
   if (change.kind === 'no_data') {
@@ -117,19 +117,6 @@ function attributesOf({ contract, signal, change, before, agent }: Told, { name,
 function wholeOf(items: number): bigint {
   const most = Number.MAX_SAFE_INTEGER;
   return Number.isNaN(items) ? 0n : BigInt(Math.round(Math.max(-most, Math.min(most, items))));
-}
-
-function resourceOf(
-  { service, namespace, environment, serviceVersion, per }: ContractPlan,
-  { name }: Instance,
-): Attributes {
-  return {
-    'service.name': service,
-    ...(namespace === null ? {} : { 'service.namespace': namespace }),
-    ...(environment === null ? {} : { 'deployment.environment.name': environment }),
-    ...(serviceVersion === null ? {} : { 'service.version': serviceVersion }),
-    ...(per === null ? {} : { [per]: name }),
-  };
 }
 
 /** Adds what explains the change; returns what contributes most, in words. */

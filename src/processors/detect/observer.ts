@@ -1,7 +1,7 @@
 /** `detect` on main: merges what the workers counted, judges every second, and says what changed. */
 import { STATES, type State, worstState } from '../../contracts/judged.ts';
 import { mergeMeasurements } from '../../contracts/merge.ts';
-import type { ContractPlan } from '../../contracts/plan.ts';
+import { type ContractPlan, resourceOf } from '../../contracts/plan.ts';
 import { PointText } from '../../contracts/pointText.ts';
 import { readMeasurements } from '../../contracts/rows.ts';
 import { scopeOf } from '../../contracts/service.ts';
@@ -184,7 +184,7 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
         }),
       });
       return {
-        attributes: { ...identityOf(plan), 'plumbline.agent': context.agent },
+        attributes: { ...resourceOf(plan), 'plumbline.agent': context.agent },
         metrics: [
           gauge('plumbline.contract.value', 'Value of the signal over its window', worstValue),
           gauge('plumbline.contract.state', '0 unknown, 1 healthy, 2 degraded, 3 breached', ({ state }) =>
@@ -286,15 +286,5 @@ function labelsOf({ service, namespace, environment, serviceVersion }: ContractP
     ...(namespace === null ? {} : { service_namespace: namespace }),
     ...(environment === null ? {} : { environment }),
     ...(serviceVersion === null ? {} : { service_version: serviceVersion }),
-  };
-}
-
-/** The judged service as a resource. */
-function identityOf({ service, namespace, environment, serviceVersion }: WatchedContract['plan']) {
-  return {
-    'service.name': service,
-    ...(namespace === null ? {} : { 'service.namespace': namespace }),
-    ...(environment === null ? {} : { 'deployment.environment.name': environment }),
-    ...(serviceVersion === null ? {} : { 'service.version': serviceVersion }),
   };
 }
