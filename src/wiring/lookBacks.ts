@@ -3,7 +3,7 @@ import { type ContractPlan, resourceOf } from '../contracts/plan.ts';
 import { UNIT_BYTES } from '../core/block.ts';
 import { parseBytesPerSecond, parseShare } from '../core/units.ts';
 import { type Bits56, thresholdOf } from '../otlp/tracestate.ts';
-import { serializeEvents } from '../otlp/writeEvents.ts';
+import { emitEvents } from '../processors/events.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
 import { BASE } from '../processors/sample/classes.ts';
 import type { SampleConfig } from '../processors/sample/config.ts';
@@ -136,14 +136,7 @@ export class LookBacks {
         'plumbline.agent': agent,
       },
     };
-    memory.tell({
-      stream: 'events',
-      signal: 'logs',
-      bytes: serializeEvents([event]),
-      items: 1,
-      timeMs: event.timeMs,
-      ends: false,
-    });
+    memory.tell(emitEvents([event], event.timeMs));
   }
 }
 

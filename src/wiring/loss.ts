@@ -1,6 +1,6 @@
 /** `plumbline.loss`: the event that says what was dropped, from whom and why; docs/output.md lists the causes. */
 import type { Signal, Stream } from '../core/block.ts';
-import { serializeEvents } from '../otlp/writeEvents.ts';
+import { emitEvents } from '../processors/events.ts';
 import type { Emission } from '../processors/processor.ts';
 
 export type LossCause =
@@ -53,5 +53,5 @@ export function lossEmission(loss: Loss, agent: string, nowMs: number): Emission
       ...(sink === null ? {} : { 'plumbline.sink': sink }),
     },
   };
-  return { stream: 'events', signal: 'logs', bytes: serializeEvents([event]), items: 1, timeMs: nowMs, ends: false };
+  return emitEvents([event], nowMs);
 }

@@ -7,8 +7,8 @@ import { readMeasurements } from '../../contracts/rows.ts';
 import { scopeOf } from '../../contracts/service.ts';
 import { hasValue } from '../../contracts/words.ts';
 import type { EventRecord } from '../../core/otel.ts';
-import { serializeEvents } from '../../otlp/writeEvents.ts';
 import { writeMetrics } from '../../otlp/writeMetrics.ts';
+import { emitEvents } from '../events.ts';
 import { type Emission, type Observer, type ObserverContext, SET_BACK_MS } from '../processor.ts';
 import { type ContractReport, describeChange, reportOf } from './describe.ts';
 import {
@@ -241,15 +241,7 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
       const events = judgeUpTo(Math.floor(nowMs / 1000));
       if (judgedSecond !== before) showStates();
       const emissions = emitValues(nowMs);
-      if (events.length > 0)
-        emissions.unshift({
-          stream: 'events',
-          signal: 'logs',
-          bytes: serializeEvents(events),
-          items: events.length,
-          timeMs: judgedSecond * 1000,
-          ends: false,
-        });
+      if (events.length > 0) emissions.unshift(emitEvents(events, judgedSecond * 1000));
       return emissions;
     },
     resume() {

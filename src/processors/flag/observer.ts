@@ -2,7 +2,7 @@
 import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otlp/attributes.ts';
 import { Reader } from '../../otlp/protobuf.ts';
 import { hashOfService } from '../../otlp/resource.ts';
-import { serializeEvents } from '../../otlp/writeEvents.ts';
+import { emitEvents } from '../events.ts';
 import type { Emission, Observer, ObserverContext } from '../processor.ts';
 import { describeFlag, type Named } from './describe.ts';
 import { HEADER_BYTES, POINT_BYTES, Point, Reading, SERVICE_BYTES, Service } from './measure.ts';
@@ -165,17 +165,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
     const events = [...judgeTraffic(nowMs, slots), ...judgeContracts(nowMs), ...judgeMetrics(nowMs)];
     isPartial = false;
     publishMarks(nowMs);
-    if (events.length === 0) return [];
-    return [
-      {
-        stream: 'events',
-        signal: 'logs',
-        bytes: serializeEvents(events),
-        items: events.length,
-        timeMs: nowMs,
-        ends: false,
-      },
-    ];
+    return events.length === 0 ? [] : [emitEvents(events, nowMs)];
   }
 
   function see(series: Series, nowMs: number, came: number) {
