@@ -1,5 +1,5 @@
 /** What in a contract's examples could never come out as it is meant: statuses, kinds, severities, durations and shares that are none. */
-import { parseDurationMs, parseShare } from '../core/units.ts';
+import { millisecondsOf, parseDurationMs, parseShare } from '../core/units.ts';
 import { conditionFaults, severityFault } from './conditionFaults.ts';
 import { INTRINSICS_OF } from './contract.ts';
 import { type Example, METRIC_EVERY, SPREAD_OVER } from './example.ts';
@@ -52,6 +52,6 @@ function shareFaults(shares: readonly string[], path: Path): ContractFault[] {
 }
 
 function exportFaults({ every = METRIC_EVERY, over = SPREAD_OVER }: { every?: string; over?: string }, path: Path) {
-  if ((parseDurationMs(every) ?? 0) <= (parseDurationMs(over) ?? 0)) return [];
+  if (millisecondsOf(every) <= millisecondsOf(over)) return [];
   return [{ path, message: `no point comes: it is exported every ${every}, over ${over}` }];
 }

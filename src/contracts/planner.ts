@@ -1,6 +1,6 @@
 /** From what is written in a contract to its plan. */
 import { suggest } from '../core/nearest.ts';
-import { parseBytesPerSecond, parseDurationMs, parseShare } from '../core/units.ts';
+import { bytesPerSecondOf, millisecondsOf, shareOf } from '../core/units.ts';
 import { conditionFaults } from './conditionFaults.ts';
 import type { ContractSource } from './contract.ts';
 import type { Example } from './example.ts';
@@ -23,7 +23,7 @@ export function planContract(source: ContractSource): {
       faults.push({ path: ['signals', i, 'name'], message: `"${signal.name}" stands twice` });
     return new SignalPlanner(source, signal, ['signals', i], faults).plan();
   });
-  const upstream = parseShare(source.upstream_sampling ?? '100%') ?? 1;
+  const upstream = shareOf(source.upstream_sampling ?? '100%');
   if (upstream === 0)
     faults.push({ path: ['upstream_sampling'], message: 'a sampler that lets nothing pass cannot be counted for' });
   for (const [i, example] of (source.examples ?? []).entries()) {
@@ -44,13 +44,13 @@ export function planContract(source: ContractSource): {
     version: hashText(JSON.stringify(judged)).toString(16).padStart(14, '0').slice(0, 8),
     where: source.where ?? null,
     signals,
-    lateAfterMs: parseDurationMs(source.late_after) ?? 0,
+    lateAfterMs: millisecondsOf(source.late_after),
     per: source.per ?? null,
     upstreamWeight: upstream === 0 ? 1 : 1 / upstream,
     onBreach: {
-      keep: parseShare(source.on_breach.keep) ?? 1,
-      lookBackMs: parseDurationMs(source.on_breach.look_back) ?? 0,
-      bytesPerSecond: parseBytesPerSecond(source.on_breach.budget) ?? 0,
+      keep: shareOf(source.on_breach.keep),
+      lookBackMs: millisecondsOf(source.on_breach.look_back),
+      bytesPerSecond: bytesPerSecondOf(source.on_breach.budget),
     },
   };
   return { plan, examples, faults };

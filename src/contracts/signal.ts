@@ -1,5 +1,5 @@
 /** One signal of a contract: from what is written to its plan, and the faults that the schema cannot see. */
-import { parseDurationMs, parseShare } from '../core/units.ts';
+import { millisecondsOf, parseDurationMs, parseShare } from '../core/units.ts';
 import { conditionFaults } from './conditionFaults.ts';
 import type { Across, ConditionMap, ContractSource, SignalSource, Take } from './contract.ts';
 import { hashText } from './hash.ts';
@@ -47,7 +47,7 @@ export class SignalPlanner {
     const quantile = quantileOf(signal.take ?? null);
     const isShare = measured === 'share' || measured === 'burn';
     // Windows of an objective, and silence, are their own time to hold.
-    const forMs = measured === 'burn' || measured === 'silence' ? 0 : durationOf(source.for);
+    const forMs = measured === 'burn' || measured === 'silence' ? 0 : millisecondsOf(source.for);
     const across = this.#across(of, measured);
     const made = {
       name: signal.name,
@@ -56,7 +56,7 @@ export class SignalPlanner {
       measured,
       where: signal.where ?? null,
       bad,
-      slowerThanMs: signal.slower_than === undefined ? null : durationOf(signal.slower_than),
+      slowerThanMs: signal.slower_than === undefined ? null : millisecondsOf(signal.slower_than),
       take: signal.take ?? null,
       quantile,
       value,
@@ -65,7 +65,7 @@ export class SignalPlanner {
       windowMs: this.#window(measured),
       minItems: signal.min_items ?? (isShare ? (source.min_items ?? DEFAULT_MIN_ITEMS) : 1),
       forMs,
-      recoverAfterMs: durationOf(source.recover_after),
+      recoverAfterMs: millisecondsOf(source.recover_after),
       noData: source.no_data,
     };
     return { ...made, key: keyOf(source, made) };
@@ -136,7 +136,7 @@ export class SignalPlanner {
     if (window !== undefined && (measured === 'burn' || measured === 'silence'))
       this.#fault(`${measured === 'burn' ? 'an objective' : 'silent_for'} has its own windows`, 'window');
     if (measured === 'burn') return BURN_PAIRS[1].longMs;
-    const ms = durationOf(window ?? this.#source.window);
+    const ms = millisecondsOf(window ?? this.#source.window);
     if (ms < 1000 || ms > LONGEST_WINDOW_MS) {
       const at = window === undefined ? [] : ['window'];
       this.#fault(`a window is from 1s to 7d, found ${window ?? this.#source.window}`, ...at);
@@ -242,9 +242,4 @@ function keyOf(source: ContractSource, signal: Omit<SignalPlan, 'key'>): number 
 function quantileOf(take: Take | null): number | null {
   const digits = take === null ? null : /^p(.+)$/.exec(take);
   return digits === null ? null : Number(digits[1]) / 100;
-}
-
-/** The schema's format has let it pass. */
-function durationOf(text: string): number {
-  return parseDurationMs(text) ?? 0;
 }

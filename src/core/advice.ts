@@ -2,7 +2,7 @@
 import { isLoopback, parseEndpoint } from './endpoint.ts';
 import { memoryLimitBytes } from './resources.ts';
 import type { Settings } from './settings.ts';
-import { parseBytes, parseDurationMs } from './units.ts';
+import { bytesOf, millisecondsOf } from './units.ts';
 
 /** Half of memory_limit is blocks, and there a request lies twice while it is read: with 5 the largest had room, with 4 it never had. */
 const REQUESTS_IN_MEMORY = 5;
@@ -23,13 +23,12 @@ export function adviceOf({ agent, contracts, ingest, processors, sinks }: Advise
   if (found > 0 && !has('detect'))
     advice.push('there are contracts and no `detect` among the processors: nothing is judged');
   const { serve_on: serveOn, grace } = agent.shutdown;
-  // The schema has let these pass.
-  if ((parseDurationMs(serveOn) ?? 0) >= (parseDurationMs(grace) ?? 0))
+  if (millisecondsOf(serveOn) >= millisecondsOf(grace))
     advice.push(
       `agent.shutdown.serve_on ${serveOn} leaves nothing of grace ${grace}: what is in flight has no time to end`,
     );
   const { max_request_body_size: largest } = ingest.http;
-  if (memoryLimitBytes(agent.memory_limit) < REQUESTS_IN_MEMORY * (parseBytes(largest) ?? 0)) {
+  if (memoryLimitBytes(agent.memory_limit) < REQUESTS_IN_MEMORY * bytesOf(largest)) {
     const wayOut = `raise it to ${REQUESTS_IN_MEMORY} times that, or lower ingest.http.max_request_body_size`;
     advice.push(
       `agent.memory_limit ${agent.memory_limit} has no room for requests of ${largest}, answered 503: ${wayOut}`,

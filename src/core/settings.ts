@@ -3,7 +3,7 @@ import type { Static, TProperties } from 'typebox';
 import { isBeyondLoopback, parseEndpoint } from './endpoint.ts';
 import type { SchemaFault } from './schema.ts';
 import { Type } from './type.ts';
-import { parseBytes } from './units.ts';
+import { bytesOf, parseBytes } from './units.ts';
 
 const SEGMENT_MARGIN_BYTES = 1 << 20;
 const LEAST_SEGMENTS = 4;
@@ -243,20 +243,20 @@ function isOpen(http: Settings['ingest']['http']): boolean {
 export function settingFaults({ agent, ingest: { http }, journal, admin }: Settings): SchemaFault[] {
   const faults: SchemaFault[] = [];
   const add = (path: string, message: string) => faults.push({ path: path.split('.'), part: 'value', message });
-  if ((parseBytes(agent.memory_limit) ?? 0) > (parseBytes(MOST_MEMORY) ?? 0)) {
+  if ((parseBytes(agent.memory_limit) ?? 0) > bytesOf(MOST_MEMORY)) {
     const wayOut = 'what one agent can use; run several, each with its own port and data_dir';
     add(
       'agent.memory_limit',
       `agent.memory_limit must be at most ${MOST_MEMORY}, ${wayOut}; found ${agent.memory_limit}`,
     );
   }
-  const segmentBytes = parseBytes(journal.segment_size) ?? 0;
-  const bodyBytes = parseBytes(http.max_request_body_size) ?? 0;
+  const segmentBytes = bytesOf(journal.segment_size);
+  const bodyBytes = bytesOf(http.max_request_body_size);
   if (segmentBytes <= bodyBytes + SEGMENT_MARGIN_BYTES) {
     const limit = `ingest.http.max_request_body_size (${http.max_request_body_size}) + 1MiB`;
     add('journal.segment_size', `journal.segment_size must be more than ${limit}, found ${journal.segment_size}`);
   }
-  if ((parseBytes(journal.max_size) ?? 0) < LEAST_SEGMENTS * segmentBytes) {
+  if (bytesOf(journal.max_size) < LEAST_SEGMENTS * segmentBytes) {
     const limit = `${LEAST_SEGMENTS} segments of ${journal.segment_size}`;
     add('journal.max_size', `journal.max_size must be at least ${limit}, found ${journal.max_size}`);
   }

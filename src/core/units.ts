@@ -54,6 +54,18 @@ export function parseBytesPerSecond(text: string): number | undefined {
   return bytes === undefined || seconds === undefined ? undefined : bytes / seconds;
 }
 
+/** The same of texts that a schema has let pass. */
+export const millisecondsOf = (text: string) => passed(text, parseDurationMs);
+export const bytesOf = (text: string) => passed(text, parseBytes);
+export const shareOf = (text: string) => passed(text, parseShare);
+export const bytesPerSecondOf = (text: string) => passed(text, parseBytesPerSecond);
+
+function passed(text: string, parse: (text: string) => number | undefined): number {
+  const value = parse(text);
+  if (value === undefined) throw new RangeError(`"${text}" has passed a schema that has no such format`);
+  return value;
+}
+
 /** 90000 is "1m30s": for messages people read. */
 export function formatDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)}ms`;

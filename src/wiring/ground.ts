@@ -1,9 +1,8 @@
-/** What parts are built from, and the numbers behind the configuration's texts. Imported by agent.ts and its wiring alone. */
+/** What parts are built from. Imported by agent.ts and its wiring alone. */
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config.ts';
 import type { BlockPool } from '../core/block.ts';
 import type { Telemetry } from '../core/telemetry.ts';
-import { parseBytes, parseDurationMs } from '../core/units.ts';
 import type { SampleConfig } from '../processors/sample/config.ts';
 
 /** What the parts below are built from, as far as it exists. */
@@ -36,13 +35,4 @@ export function tellReload({ log, telemetry, refused }: Ground, what: string, er
 /** The section of `sample`, when it is configured; validated by its schema. */
 export function sampleOf(config: AgentConfig): SampleConfig | undefined {
   return config.processors.find(({ type }) => type === 'sample') as unknown as SampleConfig | undefined;
-}
-
-/** The schema has let them pass. */
-export function bytesOf(text: string): number {
-  return parseBytes(text) ?? 0;
-}
-
-export function millisecondsOf(text: string): number {
-  return parseDurationMs(text) ?? 0;
 }

@@ -2,11 +2,12 @@
 import { isBeyondLoopback } from '../core/endpoint.ts';
 import { LentBlock } from '../core/lentBlock.ts';
 import { cgroupLimitBytes, memoryLimitBytes } from '../core/resources.ts';
+import { bytesOf, millisecondsOf } from '../core/units.ts';
 import type { Submit } from '../ingest/accept.ts';
 import { createPressure } from '../ingest/pressure.ts';
 import { type IngestOptions, type IngestServer, startIngest } from '../ingest/server.ts';
 import type { Intake } from '../worker/intake.ts';
-import { bytesOf, type Ground, millisecondsOf, tellReload } from './ground.ts';
+import { type Ground, tellReload } from './ground.ts';
 import type { Store } from './store.ts';
 
 /** Share of memory_limit that requests in flight may take; blocks' share is larger, since sinks and selection need some, too. */

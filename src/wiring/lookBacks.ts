@@ -1,7 +1,7 @@
 /** Look-backs: from a contract that breaks to what the selection is asked for, remembered until it is past it, and told as an event. */
 import { type ContractPlan, resourceOf } from '../contracts/plan.ts';
 import { UNIT_BYTES } from '../core/block.ts';
-import { parseBytesPerSecond, parseShare } from '../core/units.ts';
+import { bytesPerSecondOf, millisecondsOf, shareOf } from '../core/units.ts';
 import { type Bits56, thresholdOf } from '../otlp/tracestate.ts';
 import { emitEvents } from '../processors/events.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
@@ -11,7 +11,7 @@ import { readSlot, settledSlot } from '../processors/sample/slots.ts';
 import type { LookBack, LookedBack } from '../worker/lookBack.ts';
 import type { LookBackOptions } from '../worker/recalls.ts';
 import { SEEN_KEY_BYTES } from '../worker/seen.ts';
-import { type Ground, millisecondsOf, sampleOf } from './ground.ts';
+import { type Ground, sampleOf } from './ground.ts';
 import type { Store } from './store.ts';
 
 const KEY = 'look_backs';
@@ -64,14 +64,14 @@ export class LookBacks {
     if (sample === undefined) return;
     const { keep, lookBackMs, bytesPerSecond } = plan.onBreach;
     const spanMs = Math.min(lookBackMs, millisecondsOf(config.journal.look_back));
-    const share = Math.min(keep, parseShare(sample.on_breach_max.keep) ?? 1);
+    const share = Math.min(keep, shareOf(sample.on_breach_max.keep));
     if (spanMs === 0 || share === 0) return;
     const { service, namespace, environment, serviceVersion } = plan;
     const whose = { service, namespace, environment, serviceVersion };
     this.#all = this.#all.filter((one) => one.state !== 'passed' || one.wanted.breachMs > now() - REMEMBERED_MS);
     // A breach is judged again when the agent was killed after it.
     if (this.#all.some(({ wanted }) => isSame(wanted, { whose, breachMs }))) return;
-    const perSecond = Math.min(bytesPerSecond, parseBytesPerSecond(sample.on_breach_max.budget) ?? Infinity);
+    const perSecond = Math.min(bytesPerSecond, bytesPerSecondOf(sample.on_breach_max.budget));
     const wanted: LookBack = {
       whose,
       breachMs,
@@ -90,7 +90,7 @@ export class LookBacks {
 
   /** The base share's threshold of the last slot: what is not decided yet has none of its own. */
   #base({ base }: SampleConfig): Bits56 {
-    const bits = thresholdOf(parseShare(base) ?? 1).bits;
+    const bits = thresholdOf(shareOf(base)).bits;
     if (this.#traces === null || this.#traces.lagMs === 0) return bits;
     const slots = new Uint32Array(this.#traces.slots);
     readSlot(slots, settledSlot(slots) - 1, BASE, bits);

@@ -5,12 +5,13 @@
 import { SIGNALS, type Signal, type Stream } from '../core/block.ts';
 import type { CursorRow, Row } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
+import { millisecondsOf } from '../core/units.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { SegmentSpan } from '../journal/segment.ts';
 import type { Delivery } from '../sinks/deliver.ts';
 import { sleep } from '../sinks/retry.ts';
 import type { Selection } from '../worker/selection.ts';
-import { type Ground, millisecondsOf } from './ground.ts';
+import type { Ground } from './ground.ts';
 import type { LossCause } from './loss.ts';
 import type { Running } from './sinks.ts';
 import type { Store } from './store.ts';
@@ -42,11 +43,12 @@ export class Retention {
   /** Every second: what is too old, and what is too far behind. */
   async enforce(): Promise<void> {
     const { config, now } = this.#ground;
-    const maxAgeMs = millisecondsOf(config.journal.max_age);
+    const { max_age } = config.journal;
     for (const journal of [this.#store.intake, this.#store.derived]) {
-      if (maxAgeMs > 0) {
+      if (max_age !== 'none') {
+        const since = now() - millisecondsOf(max_age);
         // A segment is as old as its last record, so as the first of the next one.
-        const young = journal.spans().findLast(({ startMs }, i) => i > 0 && startMs > 0 && startMs < now() - maxAgeMs);
+        const young = journal.spans().findLast(({ startMs }, i) => i > 0 && startMs > 0 && startMs < since);
         if (young !== undefined) await this.#expire(journal, young, 'max_age', this.#deliveries);
       }
       this.#boundLags(journal);

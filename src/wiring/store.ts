@@ -1,6 +1,7 @@
 /** Opens what lies on disk: the journal's directory with its lock and identity, both journals, the cursors. */
 import { statfs } from 'node:fs/promises';
 import { UNIT_BYTES } from '../core/block.ts';
+import { bytesOf, millisecondsOf } from '../core/units.ts';
 import { CursorTable } from '../journal/cursors.ts';
 import { type JournalDirectory, openDirectory } from '../journal/directory.ts';
 import { diskFiles } from '../journal/files.ts';
@@ -8,10 +9,9 @@ import type { KnownEnd } from '../journal/header.ts';
 import { Journal } from '../journal/journal.ts';
 import { mebibytes } from '../journal/making.ts';
 import { Reserve } from '../journal/reserve.ts';
-import { waitMsOf } from '../processors/sample/config.ts';
 import { SLOT_MS } from '../processors/sample/slots.ts';
 import { areCursorsLost } from './fresh.ts';
-import { bytesOf, type Ground, millisecondsOf, sampleOf } from './ground.ts';
+import { type Ground, sampleOf } from './ground.ts';
 import { Memory } from './memory.ts';
 
 /** One that is written and one that is read. */
@@ -93,7 +93,7 @@ export async function openStore(ground: Ground): Promise<Store> {
     );
   await warnOfVolume(ground, intake.maxBytes + derived.maxBytes);
   const sample = sampleOf(config);
-  const waitMs = sample === undefined ? 0 : waitMsOf(sample) + (sample.budget === 'none' ? 0 : SLOT_MS);
+  const waitMs = sample === undefined ? 0 : millisecondsOf(sample.wait) + (sample.budget === 'none' ? 0 : SLOT_MS);
   const memory = new Memory({
     directory: path,
     agent,

@@ -3,10 +3,11 @@ import type { AgentConfig } from '../config.ts';
 import type { ContractPlan } from '../contracts/plan.ts';
 import { Field, frameRecord, readU64, SIGNALS, UNIT_BYTES } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
+import { millisecondsOf } from '../core/units.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
 import { processors } from '../processors/registry.ts';
 import { slotBytes } from '../processors/sample/classes.ts';
-import { type SampleConfig, waitMsOf } from '../processors/sample/config.ts';
+import type { SampleConfig } from '../processors/sample/config.ts';
 import { settledMs } from '../processors/sample/index.ts';
 import { SLOT_MS } from '../processors/sample/slots.ts';
 import { deliveryOf } from '../sinks/sink.ts';
@@ -60,7 +61,7 @@ export async function prepareSelection(
     blocks: pool,
     workers,
     shortlists,
-    waitMs: sample === undefined ? 0 : waitMsOf(sample) + (traces?.lagMs ?? 0),
+    waitMs: sample === undefined ? 0 : millisecondsOf(sample.wait) + (traces?.lagMs ?? 0),
     settledMs: () => (traces === null ? Infinity : settledMs(traces)),
     progress,
     read,

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { PAGE_BYTES } from '../core/block.ts';
 import { messageOf } from '../core/errors.ts';
 import { workerCount } from '../core/resources.ts';
+import { bytesOf } from '../core/units.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
 import { processors } from '../processors/registry.ts';
 import { shrinkHeap } from '../worker/garbage.ts';
@@ -11,7 +12,7 @@ import type { Observers } from '../worker/observers.ts';
 import { WorkerPool } from '../worker/pool.ts';
 import type { Shortlists } from '../worker/shortlists.ts';
 import { UNLIMITED_BYTES } from '../worker/walk.ts';
-import { bytesOf, type Ground } from './ground.ts';
+import type { Ground } from './ground.ts';
 import type { Store } from './store.ts';
 
 /** How long after a refused append the agent says that it is not ready. */

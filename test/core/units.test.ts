@@ -2,12 +2,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  bytesOf,
+  bytesPerSecondOf,
   formatDuration,
+  millisecondsOf,
   parseBytes,
   parseBytesPerSecond,
   parseDurationMs,
   parseShare,
   parseTimerMs,
+  shareOf,
 } from '../../src/core/units.ts';
 
 const NO_UNITS = ['', ' ', '10', '-1s', '1.s', '.5s', '1e3s', 's', '1 s', '1s1m', '1S', '10sec', 'Infinitys', '0x1s'];
@@ -84,4 +88,13 @@ test('a unit that is a property of every object is no unit', () => {
 
 test('a timer lasts as long as timers can', () => {
   assert.deepEqual(['10s', '24d', '30d', 'x'].map(parseTimerMs), [10_000, 24 * 86_400_000, 2 ** 31 - 1, undefined]);
+});
+
+test('a text that no schema has let pass is a fault of ours', () => {
+  assert.deepEqual(
+    [millisecondsOf('2s'), bytesOf('1KiB'), shareOf('5%'), bytesPerSecondOf('60B/min')],
+    [2000, 1024, 0.05, 1],
+  );
+  for (const read of [millisecondsOf, bytesOf, shareOf, bytesPerSecondOf])
+    assert.throws(() => read('none'), RangeError);
 });

@@ -4,7 +4,7 @@ import { judgeSignal } from '../../contracts/judge.ts';
 import { type State, worstState } from '../../contracts/judged.ts';
 import type { ContractFile } from '../../contracts/read.ts';
 import { whyOf } from '../../contracts/words.ts';
-import { parseDurationMs } from '../../core/units.ts';
+import { millisecondsOf } from '../../core/units.ts';
 import { createMeasuring } from './measure.ts';
 import { arrivalsOf, lengthOf } from './telemetry.ts';
 
@@ -25,7 +25,7 @@ export function runExamples({ file, plan, examples }: ContractFile): ExampleResu
 function runExample(example: Example, plan: ContractFile['plan']): ExampleResult['differing'] {
   const measuring = createMeasuring([plan], false);
   const arrivals = arrivalsOf(example, plan, START_S * 1000);
-  const silentMs = parseDurationMs(example.then_silent_for ?? '0') ?? 0;
+  const silentMs = millisecondsOf(example.then_silent_for ?? '0');
   const lastSecond = START_S + Math.ceil((lengthOf(example) + silentMs) / 1000);
   let next = 0;
   for (let second = START_S; second <= lastSecond; second++) {

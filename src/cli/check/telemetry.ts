@@ -4,7 +4,7 @@ import { ENUM_NAMES } from '../../contracts/contract.ts';
 import { type Example, METRIC_EVERY, SPREAD_OVER } from '../../contracts/example.ts';
 import { type ContractPlan, resourceOf } from '../../contracts/plan.ts';
 import type { Signal } from '../../core/block.ts';
-import { parseDurationMs, parseShare } from '../../core/units.ts';
+import { millisecondsOf, shareOf } from '../../core/units.ts';
 import { requestType } from '../../otlp/schema.ts';
 
 export interface Arrival {
@@ -48,7 +48,7 @@ function itemsOf(
 ): { ms: number; values: Values }[] {
   const overMs = millisecondsOf(over);
   const variations = Object.entries(vary).map(([share, values]) => ({
-    share: parseShare(share) ?? 0,
+    share: shareOf(share),
     values,
     owed: 0,
   }));
@@ -105,7 +105,7 @@ function pointsOf(metric: Metric, plan: ContractPlan, startMs: number): Arrival[
   const everyMs = Math.max(1000, millisecondsOf(metric.every ?? METRIC_EVERY));
   const exports = Math.max(1, Math.floor(millisecondsOf(metric.over ?? SPREAD_OVER) / everyMs));
   const variations = Object.entries(metric.vary ?? {}).map(([share, values]) => ({
-    share: parseShare(share) ?? 0,
+    share: shareOf(share),
     values,
   }));
   const rest = 1 - variations.reduce((sum, { share }) => sum + share, 0);
@@ -164,11 +164,6 @@ function pointOf(
       return { count, sum, bucketCounts, explicitBounds };
     }
   }
-}
-
-/** The schema's format has let it pass. */
-function millisecondsOf(text: string): number {
-  return parseDurationMs(text) ?? 0;
 }
 
 function times(startMs: number, ms: number) {

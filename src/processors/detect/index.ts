@@ -2,7 +2,7 @@
 import type { Static } from 'typebox';
 import { ContractMeasure } from '../../contracts/measure.ts';
 import { Type } from '../../core/type.ts';
-import { parseDurationMs } from '../../core/units.ts';
+import { millisecondsOf } from '../../core/units.ts';
 import type { Measurer, ProcessorDefinition, Views } from '../processor.ts';
 import { createObserver, type Saved } from './observer.ts';
 
@@ -25,7 +25,7 @@ export const detect: ProcessorDefinition = {
   config,
   measurer: (_, views) => createMeasurer(views),
   observer: (given, context, saved) =>
-    createObserver(parseDurationMs((given as Static<typeof config>).every) ?? 10_000, context, saved as Saved | null),
+    createObserver(millisecondsOf((given as Static<typeof config>).every), context, saved as Saved | null),
 };
 
 function createMeasurer(views: Views): Measurer {

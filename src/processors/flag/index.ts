@@ -1,7 +1,7 @@
 /** `flag`: says when a service does what it has not done before; a hint for people and for sampling, never a page. */
 import type { Static } from 'typebox';
 import { Type } from '../../core/type.ts';
-import { parseDurationMs, parseShare } from '../../core/units.ts';
+import { millisecondsOf, shareOf } from '../../core/units.ts';
 import type { ProcessorDefinition } from '../processor.ts';
 import { WARM_UP_POINTS } from './detector.ts';
 import { createMeasurer } from './measure.ts';
@@ -58,11 +58,11 @@ export const flag: ProcessorDefinition = {
   observer(given, context, saved) {
     const { every, threshold, margin, warm_up, repeat, max_series } = given as Config;
     const options = {
-      everyMs: parseDurationMs(every) ?? 5000,
+      everyMs: millisecondsOf(every),
       threshold,
-      margin: parseShare(margin) ?? 0.2,
+      margin: shareOf(margin),
       warmUpPoints: warm_up,
-      repeatMs: parseDurationMs(repeat) ?? 600_000,
+      repeatMs: millisecondsOf(repeat),
       maxSeries: max_series,
     };
     return createObserver(options, context, saved as SavedFlags | null);

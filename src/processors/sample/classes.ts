@@ -3,7 +3,7 @@
  * they mean.
  */
 import type { ContractPlan } from '../../contracts/plan.ts';
-import { parseBytesPerSecond, parseShare } from '../../core/units.ts';
+import { bytesPerSecondOf, shareOf } from '../../core/units.ts';
 import { MOST_RULES, type SampleConfig } from './config.ts';
 
 export const BASE = 0;
@@ -37,7 +37,7 @@ export function classesOf(given: SampleConfig, contracts: readonly ContractPlan[
   const { base, keep, rules } = given;
   const classes = new Array<TraceClass | null>(CLASS_COUNT).fill(null);
   const set = (number: number, kept: Kept, share: string | number, rule: string | null = null) => {
-    classes[number] = { kept, rule, share: typeof share === 'number' ? share : (parseShare(share) ?? 1) };
+    classes[number] = { kept, rule, share: typeof share === 'number' ? share : shareOf(share) };
   };
   set(BASE, 'base', base);
   rules.forEach((rule, i) => {
@@ -61,14 +61,14 @@ export function ruleClass(index: number): number {
 
 /** Shares that contracts ask for while they are broken, within what the node's owner allows, ascending; beyond 8 the smallest are joined. */
 function breachShares({ on_breach_max }: SampleConfig, contracts: readonly ContractPlan[]): number[] {
-  const most = parseShare(on_breach_max.keep) ?? 1;
+  const most = shareOf(on_breach_max.keep);
   const shares = contracts.map(({ onBreach }) => Math.min(most, onBreach.keep));
   return [...new Set(shares.filter((share) => share > 0))].sort((a, b) => a - b).slice(-MOST_BREACH_SHARES);
 }
 
 /** The class of traces through a service whose contract is broken; BASE when the contract asks for nothing. */
 export function breachClass(given: SampleConfig, contracts: readonly ContractPlan[], plan: ContractPlan): number {
-  const asked = Math.min(parseShare(given.on_breach_max.keep) ?? 1, plan.onBreach.keep);
+  const asked = Math.min(shareOf(given.on_breach_max.keep), plan.onBreach.keep);
   if (asked === 0) return BASE;
   const found = breachShares(given, contracts).findIndex((share) => share >= asked);
   return found < 0 ? BASE : BREACH + found;
@@ -76,5 +76,5 @@ export function breachClass(given: SampleConfig, contracts: readonly ContractPla
 
 /** Bytes that one slot of `slotMs` may forward; Infinity without a budget. */
 export function slotBytes({ budget }: SampleConfig, slotMs: number): number {
-  return budget === 'none' ? Infinity : ((parseBytesPerSecond(budget) ?? 0) * slotMs) / 1000;
+  return budget === 'none' ? Infinity : (bytesPerSecondOf(budget) * slotMs) / 1000;
 }

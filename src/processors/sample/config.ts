@@ -2,7 +2,6 @@
 import type { Static } from 'typebox';
 import { Conditions } from '../../contracts/contract.ts';
 import { Type } from '../../core/type.ts';
-import { parseDurationMs } from '../../core/units.ts';
 
 export const MOST_RULES = 16;
 
@@ -85,8 +84,4 @@ export type SampleConfig = Static<typeof config>;
 /** 0.99 of `p99`; null when nothing is learned. */
 export function quantileOf({ slower_than }: SampleConfig): number | null {
   return slower_than === 'none' ? null : Number((Number(slower_than.slice(1)) / 100).toFixed(4));
-}
-
-export function waitMsOf(given: SampleConfig): number {
-  return parseDurationMs(given.wait) ?? 10_000;
 }

@@ -1,10 +1,11 @@
 /** `sample`: decides with hindsight which traces and log records are forwarded, and writes down why and with which probability. */
 import { ruleFault } from '../../contracts/conditionFaults.ts';
 import type { ContractPlan } from '../../contracts/plan.ts';
+import { millisecondsOf } from '../../core/units.ts';
 import { messageType } from '../../otlp/schema.ts';
 import type { Addition, ProcessorDefinition, TraceTableHandle } from '../processor.ts';
 import { classesOf } from './classes.ts';
-import { config, type SampleConfig, waitMsOf } from './config.ts';
+import { config, type SampleConfig } from './config.ts';
 import { createMarker } from './mark.ts';
 import { createObserver } from './observer.ts';
 import type { SavedOperations } from './operations.ts';
@@ -31,7 +32,7 @@ export const sample: ProcessorDefinition = {
 export function traceTableFor(given: SampleConfig, nowMs: number): TraceTableHandle {
   // With a budget a trace is decided when its whole slot is known.
   const lagMs = given.budget === 'none' ? 0 : SLOT_MS;
-  return createTraceTable(given.traces, waitMsOf(given), nowMs, lagMs);
+  return createTraceTable(given.traces, millisecondsOf(given.wait), nowMs, lagMs);
 }
 
 /** What was received before this (Unix milliseconds) may be decided, as far as budgets are concerned. */

@@ -4,7 +4,7 @@
  * is saved.
  */
 import type { ContractPlan } from '../../contracts/plan.ts';
-import { parseShare } from '../../core/units.ts';
+import { shareOf } from '../../core/units.ts';
 import {
   type Flagged,
   type Observer,
@@ -38,7 +38,7 @@ export function createObserver(
   const slots = new Slots(handle.slots);
   const table = new TraceTable(handle, hasBudget ? slots : null);
   let shares = sharesOf(given, contracts);
-  let grantsRare = (parseShare(given.keep.rare) ?? 1) > 0;
+  let grantsRare = shareOf(given.keep.rare) > 0;
   let told = 0;
   /** A start goes over what is in the journal in another order than it came. */
   let isPast = true;
@@ -154,7 +154,7 @@ export function createObserver(
       given = next as SampleConfig;
       contracts = plans;
       shares = sharesOf(given, contracts);
-      grantsRare = (parseShare(given.keep.rare) ?? 1) > 0;
+      grantsRare = shareOf(given.keep.rare) > 0;
       publish();
     },
   };

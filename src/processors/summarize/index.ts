@@ -1,7 +1,7 @@
 /** `summarize`: calls, errors and durations by service and operation, log records by severity; from every item, before any sampling. */
 import type { Static } from 'typebox';
 import { Type } from '../../core/type.ts';
-import { parseDurationMs } from '../../core/units.ts';
+import { millisecondsOf } from '../../core/units.ts';
 import type { ProcessorDefinition } from '../processor.ts';
 import { createMeasurer } from './measure.ts';
 import { createObserver } from './merge.ts';
@@ -29,6 +29,6 @@ export const summarize: ProcessorDefinition = {
   measurer: (_, views) => createMeasurer(views),
   observer(given, context, saved) {
     const { every, max_groups } = given as Config;
-    return createObserver(parseDurationMs(every) ?? 10_000, max_groups, context, saved);
+    return createObserver(millisecondsOf(every), max_groups, context, saved);
   },
 };
