@@ -49,7 +49,7 @@ export class Retention {
         const since = now() - millisecondsOf(max_age);
         // A segment is as old as its last record, so as the first of the next one.
         const young = journal.spans().findLast(({ startMs }, i) => i > 0 && startMs > 0 && startMs < since);
-        if (young !== undefined) await this.#expire(journal, young, 'max_age', this.#deliveries);
+        if (young !== undefined) await this.#expire(journal, young, 'max_age');
       }
       this.#boundLags(journal);
       await this.#finishBefore(
@@ -102,7 +102,7 @@ export class Retention {
       await memory.saveCursors(true);
       const second = journal.spans()[1];
       if (!journal.hasRecyclable && drops && second !== undefined) {
-        await this.#expire(journal, second, 'drop_oldest', this.#deliveries);
+        await this.#expire(journal, second, 'drop_oldest');
         await memory.saveCursors(true);
       }
     } catch (error) {
@@ -114,14 +114,14 @@ export class Retention {
   }
 
   /** Everything below the segment, for everyone. */
-  async #expire(journal: Journal, to: SegmentSpan, cause: LossCause, sinks: readonly Running[]): Promise<void> {
+  async #expire(journal: Journal, to: SegmentSpan, cause: LossCause): Promise<void> {
     const isIntake = journal === this.#store.intake;
     if (isIntake && this.#selection !== null) {
       const totals = SIGNALS.map((signal) => to.total('raw', signal));
       const items = await this.#selection.expire(to.first, totals);
       for (const [i, signal] of SIGNALS.entries()) this.#lose(cause, null, 'sampled', signal, items[i] as number);
     }
-    for (const running of sinks) this.#expireSink(journal, to, cause, running);
+    for (const running of this.#deliveries) this.#expireSink(journal, to, cause, running);
   }
 
   #expireSink(journal: Journal, to: SegmentSpan, cause: LossCause, running: Running): void {
