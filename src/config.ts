@@ -83,7 +83,7 @@ export function loadConfig(source: ConfigSource): { config: AgentConfig; notes: 
   return { config, notes };
 }
 
-/** The same without a throw, for `plumbline validate` and reloads. */
+/** The same without a throw, for those who tell faults themselves. */
 export function inspectConfig(source: ConfigSource): ConfigReport {
   const yaml = readYaml(source);
   const inspection: Inspection = { yaml, faults: [...yaml.faults], notes: [] };

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { loadConfig } from '../config.ts';
 import type { CursorRow } from '../core/component.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { CursorTable } from '../journal/cursors.ts';
@@ -9,7 +10,7 @@ import { type Identity, readIdentity } from '../journal/directory.ts';
 import { diskFiles } from '../journal/files.ts';
 import type { KnownEnd } from '../journal/header.ts';
 import { inspectJournal, type JournalReport, type SegmentReport } from '../journal/inspect.ts';
-import { readConfiguration } from './configuration.ts';
+import { CONFIG_OPTIONS, sourceOf } from './configuration.ts';
 import type { Context } from './context.ts';
 import { EXIT_FAILED } from './exit.ts';
 
@@ -25,25 +26,17 @@ export async function journal(args: string[], context: Context): Promise<number>
   const { values } = parseArgs({
     args,
     options: {
-      config: { type: 'string' },
-      set: { type: 'string', multiple: true },
+      ...CONFIG_OPTIONS,
       directory: { type: 'string' },
       verify: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
   });
-  const directory = values.directory ?? (await configured(args, context));
+  const directory = values.directory ?? loadConfig(await sourceOf(values, context)).config.journal.directory;
   const report = await read(directory, values.verify);
   context.stdout(values.json ? `${JSON.stringify(report, null, 2)}\n` : table(report));
   const isDamaged = Object.values(report.journals).some(({ segments }) => segments.some(damaged));
   return isDamaged ? EXIT_FAILED : 0;
-}
-
-async function configured(args: string[], context: Context): Promise<string> {
-  const own = args.filter((arg) => arg !== '--verify' && arg !== '--json');
-  const { config, faults } = await readConfiguration(own, context);
-  if (config === null) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
-  return config.journal.directory;
 }
 
 async function read(directory: string, verify: boolean): Promise<Report> {

@@ -1,6 +1,6 @@
 /** `plumbline redeliver`: sends what a destination had refused for good again, once what it was refused for is mended. */
 import { parseArgs } from 'node:util';
-import type { SinkConfig } from '../config.ts';
+import { loadConfig, type SinkConfig } from '../config.ts';
 import { BlockPool } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
 import { suggest } from '../core/nearest.ts';
@@ -9,7 +9,7 @@ import { parseDurationMs } from '../core/units.ts';
 import { type Redelivered, redeliver as redeliverSink } from '../sinks/redeliver.ts';
 import { sinks } from '../sinks/registry.ts';
 import { deliveryOf } from '../sinks/sink.ts';
-import { readConfiguration } from './configuration.ts';
+import { CONFIG_OPTIONS, sourceOf } from './configuration.ts';
 import type { Context } from './context.ts';
 import { EXIT_FAILED } from './exit.ts';
 
@@ -18,17 +18,13 @@ export async function redeliver(args: string[], context: Context): Promise<numbe
   const { values } = parseArgs({
     args,
     options: {
-      config: { type: 'string' },
-      set: { type: 'string', multiple: true },
+      ...CONFIG_OPTIONS,
       sink: { type: 'string' },
       within: { type: 'string', default: '1m' },
       partial: { type: 'boolean', default: false },
     },
   });
-  const own = [...(values.config === undefined ? [] : ['--config', values.config])];
-  const set = (values.set ?? []).flatMap((one) => ['--set', one]);
-  const { config, faults, notes } = await readConfiguration([...own, ...set], context);
-  if (config === null) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
+  const { config, notes } = loadConfig(await sourceOf(values, context));
   // A sink that the agent has and this shell has not, for want of a variable, would be passed over in silence.
   for (const note of notes) context.stderr(`${note}\n`);
   const withinMs = parseDurationMs(values.within);

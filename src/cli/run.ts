@@ -1,19 +1,21 @@
 /** `plumbline run`: starts the agent, says when it is ready, and stops it on SIGTERM or SIGINT; src/agent.ts does the work. */
+import { parseArgs } from 'node:util';
 import { type Logger, pino } from 'pino';
-import type { AgentConfig } from '../config.ts';
-import { AgentError } from '../core/errors.ts';
-import { readConfiguration } from './configuration.ts';
+import { type AgentConfig, inspectConfig, loadConfig } from '../config.ts';
+import { CONFIG_OPTIONS, sourceOf } from './configuration.ts';
 import type { Context, StartOptions } from './context.ts';
 import { EXIT_FAILED } from './exit.ts';
 
 const STDERR = 2;
 
 export async function run(args: string[], context: Context): Promise<number> {
-  const { file, config, faults, notes } = await readConfiguration(args, context);
-  if (config === null) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
+  const { values } = parseArgs({ args, options: CONFIG_OPTIONS });
+  const source = await sourceOf(values, context);
+  const { config, notes } = loadConfig(source);
   const log = await createLog(config.agent.log_level, context.isTerminal);
   for (const note of notes) log.info(note);
-  return await runAgent(config, log, context, { file, read: () => readConfiguration(args, context) });
+  const read = async () => inspectConfig(await sourceOf(values, context));
+  return await runAgent(config, log, context, { file: source.file, read });
 }
 
 /** Runs until a signal or a fault that nobody caught; returns the exit status. */

@@ -1,13 +1,16 @@
 /** `plumbline validate`: every fault of the configuration and its contracts, one a line, or one line that there is none, with advice before it. */
-
+import { parseArgs } from 'node:util';
+import { inspectConfig } from '../config.ts';
 import { adviceOfContracts, readContracts } from '../contracts/read.ts';
 import { adviceOf } from '../core/advice.ts';
-import { readConfiguration } from './configuration.ts';
+import { CONFIG_OPTIONS, sourceOf } from './configuration.ts';
 import type { Context } from './context.ts';
 import { EXIT_USAGE } from './exit.ts';
 
 export async function validate(args: string[], context: Context): Promise<number> {
-  const { file, config, faults, notes } = await readConfiguration(args, context);
+  const { values } = parseArgs({ args, options: CONFIG_OPTIONS });
+  const source = await sourceOf(values, context);
+  const { config, faults, notes } = inspectConfig(source);
   // While the configuration has faults, where its contracts lie is not known.
   const contracts = readContracts(config?.contracts ?? []);
   const all = [...faults, ...contracts.faults];
@@ -19,6 +22,6 @@ export async function validate(args: string[], context: Context): Promise<number
   const held = count === 0 ? '' : ` with ${count} contract${count === 1 ? '' : 's'}`;
   // Without faults there is a configuration.
   const advice = config === null ? [] : [...adviceOf(config, count), ...adviceOfContracts(contracts.files)];
-  context.stdout(`${[...notes, ...advice, `${file} is valid${held}`].join('\n')}\n`);
+  context.stdout(`${[...notes, ...advice, `${source.file} is valid${held}`].join('\n')}\n`);
   return 0;
 }

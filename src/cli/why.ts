@@ -1,10 +1,11 @@
 /** `plumbline why`: asks the running agent what became of a trace, and says it in words. */
 import { parseArgs } from 'node:util';
+import { type AgentConfig, loadConfig } from '../config.ts';
 import { formatEndpoint, isLoopback, parseEndpoint } from '../core/endpoint.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { parseTokenLines, readTokenText } from '../core/tokens.ts';
 import type { Explained, FoundItem } from '../status/explained.ts';
-import { readConfiguration } from './configuration.ts';
+import { CONFIG_OPTIONS, sourceOf } from './configuration.ts';
 import type { Context } from './context.ts';
 import { EXIT_FAILED } from './exit.ts';
 
@@ -22,8 +23,7 @@ export async function why(args: string[], context: Context): Promise<number> {
   const { values, positionals } = parseArgs({
     args,
     options: {
-      config: { type: 'string' },
-      set: { type: 'string', multiple: true },
+      ...CONFIG_OPTIONS,
       admin: { type: 'string' },
       'token-file': { type: 'string' },
       json: { type: 'boolean', default: false },
@@ -35,9 +35,8 @@ export async function why(args: string[], context: Context): Promise<number> {
     const message = `"${positionals.join(' ')}" is no trace id: say its 32 hex digits`;
     throw new AgentError('CONFIG_INVALID', `plumbline why: ${message}`);
   }
-  const own = [...(values.config === undefined ? [] : ['--config', values.config])];
-  for (const one of values.set ?? []) own.push('--set', one);
-  const target = values.admin === undefined ? await configured(own, context) : named(values.admin);
+  const target =
+    values.admin === undefined ? configured(loadConfig(await sourceOf(values, context)).config) : named(values.admin);
   const file = values['token-file'];
   if (file !== undefined) target.tokens = { key: '--token-file', file };
   const answer = await ask(target, id.toLowerCase());
@@ -51,10 +50,7 @@ function named(admin: string): Target {
   throw new AgentError('CONFIG_INVALID', `plumbline why: ${message}`);
 }
 
-async function configured(args: string[], context: Context): Promise<Target> {
-  const { config, faults } = await readConfiguration(args, context);
-  if (config === null) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
-  const { endpoint, auth } = config.admin;
+function configured({ admin: { endpoint, auth } }: AgentConfig): Target {
   const { host: listens, port } = parseEndpoint(endpoint) ?? { host: '', port: 0 };
   // Loopback is a part of everywhere, and needs no token.
   const host = EVERYWHERE.includes(listens) ? '127.0.0.1' : listens;

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { inspectConfig } from '../../config.ts';
+import { loadConfig } from '../../config.ts';
 import { AgentError, messageOf } from '../../core/errors.ts';
 import type { Context } from '../context.ts';
 
@@ -50,9 +50,7 @@ async function configOf(folder: string, context: Context) {
   };
   const components = await context.components();
   // JSON is YAML.
-  const { config, faults } = inspectConfig({ text: JSON.stringify(source), file: 'check', env: {}, ...components });
-  if (config === null) throw new AgentError('CONFIG_INVALID', faults.join('\n'));
-  return config;
+  return loadConfig({ text: JSON.stringify(source), file: 'check', env: {}, ...components }).config;
 }
 
 /** What the command prints goes to stderr: stdout is the report's. */
