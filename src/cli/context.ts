@@ -1,22 +1,6 @@
 /** What commands are given of the world: output, environment, signals, the registries and the agent. Tests hand in their own. */
-import type { Logger } from 'pino';
-import type { AgentConfig, ConfigReport, Configurable } from '../config.ts';
-
-/** The agent as `run` sees it. */
-export interface RunningAgent {
-  ingestUrl: string;
-  adminUrl: string;
-  /** Reads configuration and contracts again. */
-  reload(): Promise<void>;
-  /** Drains and stops; resolves when everything is closed. */
-  stop(): Promise<void>;
-}
-
-export interface StartOptions {
-  log: Logger;
-  /** Where the configuration came from, for reloads. */
-  source?: { file: string; read(): Promise<ConfigReport> };
-}
+import type { Agent, AgentOptions } from '../agent.ts';
+import type { AgentConfig, Configurable } from '../config.ts';
 
 export type Signal = 'SIGTERM' | 'SIGINT';
 
@@ -31,7 +15,7 @@ export interface Context {
   onHangup(listener: () => void): void;
   onUncaught(listener: (error: Error) => void): void;
   components(): Promise<{ processors: readonly Configurable[]; sinks: readonly Configurable[] }>;
-  start(config: AgentConfig, options: StartOptions): Promise<RunningAgent>;
+  start(config: AgentConfig, options: AgentOptions): Promise<Agent>;
 }
 
 /** The real world. Parts are loaded when a command asks for them, so that `version` does not load a Kafka client. */

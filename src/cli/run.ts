@@ -1,9 +1,10 @@
 /** `plumbline run`: starts the agent, says when it is ready, and stops it on SIGTERM or SIGINT; src/agent.ts does the work. */
 import { parseArgs } from 'node:util';
 import { type Logger, pino } from 'pino';
+import type { AgentOptions } from '../agent.ts';
 import { type AgentConfig, inspectConfig, loadConfig } from '../config.ts';
 import { CONFIG_OPTIONS, sourceOf } from './configuration.ts';
-import type { Context, StartOptions } from './context.ts';
+import type { Context } from './context.ts';
 import { EXIT_FAILED } from './exit.ts';
 
 const STDERR = 2;
@@ -23,7 +24,7 @@ export async function runAgent(
   config: AgentConfig,
   log: Logger,
   context: Context,
-  source?: StartOptions['source'],
+  source?: AgentOptions['source'],
 ): Promise<number> {
   const signals = countSignals(context);
   const uncaught = new Promise<Error>((resolve) => context.onUncaught(resolve));
@@ -47,7 +48,7 @@ async function serve(
   config: AgentConfig,
   context: Context,
   stopped: Promise<string>,
-  options: StartOptions,
+  options: AgentOptions,
 ): Promise<number> {
   const { log } = options;
   const starting = context.start(config, options);

@@ -1,6 +1,7 @@
 /** A world for commands under test: what they print is kept, signals are sent by hand, the agent is a fake. */
 import { EventEmitter } from 'node:events';
-import type { Context, RunningAgent, Signal } from '../../src/cli/context.ts';
+import type { Agent } from '../../src/agent.ts';
+import type { Context, Signal } from '../../src/cli/context.ts';
 import { Type } from '../../src/core/type.ts';
 
 export interface FakeWorld {
@@ -48,7 +49,7 @@ export function fakeWorld(changes: Partial<Context> = {}): FakeWorld {
   };
 }
 
-export function fakeAgent(changes: Partial<RunningAgent> = {}): RunningAgent {
+export function fakeAgent(changes: Partial<Agent> = {}): Agent {
   return {
     ingestUrl: 'http://127.0.0.1:1',
     adminUrl: 'http://127.0.0.1:2',
