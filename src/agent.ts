@@ -217,7 +217,7 @@ function sinkView({ name, delivery, rows }: Running, { intake, derived }: Store)
     Math.min(...rows.filter(({ row }) => (row.stream === 'raw') === raw).map(({ cursor }) => cursor.next));
   return {
     name,
-    rows: () => rows,
+    rows,
     state: () => delivery.state(),
     lagBytes: () => intake.bytesFrom(oldest(true)) + derived.bytesFrom(oldest(false)),
   };

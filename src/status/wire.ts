@@ -1,5 +1,5 @@
 /** Builds what the status port shows, from the parts it is handed: nothing here is counted, all of it is added up on request. */
-import { type BlockPool, SIGNALS, UNIT_BYTES } from '../core/block.ts';
+import { type BlockPool, UNIT_BYTES } from '../core/block.ts';
 import type { CursorRow, Row } from '../core/component.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import { agentVersion } from '../core/version.ts';
@@ -22,7 +22,7 @@ export interface JournalView {
 
 export interface SinkView {
   name: string;
-  rows(): { row: Row; cursor: CursorRow }[];
+  rows: readonly { row: Row; cursor: CursorRow }[];
   state(): { state: string; error: string | null; lagItems: number; lagMs: number };
   /** Journal bytes from its oldest cursor on. */
   lagBytes(): number;
@@ -55,10 +55,7 @@ export interface StatusParts extends AccessOptions {
 export function serveStatus(parts: StatusParts): Promise<StatusServer> {
   const { telemetry, trouble } = parts;
   return startStatus({
-    endpoint: parts.endpoint,
-    tokenFile: parts.tokenFile,
-    onReload: parts.onReload,
-    telemetry,
+    ...parts,
     refresh() {
       telemetry.ingestBytesInFlight.set(parts.bytesInFlight());
       telemetry.journalBytes.set({ journal: 'intake' }, parts.intake.bytes);
@@ -67,11 +64,7 @@ export function serveStatus(parts: StatusParts): Promise<StatusServer> {
       measureMemory(parts);
     },
     status: () => statusOf(parts),
-    readiness: () => ({ ready: trouble.size === 0, reasons: [...new Set(trouble.values())] }),
-    // That this answers at all says that the event loop turns.
-    liveness: () => ({ live: true, reasons: [] }),
-    contracts: () => parts.contracts(),
-    trace: (id) => parts.trace(id),
+    reasons: () => [...new Set(trouble.values())],
   });
 }
 
@@ -125,10 +118,7 @@ function journalOf({ first, head, bytes, segments, oldestMs, syncMsP99 }: Journa
 function sinkOf(sink: SinkView, ledger: LedgerSources): object {
   const { state, error, lagItems, lagMs } = sink.state();
   const streams: Record<string, Record<string, object>> = {};
-  for (const { row, cursor } of sink.rows()) {
-    streams[row.stream] ??= {};
-    const signals = streams[row.stream] as Record<string, object>;
-    if (SIGNALS.includes(row.signal)) signals[row.signal] = sinkLedger(ledger, row, cursor);
-  }
+  for (const { row, cursor } of sink.rows)
+    streams[row.stream] = { ...streams[row.stream], [row.signal]: sinkLedger(ledger, row, cursor) };
   return { state, error, streams, lag_items: lagItems, lag_bytes: sink.lagBytes(), lag_s: lagMs / 1000 };
 }

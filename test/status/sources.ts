@@ -10,8 +10,7 @@ export function quietSources(): StatusSources {
     telemetry: createTelemetry(),
     refresh: () => {},
     status: () => ({ agent: { id: 'a' } }),
-    readiness: () => ({ ready: true, reasons: [] }),
-    liveness: () => ({ live: true, reasons: [] }),
+    reasons: () => [],
     contracts: () => [],
     trace: async () => ({}),
   };
