@@ -6,7 +6,7 @@ export const ERROR_CODES = {
   CONTRACT_INVALID: 'A contract file has a fault; the message says file, line and column.',
   ADDRESS_IN_USE: 'A port the agent should listen on is taken.',
   JOURNAL_LOCKED: 'Another agent uses this journal directory.',
-  JOURNAL_UNWRITABLE: 'The journal directory cannot be created or written.',
+  JOURNAL_UNWRITABLE: 'The journal directory, or a file in it, cannot be created, read or written.',
   JOURNAL_FULL: 'The journal has reached its quota or the disk is full.',
   JOURNAL_SYNC_FAILED: 'The disk refused a write or a sync of the journal.',
   JOURNAL_CLOSED: 'The journal is closing and takes nothing more.',

@@ -27,7 +27,7 @@ export async function saveCheckpoint(
   await writeTwice(files, directory, name, bytes.length === 0 ? [header] : [header, bytes]);
 }
 
-/** Rejects only when the file cannot be read at all. */
+/** Throws JOURNAL_UNWRITABLE when a file is there and may not be read. */
 export async function loadCheckpoint(directory: string, name: string, files: Files = diskFiles): Promise<Checkpoint> {
   const copies = await readTwice(files, directory, name);
   const file = path.join(directory, name);

@@ -14,6 +14,7 @@ import {
   writeAtomically,
   writeFully,
 } from './files.ts';
+import { unwritable } from './making.ts';
 
 interface Content {
   rows: Record<string, CursorRow>;
@@ -52,11 +53,15 @@ export class CursorTable {
   #saving: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
-  /** Reads the table in `directory`, or begins an empty one; rejects when the file is there and cannot be read. */
+  /** Reads the table in `directory`, or begins an empty one. Throws JOURNAL_UNWRITABLE when the file is there and cannot be read or written. */
   static async open(directory: string, files: Files = diskFiles): Promise<CursorTable> {
     const bytes = await readWhole(files, path.join(directory, FILE));
     const table = new CursorTable(directory, files, bytes);
-    if (bytes !== null && table.found === 'whole') await table.#settle(bytes);
+    if (bytes !== null && table.found === 'whole') {
+      await table.#settle(bytes).catch((error: unknown) => {
+        throw unwritable(path.join(directory, FILE), error);
+      });
+    }
     return table;
   }
 

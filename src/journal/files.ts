@@ -1,6 +1,7 @@
 /** The few file operations a journal needs, as an interface, so that tests can hand in a disk that fails; knows no formats. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { AgentError, messageOf } from '../core/errors.ts';
 import { makeDirectory } from '../core/makeDirectory.ts';
 
 /** Every method rejects with Node's own errors (`code` is the errno's name). */
@@ -127,7 +128,7 @@ export async function readTwice(files: Files, directory: string, name: string): 
   const both: Buffer[] = [];
   for (const one of [name, `${name}.copy`]) {
     const bytes = await readWhole(files, path.join(directory, one)).catch((error: unknown) => {
-      if (errnoOf(error) !== 'EIO') throw error;
+      if (!(error instanceof AgentError && errnoOf(error.cause) === 'EIO')) throw error;
       return Buffer.alloc(0);
     });
     if (bytes !== null) both.push(bytes);
@@ -135,7 +136,7 @@ export async function readTwice(files: Files, directory: string, name: string): 
   return both;
 }
 
-/** The whole file, or null when there is none. */
+/** The whole file, or null when there is none. Throws JOURNAL_UNWRITABLE: a start does not go on as if it were not there. */
 export async function readWhole(files: Files, file: string): Promise<Buffer | null> {
   try {
     const bytes = Buffer.alloc(await files.size(file));
@@ -143,7 +144,8 @@ export async function readWhole(files: Files, file: string): Promise<Buffer | nu
     return bytes.subarray(0, got);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return null;
-    throw error;
+    const message = `${file} cannot be read: ${messageOf(error)}: mend the disk or its permissions, or move it away`;
+    throw new AgentError('JOURNAL_UNWRITABLE', message, { cause: error });
   }
 }
 

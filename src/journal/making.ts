@@ -61,10 +61,10 @@ export async function prepareDirectory(files: Files, directory: string, wanted: 
   }
 }
 
-/** JOURNAL_UNWRITABLE with the way out. */
-export function unwritable(directory: string, cause: unknown): AgentError {
+/** JOURNAL_UNWRITABLE with the way out, of a directory or a file in it. */
+export function unwritable(place: string, cause: unknown): AgentError {
   const wayOut = isFull(cause) ? 'free room on that disk' : 'make it writable for this user';
-  return new AgentError('JOURNAL_UNWRITABLE', `${directory}: ${messageOf(cause)}: ${wayOut} or set journal.directory`, {
+  return new AgentError('JOURNAL_UNWRITABLE', `${place}: ${messageOf(cause)}: ${wayOut} or set journal.directory`, {
     cause,
   });
 }
@@ -73,7 +73,9 @@ export function unwritable(directory: string, cause: unknown): AgentError {
 export async function countOpening(files: Files, directory: string, least: number): Promise<number> {
   const saved = Number((await readWhole(files, path.join(directory, 'epoch')))?.toString('latin1'));
   const epoch = Math.max(least, Number.isSafeInteger(saved) ? saved + 1 : 1);
-  await writeAtomically(files, directory, 'epoch', [Buffer.from(`${epoch}\n`)]);
+  await writeAtomically(files, directory, 'epoch', [Buffer.from(`${epoch}\n`)]).catch((error: unknown) => {
+    throw unwritable(directory, error);
+  });
   return epoch;
 }
 

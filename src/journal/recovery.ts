@@ -6,6 +6,7 @@ import { type LoadOptions, loadExtent, type Position } from './extents.ts';
 import { type Files, O_RDONLY, O_WRONLY, readFully, withFile } from './files.ts';
 import { alignUp, ROWS, rowOf } from './format.ts';
 import { type KnownEnd, laterTally, newTally, readSegmentHeader, type SegmentHeader, type Tally } from './header.ts';
+import { unwritable } from './making.ts';
 import { scan } from './scan.ts';
 import { type FoundSegments, type Segment, type Spare, segmentFile } from './segment.ts';
 
@@ -52,7 +53,10 @@ export async function recover(directory: string, options: LoadOptions, known?: K
 /** What was found may be in the page cache only (the agent was killed between write and sync): after this readers may count on it. */
 export async function syncNewest(files: Files, { segments }: Recovered): Promise<void> {
   const newest = segments.at(-1);
-  if (newest !== undefined) await withFile(files, newest.file, O_WRONLY, (fd) => files.fsync(fd));
+  if (newest === undefined) return;
+  await withFile(files, newest.file, O_WRONLY, (fd) => files.fsync(fd)).catch((error: unknown) => {
+    throw unwritable(newest.file, error);
+  });
 }
 
 async function recoverFiles(directory: string, options: LoadOptions, known: KnownEnd | undefined): Promise<Recovered> {

@@ -4,9 +4,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { loadCheckpoint, saveCheckpoint } from '../../src/journal/checkpoint.ts';
+import { CursorTable } from '../../src/journal/cursors.ts';
 import { openDirectory } from '../../src/journal/directory.ts';
 import { diskFiles, type Files } from '../../src/journal/files.ts';
-import { temporaryDirectory } from './frames.ts';
+import { append, BlockPool, filesWith, openJournal, temporaryDirectory } from './frames.ts';
 
 const DEEP = 'a-directory-whose-name-is-long/'.repeat(5);
 
@@ -124,6 +125,52 @@ test('a copy that the disk cannot read costs nothing as long as the other is who
     code: 'JOURNAL_UNWRITABLE',
     message: /identity is damaged: restore it/,
   });
+});
+
+for (const name of ['identity', 'cursors', 'checkpoint', 'intake/epoch'])
+  test(`a file that cannot be read ends the start in words that name it, with the way out (${name})`, async () => {
+    const where = temporaryDirectory();
+    const file = path.join(where, name);
+    const open = async () => {
+      await (await openDirectory({ path: where, agent: 'one', lockWaitMs: 0 })).close();
+      await CursorTable.open(where);
+      await loadCheckpoint(where, 'checkpoint');
+      await (await openJournal(where, BlockPool.create(32 << 20), {})).close();
+    };
+    fs.mkdirSync(file, { recursive: true });
+    await assert.rejects(open(), (error: Error) => {
+      assert.equal((error as Error & { code: string }).code, 'JOURNAL_UNWRITABLE');
+      assert.ok(error.message.includes(`${file} cannot be read: EISDIR`), error.message);
+      assert.match(error.message, /mend .* or move it away/);
+      return true;
+    });
+    fs.rmdirSync(file);
+    await open();
+  });
+
+test('a disk on which a start cannot make safe what it found ends it in words that name the place', async () => {
+  const where = temporaryDirectory();
+  const pool = BlockPool.create(32 << 20);
+  const table = await CursorTable.open(where);
+  table.setValue('a', 1);
+  await table.save();
+  const journal = await openJournal(where, pool);
+  await append(journal, pool, [{ id: 1, bytes: 100 }]);
+  await journal.close();
+  for (const name of ['cursors', 'intake/0000000000000001.seg', 'intake/epoch.tmp']) {
+    const place = path.join(where, name);
+    const files = filesWith({
+      open: (file, flags) =>
+        file === place && (flags & fs.constants.O_WRONLY) !== 0
+          ? Promise.reject(Object.assign(new Error(`EIO: i/o error, open '${file}'`), { code: 'EIO' }))
+          : diskFiles.open(file, flags),
+    });
+    const open = async () => {
+      await CursorTable.open(where, files);
+      await (await openJournal(where, pool, { files })).close();
+    };
+    await assert.rejects(open(), { code: 'JOURNAL_UNWRITABLE', message: new RegExp(`${place}.*journal.directory`) });
+  }
 });
 
 /** Bad sectors in these. */
