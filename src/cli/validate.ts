@@ -1,8 +1,10 @@
 /** `plumbline validate`: every fault of the configuration and its contracts, one a line, or one line that there is none, with advice before it. */
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { inspectConfig } from '../config.ts';
 import { adviceOfContracts, readContracts } from '../contracts/read.ts';
 import { adviceOf } from '../core/advice.ts';
+import { messageOf } from '../core/errors.ts';
 import { CONFIG_OPTIONS, sourceOf } from './configuration.ts';
 import type { Context } from './context.ts';
 import { EXIT_USAGE } from './exit.ts';
@@ -21,7 +23,25 @@ export async function validate(args: string[], context: Context): Promise<number
   const count = contracts.plans.length;
   const held = count === 0 ? '' : ` with ${count} contract${count === 1 ? '' : 's'}`;
   // Without faults there is a configuration.
-  const advice = config === null ? [] : [...adviceOf(config, count), ...adviceOfContracts(contracts.files)];
+  const advice =
+    config === null
+      ? []
+      : [...adviceOf(config, count), ...adviceOfContracts(contracts.files), ...adviceOfFiles(config)];
   context.stdout(`${[...notes, ...advice, `${source.file} is valid${held}`].join('\n')}\n`);
   return 0;
+}
+
+/** Tokens, passwords and certificates that cannot be read. No faults: secrets are seldom mounted where a configuration is checked. */
+function adviceOfFiles(section: object, path = ''): string[] {
+  return Object.entries(section).flatMap(([key, value]) => {
+    const name = Array.isArray(section) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`;
+    if (typeof value === 'object' && value !== null) return adviceOfFiles(value, name);
+    if (!key.endsWith('_file') || typeof value !== 'string' || value === '') return [];
+    try {
+      readFileSync(value);
+      return [];
+    } catch (error) {
+      return [`${name}: ${value} cannot be read here (${messageOf(error)}): the agent needs it where it runs`];
+    }
+  });
 }

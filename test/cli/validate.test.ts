@@ -1,10 +1,11 @@
 /** Holds `plumbline validate`: exit status and every fault on a line of its own. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { runCommand } from '../../src/cli/commands.ts';
+import { Type } from '../../src/core/type.ts';
 import { fakeWorld } from './context.ts';
 
 function fileWith(context: TestContext, text: string): string {
@@ -55,6 +56,34 @@ test('what is valid and hardly meant is said, and is no fault', async (context) 
   const world = fakeWorld();
   assert.equal(await runCommand(['validate', '--config', file], world.context), 0);
   assert.match(world.stdout(), /^no file is at .*nowhere-\*\.yaml: there is no contract, nothing is judged$/m);
+});
+
+test('files of tokens and certificates that cannot be read here are said, and are no fault', async (context) => {
+  const world = fakeWorld({
+    components: async () => ({
+      processors: [],
+      sinks: [{ type: 'far', summary: '', config: Type.Object({ tls: Type.Object({ ca_file: Type.String() }) }) }],
+    }),
+  });
+  const file = fileWith(
+    context,
+    'ingest: { http: { auth: { bearer_token_file: /nowhere/tokens }, tls: { cert_file: /, key_file: /nowhere/key } } }\n' +
+      'admin: { auth: { bearer_token_file: "" } }\n',
+  );
+  writeFileSync(
+    file,
+    `${readFileSync(file, 'utf8')}sinks: [{ type: far, tls: { ca_file: /nowhere/ca } }, { type: far, name: b, tls: { ca_file: ${file} } }]\n`,
+  );
+  assert.equal(await runCommand(['validate', '--config', file], world.context), 0, world.stderr());
+  const missing = (key: string, name: string) =>
+    `${key} cannot be read here (ENOENT: no such file or directory, open '${name}'): the agent needs it where it runs`;
+  const said = world.stdout().trimEnd().split('\n').slice(0, -1);
+  assert.deepEqual(said.sort(), [
+    missing('ingest.http.auth.bearer_token_file: /nowhere/tokens', '/nowhere/tokens'),
+    'ingest.http.tls.cert_file: / cannot be read here (EISDIR: illegal operation on a directory, read): the agent needs it where it runs',
+    missing('ingest.http.tls.key_file: /nowhere/key', '/nowhere/key'),
+    missing('sinks[0].tls.ca_file: /nowhere/ca', '/nowhere/ca'),
+  ]);
 });
 
 test('a file that cannot be read is exit status 2', async () => {
