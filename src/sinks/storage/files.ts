@@ -68,6 +68,16 @@ export async function list(directory: string, how: { recursive?: boolean } = {})
   }
 }
 
+/** Bytes of a file, or null when it is gone. */
+export async function sizeOf(path: string): Promise<number | null> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
 export async function remove(path: string): Promise<void> {
   await rm(path, { force: true });
 }

@@ -2,12 +2,12 @@
  * Brings finished local files to a bucket, those of a row one after the other, without end. A file that was uploaded is emptied and stays
  * for a while: after a crash its name says what needs no second upload. One that was not is found by its name, too, and uploaded then.
  */
-import { stat, truncate } from 'node:fs/promises';
+import { truncate } from 'node:fs/promises';
 import { dirname, relative, sep } from 'node:path';
 import type { Row } from '../../core/component.ts';
 import { AgentError, messageOf } from '../../core/errors.ts';
 import { backoffMs, type Retry, sleep } from '../retry.ts';
-import { findFinished, remove, removeIfEmpty, rowDirectory } from './files.ts';
+import { findFinished, remove, removeIfEmpty, rowDirectory, sizeOf } from './files.ts';
 import type { Bucket } from './s3.ts';
 
 /** Names that stay, a row: cursors are saved every second, so that far fewer are ever asked for. */
@@ -19,6 +19,8 @@ interface RowUploads {
   last: Promise<void>;
   /** Paths of emptied files, oldest first; null until the folder was read. A start adds again those that it asks for. */
   names: Set<string> | null;
+  /** A file that waited is gone: nothing behind it may count as delivered, or what it held would, too. */
+  isBroken: boolean;
 }
 
 export class Uploads {
@@ -49,7 +51,10 @@ export class Uploads {
     return this.#error;
   }
 
-  /** Resolves when the file lies in the bucket; at once when it is known to. Rejects when that was given up: the file is still there. */
+  /**
+   * Resolves when the file lies in the bucket; at once when it is known to. Rejects when that was given up: the file is still there, or it
+   * is gone, and then so are those behind it (see `mend`).
+   */
   add(row: Row, path: string): Promise<void> {
     const of = this.#find(row);
     const known = of.waiting.get(path);
@@ -61,6 +66,15 @@ export class Uploads {
     return uploaded;
   }
 
+  /** After a file was gone: true when all of the row begins anew, with what lies in no bucket written again by the caller. */
+  async mend(row: Row): Promise<boolean> {
+    const of = this.#find(row);
+    if (!of.isBroken) return false;
+    await of.last;
+    this.#rows.delete(keyOf(row));
+    return true;
+  }
+
   /** Waits until all are uploaded, at most `withinMs`. */
   async close(withinMs: number): Promise<void> {
     const timer = setTimeout(() => this.#stop.abort(), Math.max(0, withinMs));
@@ -70,10 +84,10 @@ export class Uploads {
     this.#bucket.close();
   }
 
-  #find({ stream, signal }: Row): RowUploads {
-    const key = `${stream}/${signal}`;
-    const found = this.#rows.get(key) ?? { waiting: new Map(), last: Promise.resolve(), names: null };
-    this.#rows.set(key, found);
+  #find(row: Row): RowUploads {
+    const fresh = { waiting: new Map(), last: Promise.resolve(), names: null, isBroken: false };
+    const found = this.#rows.get(keyOf(row)) ?? fresh;
+    this.#rows.set(keyOf(row), found);
     return found;
   }
 
@@ -81,7 +95,10 @@ export class Uploads {
     const { signal } = this.#stop;
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
-        if ((await stat(path)).size > 0) {
+        const bytes = of.isBroken ? null : await sizeOf(path);
+        of.isBroken = bytes === null;
+        if (bytes === null) break;
+        if (bytes > 0) {
           await this.#bucket.put(path, this.#keyOf(path), signal);
           await truncate(path);
         }
@@ -94,7 +111,12 @@ export class Uploads {
         await sleep(backoffMs(this.#retry, attempt), signal);
       }
     }
-    throw new AgentError('SINK_RETRY', 'stopped before its upload: the next start uploads it', { retryable: true });
+    // Behind one that is gone: it is written again, too.
+    if (of.isBroken) await remove(path);
+    const why = of.isBroken
+      ? 'deleted before its upload: it is written again'
+      : 'stopped before its upload: the next start uploads it';
+    throw new AgentError('SINK_RETRY', `${path}: ${why}`, { retryable: true });
   }
 
   #keyOf(path: string): string {
@@ -115,4 +137,8 @@ export class Uploads {
       await removeIfEmpty(dirname(oldest));
     }
   }
+}
+
+function keyOf({ stream, signal }: Row): string {
+  return `${stream}/${signal}`;
 }

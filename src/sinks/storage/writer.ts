@@ -139,7 +139,7 @@ class RowFile {
     const found = await this.#inTurn(() => this.#find(firstSequence, receivedMs));
     if (found === null) return null;
     // Out of turn: it lasts as long as the bucket is away, and whoever makes room in the journal would wait, too.
-    await this.#uploads?.add(this.#row, found.path);
+    if (this.#uploads !== null) await this.#upload(this.#uploads, found.path);
     return found.last;
   }
 
@@ -208,7 +208,19 @@ class RowFile {
       this.#retention.add(path, file.output.bytes, this.#context.now());
     } else {
       // Given up only by a close: the cursor stands before the file, and the next start finds it.
-      this.#uploads.add(this.#row, path).then(confirm, () => {});
+      this.#upload(this.#uploads, path).then(confirm, () => {});
+    }
+  }
+
+  /** Rejects for what is not in the bucket. Where it is not on the disk either, all that no bucket has is read again. */
+  async #upload(uploads: Uploads, path: string): Promise<void> {
+    try {
+      await uploads.add(this.#row, path);
+    } catch (error) {
+      await this.#inTurn(async () => {
+        if (await uploads.mend(this.#row)) await this.#giveUp(error, true);
+      });
+      throw error;
     }
   }
 
@@ -225,7 +237,7 @@ class RowFile {
   }
 
   /** Drops the open file; after a failed write or sync nobody knows what of it is on disk. */
-  async #giveUp(error: unknown): Promise<void> {
+  async #giveUp(error: unknown, isMoreLost = false): Promise<void> {
     const file = this.#open;
     this.#open = null;
     this.#isSwept = false;
@@ -239,7 +251,7 @@ class RowFile {
     // Not before the rewind: a write that came while the file was closed is of that past, too, and would be taken for what comes next.
     this.#generation++;
     // Without a file nothing that was taken is lost: the batch alone comes again.
-    if (file !== null) this.#context.rewind(this.#row, `${this.#directory}: ${messageOf(error)}`);
+    if (file !== null || isMoreLost) this.#context.rewind(this.#row, `${this.#directory}: ${messageOf(error)}`);
   }
 
   /** Removes what a crash, or a file that was given up, left behind: those frames come again. */

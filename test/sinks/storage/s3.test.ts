@@ -1,7 +1,7 @@
 /** Holds the storage sink's uploads against a real S3 server: the same keys as files, over outages, restarts and lost cursors. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
@@ -213,6 +213,51 @@ describe('with a real S3 server', { skip: unavailable() ?? false }, () => {
         .map((key) => statSync(s3.path(key)).mtimeMs),
       times,
     );
+  });
+
+  for (const gone of [10, 20, 30])
+    test(`a finished file that is deleted before its upload is written again, and those behind it (${gone})`, async (t) => {
+      const s3 = await startS3(t);
+      const { delivery, cursor, feed, directory } = await bench(t, s3);
+      delivery.start();
+      feed(0, 10);
+      await within(5000, () => cursor(ROW).next === 10);
+      await s3.halt();
+      for (const from of [10, 20, 30]) {
+        feed(from, from + 10);
+        const end = `_${from}-${from + 9}.binpb.zst`;
+        await within(5000, () => staged(directory).some((name) => name.endsWith(end)));
+      }
+      const name = staged(directory).find((one) => one.includes(`_${gone}-`));
+      rmSync(join(directory, name as string));
+      feed(40, 45);
+      await s3.restart();
+      await within(10_000, () => cursor(ROW).next === 45);
+      assert.equal(delivery.state().state, 'ok');
+      await delivery.close(Date.now() + 5000);
+      assert.equal(cursor(ROW).delivered, 45);
+      assert.deepEqual(contents(s3), numbers(0, 45));
+      assert.deepEqual(staged(directory), []);
+    });
+
+  test('a file of a life before that is deleted while it waits for its upload is written again', async (t) => {
+    const s3 = await startS3(t);
+    const first = await bench(t, s3);
+    const { cursor, feed } = first;
+    await s3.halt();
+    first.delivery.start();
+    feed(0, 10);
+    await within(5000, () => staged(first.directory).some((name) => name.endsWith('_0-9.binpb.zst')));
+    await first.delivery.close(Date.now() + 300);
+    const second = first.make();
+    t.after(() => second.close(Date.now() + 100));
+    second.start();
+    await within(5000, () => second.state().state === 'retrying');
+    for (const name of staged(first.directory)) rmSync(join(first.directory, name));
+    await s3.restart();
+    await within(10_000, () => cursor(ROW).next === 10);
+    await second.close(Date.now() + 5000);
+    assert.deepEqual(contents(s3), numbers(0, 10));
   });
 
   test('a wrong secret, a bucket that is missing and a refused encryption are said in words and retried', async (t) => {
