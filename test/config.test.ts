@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import { type Configurable, inspectConfig, loadConfig, schemaOfAgent } from '../src/config.ts';
 import { AgentError } from '../src/core/errors.ts';
 import { Type } from '../src/core/type.ts';
+import { sinkConfig } from '../src/sinks/sink.ts';
+import { storage } from '../src/sinks/storage/index.ts';
 
 const processors: Configurable[] = [
   { type: 'redact', kind: 'editor', summary: 'Edits.', config: Type.Object({}) },
@@ -273,6 +275,28 @@ test('no two sinks have one directory, nor one inside the other', () => {
   assert.deepEqual(two('directory: x/a', 'directory: x/ab'), []);
   assert.deepEqual(two('directory: x/a', 'directory: x/..a'), []);
   assert.deepEqual(two('directory: a', 'dead_letter: a, directory: b'), []);
+});
+
+test('no two sinks put one stream into one place of a bucket', () => {
+  const known = [{ ...storage, config: sinkConfig(storage) }];
+  const two = (one: string, other: string) => {
+    const text = `sinks:\n  - { type: storage, ${one} }\n  - { type: storage, name: b, ${other} }\n`;
+    return inspectConfig({ text, file: 'agent.yaml', env: {}, processors, sinks: known }).faults;
+  };
+  const sink = (place: string, streams = '[raw, events]') => `subscribe: ${streams}, s3: { bucket: a, ${place} }`;
+  for (const other of ['prefix: x', 'prefix: /x/', 'prefix: x, region: r, storage_class: IA']) {
+    const faults = two(sink('prefix: x'), sink(other, '[summaries, events]'));
+    assert.equal(faults.length, 1, other);
+    assert.match(
+      faults[0] ?? '',
+      /^agent\.yaml:3:\d+: s3 of sinks\[1\] and of sinks\[0\] lead to one place, and both take events: .*another `prefix`$/,
+    );
+  }
+  assert.equal(two(sink('endpoint: "http://m:9/"'), sink('endpoint: "http://m:9"')).length, 1);
+  for (const other of ['prefix: x/y', 'prefix: x, endpoint: "http://m:9"'])
+    assert.deepEqual(two(sink('prefix: x'), sink(other)), []);
+  assert.deepEqual(two(sink('prefix: x'), sink('prefix: x').replace('bucket: a', 'bucket: b')), []);
+  assert.deepEqual(two(sink('prefix: x', '[raw]'), sink('prefix: x', '[events]')), [], 'keys begin with the stream');
 });
 
 test('processors stand in the order editors, observers, selectors', () => {

@@ -1,5 +1,6 @@
 /** What is wrong between components that are each sound: an order, and names, directories and tasks that only one of them can have. */
 import { relative, resolve } from 'node:path';
+import { isRecord } from './schema.ts';
 
 const ORDER = ['editor', 'observer', 'selector'];
 const WANTED = 'editors come first, then observers, then selectors';
@@ -33,12 +34,19 @@ export function orderFaults(processors: readonly PlacedProcessor[]): { index: nu
 interface PlacedSink {
   /** In the list. */
   index: number;
-  config: { type: string; name: string; directory?: unknown; dead_letter?: unknown };
+  config: {
+    type: string;
+    name: string;
+    subscribe?: unknown;
+    directory?: unknown;
+    dead_letter?: unknown;
+    s3?: unknown;
+  };
 }
 
 export interface SharedFault {
   index: number;
-  key: 'name' | 'directory' | 'dead_letter';
+  key: 'name' | 'directory' | 'dead_letter' | 's3';
   message: string;
 }
 
@@ -61,7 +69,22 @@ function faultsOf(one: PlacedSink, earlier: PlacedSink): SharedFault[] {
     const message = `${key} of sinks[${index}] and of sinks[${earlier.index}] are one, or one lies in the other: each would overwrite or delete the other's files; give one of them another \`${key}\``;
     faults.push({ index, key, message });
   }
+  const shared = placeOf(config.s3) === placeOf(earlier.config.s3) && sharedStream(config, earlier.config);
+  if (isRecord(config.s3) && shared) {
+    const message = `s3 of sinks[${index}] and of sinks[${earlier.index}] lead to one place, and both take ${shared}: everything would lie there twice; give one of them another \`prefix\``;
+    faults.push({ index, key: 's3', message });
+  }
   return faults;
+}
+
+/** What keys of a bucket begin with; the stream comes next. */
+function placeOf(s3: unknown): string {
+  const { endpoint, bucket, prefix } = isRecord(s3) ? s3 : {};
+  return [endpoint, bucket, prefix].map((part) => String(part).replace(/^\/+|\/+$/g, '')).join(' ');
+}
+
+function sharedStream({ subscribe }: PlacedSink['config'], { subscribe: other }: PlacedSink['config']): unknown {
+  return Array.isArray(subscribe) && Array.isArray(other) ? subscribe.find((one) => other.includes(one)) : undefined;
 }
 
 function holds(outer: string, inner: string): boolean {
