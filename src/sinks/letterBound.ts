@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { messageOf } from '../core/errors.ts';
-import { type BuriedLetter, lettersIn, readLetter, removeLetter } from './letters.ts';
+import { type BuriedLetter, lettersIn, orNull, readLetter, removeLetter } from './letters.ts';
 
 export interface LetterLimits {
   /** Infinity for none. */
@@ -115,10 +115,10 @@ export class LetterBound {
   async #delete(path: string): Promise<boolean> {
     const { log, mayDelete, deleted } = this.#options;
     try {
-      const letter = await readLetter(`${path}.json`);
-      if (!mayDelete(letter)) return false;
-      await removeLetter(letter);
-      deleted(letter.said);
+      const letter = await orNull(readLetter(`${path}.json`));
+      if (letter !== null && !mayDelete(letter)) return false;
+      // What redeliver has sent meanwhile is not lost.
+      if (letter !== null && (await removeLetter(letter))) deleted(letter.said);
       return true;
     } catch (error) {
       log.warn(`${path}.json is over the bound of the dead letters and cannot be deleted: ${messageOf(error)}`);
@@ -131,13 +131,7 @@ function blocksOf(bytes: number): number {
   return Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES;
 }
 
-/** Null when it is gone: redeliver may run. */
+/** Null when it is gone. */
 async function sizeOf(file: string): Promise<{ bytes: number; writtenMs: number } | null> {
-  try {
-    const { size, mtimeMs } = await stat(file);
-    return { bytes: blocksOf(size), writtenMs: mtimeMs };
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
-    throw error;
-  }
+  return orNull(stat(file).then(({ size, mtimeMs }) => ({ bytes: blocksOf(size), writtenMs: mtimeMs })));
 }

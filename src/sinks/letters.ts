@@ -53,7 +53,8 @@ export async function readLetters(directory: string): Promise<{ letters: BuriedL
     try {
       letters.push(await readLetter(`${path}.json`));
     } catch (error) {
-      faults.push(`${path}.json: ${messageOf(error)}`);
+      // Given up by its bound since it was listed.
+      if (!isMissing(error)) faults.push(`${path}.json: ${messageOf(error)}`);
     }
   }
   return { letters: letters.sort((a, b) => a.sequence - b.sequence || a.part - b.part), faults };
@@ -94,20 +95,20 @@ function writeFrame(pool: BlockPool, frame: number, { said, sequence }: BuriedLe
   pool.words[(frame + Field.items) >>> 2] = whole?.items ?? 0;
 }
 
-/** Which file it is: another one after it was written again. */
-export async function versionOf({ path }: BuriedLetter): Promise<number> {
-  return (await stat(`${path}.json`)).ino;
+/** Which file it is: another one after it was written again, null when it is gone. */
+export async function versionOf({ path }: BuriedLetter): Promise<number | null> {
+  return orNull(stat(`${path}.json`).then(({ ino }) => ino));
 }
 
-/** The words last: without them the bytes would be nobody's. */
-export async function removeLetter({ path }: BuriedLetter): Promise<void> {
+/** False when somebody else was first. The words last: without them the bytes would be nobody's. */
+export async function removeLetter({ path }: BuriedLetter): Promise<boolean> {
   await rm(`${path}.binpb`, { force: true });
-  await rm(`${path}.json`, { force: true });
+  return (await orNull(rm(`${path}.json`).then(() => true))) ?? false;
 }
 
 /** Paths of a directory's letters without `.json` and `.binpb`. */
 export async function lettersIn(directory: string): Promise<string[]> {
-  const names = await namesIn(directory);
+  const names = (await orNull(readdir(directory))) ?? [];
   return names.flatMap((name) => (name.endsWith('.json') ? [join(directory, name.slice(0, -'.json'.length))] : []));
 }
 
@@ -127,11 +128,14 @@ export async function readLetter(file: string): Promise<BuriedLetter> {
   };
 }
 
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+/** Null when the file is gone: the running agent bounds its letters, and redeliver sends them. */
+export async function orNull<Result>(result: Promise<Result>): Promise<Result | null> {
+  return result.catch((error: unknown) => {
+    if (isMissing(error)) return null;
     throw error;
-  }
+  });
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }

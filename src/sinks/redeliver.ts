@@ -78,15 +78,18 @@ async function sendAll(options: RedeliverOptions, agent: string, letters: Buried
   const writer = await definition.open(config, context);
   const held: Sent[] = [];
   for (const letter of letters) {
+    const stays = (why: string) => result.left.push(`${letter.path}: ${why}`);
     try {
       const before = await versionOf(letter);
+      // Given up by its bound: the running agent has told it.
+      if (before === null) continue;
       const { answer, refused } = await send(options, agent, writer, letter);
-      if (answer.kind === 'retry') result.left.push(`${letter.path}: ${answer.error}`);
-      else if ((await versionOf(letter)) !== before) result.left.push(`${letter.path}: refused again`);
+      if (answer.kind === 'retry') stays(answer.error);
+      else if (![before, null].includes(await versionOf(letter))) stays('refused again');
       else if (answer.kind === 'held') held.push({ letter, refused });
       else await arrived({ letter, refused });
     } catch (error) {
-      result.left.push(`${letter.path}: ${messageOf(error)}`);
+      stays(messageOf(error));
     }
   }
   await writer.close(Math.max(options.deadlineMs, now() + options.timeoutMs));

@@ -1,6 +1,6 @@
 /** The bound of the dead letters alone: what may not go yet, and what comes while others go. */
 import assert from 'node:assert/strict';
-import { readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pino } from 'pino';
@@ -56,6 +56,19 @@ test('a letter whose items are not counted yet stays, and goes with the next one
   write(6);
   await bound.sweep();
   assert.deepEqual(left(), [5, 6]);
+});
+
+test('a letter that redeliver has sent meanwhile is not told as given up', async (t) => {
+  const directory = temporaryFolder(t);
+  const { bound, write, left, deleted } = createBound(directory, 3, (sequence) => {
+    if (sequence !== 1) return true;
+    for (const name of ['letter_1.binpb', 'letter_1.json', 'letter_2.binpb', 'letter_2.json'])
+      rmSync(join(directory, name));
+    return true;
+  });
+  for (let sequence = 1; sequence <= 5; sequence++) write(sequence);
+  await bound.sweep();
+  assert.deepEqual([left(), deleted], [[4, 5], ['3']]);
 });
 
 test('letters that come while others go are counted by the next sweep', async (t) => {

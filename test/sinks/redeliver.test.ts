@@ -1,6 +1,6 @@
 /** Holds src/sinks/redeliver.ts and `plumbline redeliver`: dead letters go out as what they were, and none is removed before it arrived. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { runCommand } from '../../src/cli/commands.ts';
@@ -90,6 +90,24 @@ test('what is refused again stays, what is not taken now stays, what is no lette
   // Nothing was lost by the first try.
   const rest = scriptedSink();
   assert.equal((await redeliver(options(folder, rest))).letters, 2);
+});
+
+test('letters that the bound deletes meanwhile are not said to stay: one that was on its way has arrived', async (t) => {
+  const folder = await letters(t);
+  const remove = (path: string) => {
+    for (const end of ['.binpb', '.json']) rmSync(`${path}${end}`);
+  };
+  const paths = () =>
+    readdirSync(folder).flatMap((name) => (name.endsWith('.json') ? [join(folder, name.slice(0, -5))] : []));
+  const sink = scriptedSink();
+  sink.script = (_call, index) => {
+    // Its own, and all that come after it.
+    if (index === 2) for (const path of paths()) remove(path);
+    return { kind: 'delivered' };
+  };
+  const result = await redeliver(options(folder, sink));
+  assert.deepEqual(result, { letters: 3, items: 3, partial: 0, left: [] });
+  assert.equal(sink.calls.length, 3);
 });
 
 test('an encoder that cuts a letter further numbers its pieces below it', async (t) => {
