@@ -40,7 +40,7 @@ export interface Agent {
   adminUrl: string;
   /** Reads configuration, contracts, tokens and certificates again; resolves when they are in force or refused. */
   reload(): Promise<void>;
-  /** Drains and stops; resolves when everything is closed. */
+  /** Drains and stops; resolves when everything is closed. Throws JOURNAL_SYNC_FAILED when the disk hangs. */
   stop(): Promise<void>;
 }
 
@@ -194,7 +194,7 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
       status.reload();
       return reload.now();
     },
-    stop: () => stop(ground, parts),
+    stop: () => bounded(ground, stop(ground, parts)),
   };
 }
 
@@ -239,6 +239,22 @@ interface Parts {
 
 /** Of the grace that clients may take to be done; the rest is for what is here already. */
 const INGEST_SHARE_OF_GRACE = 0.5;
+
+/** What a stop still saves when the grace is over takes no longer, unless the disk hangs. */
+const SAVE_MS = 5000;
+
+/** Each step of a stop may wait for the disk, and nobody else would end it. */
+async function bounded({ config }: Ground, steps: Promise<void>): Promise<void> {
+  const { grace } = config.agent.shutdown;
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const what = `not all was saved ${SAVE_MS / 1000} s after agent.shutdown.grace (${grace})`;
+    const left = 'what was answered 200 is in the journal, and some of it comes to sinks again';
+    const message = `${config.journal.directory}: the disk hangs: ${what}: ${left}: look at the disk`;
+    late.reject(new AgentError('JOURNAL_SYNC_FAILED', message));
+  }, millisecondsOf(grace) + SAVE_MS);
+  await Promise.race([steps, late.promise]).finally(() => clearTimeout(timer));
+}
 
 /** Not ready but serving; then nothing more comes in; then all that is here goes as far as it can before the grace ends. */
 async function stop(ground: Ground, parts: Parts): Promise<void> {

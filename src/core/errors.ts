@@ -8,7 +8,7 @@ export const ERROR_CODES = {
   JOURNAL_LOCKED: 'Another agent uses this journal directory.',
   JOURNAL_UNWRITABLE: 'The journal directory, or a file in it, cannot be created, read or written.',
   JOURNAL_FULL: 'The journal has reached its quota or the disk is full.',
-  JOURNAL_SYNC_FAILED: 'The disk refused a write or a sync of the journal.',
+  JOURNAL_SYNC_FAILED: 'The disk refused a write or a sync of the journal, or hangs.',
   JOURNAL_CLOSED: 'The journal is closing and takes nothing more.',
   BODY_TOO_LARGE: 'The request body is over ingest.http.max_request_body_size, as sent or after decompression.',
   BODY_UNDECODABLE: 'The request body is not what its headers say.',
