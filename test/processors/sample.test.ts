@@ -235,6 +235,38 @@ test('a late error is kept also when a worker hands over what came in time behin
   );
 });
 
+test('a log record of severity ERROR that came after its trace was dropped is marked as partial, and no other', () => {
+  const traceId = Buffer.alloc(16, 7);
+  const failed = (eventName: string, more: Plain = { traceId }) => ({
+    signal: 'logs' as const,
+    bytes: logs(
+      { severityNumber: 17, eventName, ...more },
+      { severityNumber: 9, eventName: `${eventName} info`, ...more },
+    ),
+  });
+  const partialOf = (changes: object) => {
+    const sampling = createSampling({ wait: '1s', keep: { rare: '0%' }, ...changes });
+    sampling.send(NOW_MS, plainly(traces(span(1, { traceId }))));
+    sampling.send(NOW_MS + 1000, failed('in time'));
+    sampling.send(
+      NOW_MS + 1001,
+      failed('late'),
+      failed('of another', { traceId: Buffer.alloc(16, 8) }),
+      failed('of zeros', { traceId: Buffer.alloc(16).fill(1, 0, 8) }),
+      failed('of none', {}),
+    );
+    const kept = sampling.decide(NOW_MS + 60_000).flatMap((one) => one.kept.logs);
+    return Object.fromEntries(kept.map((item) => [String(item.eventName), attributesOf(item)['plumbline.partial']]));
+  };
+  const none = undefined;
+  for (const budget of ['none', '1GiB/min']) {
+    const errors = { 'in time': none, late: true, 'of another': none, 'of zeros': none, 'of none': none };
+    assert.deepEqual(partialOf({ base: '0%', budget }), errors, budget);
+    const all = Object.keys(errors).flatMap((name) => [name, `${name} info`]);
+    assert.deepEqual(partialOf({ base: '100%', budget }), Object.fromEntries(all.map((name) => [name, none])), budget);
+  }
+});
+
 test('the table takes 32 bytes a trace', () => {
   const { memory } = traceTableFor(sampleConfig({ traces: 262_144 }), NOW_MS);
   assert.equal(memory.byteLength / 262_144, 32);

@@ -50,7 +50,7 @@ export function createSelector(
   let hasTraceState = false;
   let frameSlot = 0;
   let isOwn = false;
-  /** When the frame came: with a budget what is behind its trace's decision is held against the slot it came in, too. */
+  /** When the frame came: what is behind its trace's decision is late, and with a budget held against the slot it came in, too. */
   let tick = 0;
   let within = 0;
   let isLateItem = false;
@@ -139,6 +139,13 @@ export function createSelector(
     return isWhole ? traceClass : SAMPLED_OUT;
   }
 
+  /** Whether the trace looked up last had been dropped when this came. */
+  function wasDropped(): boolean {
+    // No trace has an id of zeros: an empty place has.
+    const place = table === null || (lastLow | lastHigh) === 0 ? -1 : placeOf(table, lastLow >>> 0, lastHigh >>> 0);
+    return place >= 0 && isBehind(table!, place, tick, within, waitMs) && !decide(traceClass, slot);
+  }
+
   /** What an item is by itself; read only when its trace had late marks. */
   function lateClass(at: number, end: number, envelope: Envelope): number {
     readSpan(reader, at, end, span);
@@ -166,7 +173,7 @@ export function createSelector(
       hasTraceState = withTraceState;
       // As the table has it: what came long before the start is of its first slot. A small integer, or each new trace would box it.
       frameSlot = Math.max(0, Math.floor((receivedMs - startMs) / SLOT_MS)) | 0;
-      if (slots !== null && handle !== null) {
+      if (handle !== null) {
         tick = ticksOf(handle, receivedMs) | 0;
         within = beyondTick(handle, receivedMs);
       }
@@ -207,6 +214,7 @@ export function createSelector(
       isOwn = logRandomness(reader, log, random);
       if (log.traceIdAt < 0) return decide(own, frameSlot) ? own : SAMPLED_OUT;
       lookUp(log.traceIdAt);
+      if (own > traceClass && wasDropped()) return decideItem(own) ? PARTIAL + own : SAMPLED_OUT;
       const found = Math.max(own, traceClass);
       return decideItem(found) ? found : SAMPLED_OUT;
     },
