@@ -18,7 +18,7 @@ export interface Connection {
 }
 
 export function createConnection(tls: OtlpConfig['tls'], now: () => number): Connection {
-  const plain = new http.Agent({ keepAlive: true });
+  const plain = new http.Agent({ keepAlive: true, proxyEnv: proxyOf(process.env) });
   const secure = createSecureAgents(tls, now);
   return {
     post: (url, headers, body, deadlineMs) =>
@@ -42,6 +42,8 @@ function post(
     const request = client.request(url, {
       method: 'POST',
       agent: agentOf(),
+      // Heeded by the way through a proxy, which nobody could end before it is there.
+      timeout: deadlineMs,
       headers: { ...headers, 'content-length': body.length },
     });
     const fail = (error: unknown) => {
@@ -90,12 +92,18 @@ function createSecureAgents(tls: OtlpConfig['tls'], now: () => number) {
       if (agent !== null && !changes.haveChanged()) return agent;
       // Before they are read, so that nothing is missed; kept only when they were sound, so that bad ones are looked at again.
       const next = changesOf(files, everyMs, now);
-      agent = new https.Agent({ keepAlive: true, ...readTls(tls) });
+      agent = new https.Agent({ keepAlive: true, proxyEnv: proxyOf(process.env), ...readTls(tls) });
       changes = next;
       return agent;
     },
     close: () => agent?.destroy(),
   };
+}
+
+/** HTTP_PROXY, HTTPS_PROXY and NO_PROXY in either case, as other exporters have it: none is asked for the way to this machine itself. */
+function proxyOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const direct = ['localhost', '127.0.0.1', '::1', env.no_proxy ?? env.NO_PROXY].join(',');
+  return { ...env, no_proxy: direct, NO_PROXY: direct };
 }
 
 function readTls(tls: OtlpConfig['tls']): https.AgentOptions {

@@ -1,6 +1,8 @@
 /** Holds the otlp sink against a receiver that answers in every way the specification allows, and some that it does not. */
 import assert from 'node:assert/strict';
 import { copyFileSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
+import http from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { messageType, requestType } from '../../../src/otlp/schema.ts';
@@ -429,6 +431,64 @@ test('over TLS: a receiver that nobody vouches for gets nothing, unless it is sa
   const trusting = await bench(t, { tls: { insecure_skip_verify: true } }, receiver);
   trusting.feed(0, 1);
   await trusting.finish(1);
+  assert.equal(receiver.requests.length, 1);
+});
+
+/** A proxy that leads to the receiver, whatever it is asked for, and what it was asked for. */
+async function startProxy(t: TestContext, receiver: Receiver) {
+  const asked: string[] = [];
+  const { port: to } = receiver.server.address() as AddressInfo;
+  const proxy = http.createServer((incoming, response) => {
+    asked.push(`${incoming.method} ${incoming.url}`);
+    const { method, headers, url = '' } = incoming;
+    const options = { host: '127.0.0.1', port: to, method, headers, path: new URL(url).pathname };
+    const request = http.request(options, (answer) => answer.pipe(response.writeHead(answer.statusCode ?? 0)));
+    incoming.pipe(request);
+  });
+  proxy.on('connect', (request, socket) => {
+    asked.push(`CONNECT ${request.url}`);
+    // The first is left without an answer.
+    if (asked.length === 1) return;
+    const far = connect(to, '127.0.0.1', () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      socket.pipe(far).pipe(socket);
+    });
+    for (const one of [far, socket]) one.on('error', () => one.destroy());
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  t.after(() => proxy.close().closeAllConnections());
+  const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  Object.assign(process.env, { HTTP_PROXY: url, HTTPS_PROXY: url, NO_PROXY: 'other.test' });
+  t.after(() => {
+    for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY']) delete process.env[name];
+  });
+  return asked;
+}
+
+test('a proxy of the environment is used, but not to this machine itself', async (t) => {
+  const receiver = await startReceiver(t);
+  const asked = await startProxy(t, receiver);
+  const far = await bench(t, { endpoint: 'http://receiver.test:4318' }, receiver);
+  far.feed(0, 1);
+  await far.finish(1);
+  assert.deepEqual(asked, ['POST http://receiver.test:4318/v1/traces']);
+  const near = await bench(t, {}, receiver);
+  near.feed(0, 1);
+  await near.finish(1);
+  assert.deepEqual([asked.length, receiver.requests.length], [1, 2]);
+});
+
+test('over TLS a proxy sees nothing, and one that does not answer is given up after `timeout`', async (t) => {
+  const tls = { cert: readFileSync(pem('server.pem')), key: readFileSync(pem('server.key')) };
+  const receiver = await startReceiver(t, tls);
+  const asked = await startProxy(t, receiver);
+  const section = { endpoint: 'https://receiver.test', timeout: '300ms' };
+  const sink = await bench(t, { ...section, tls: { ca_file: pem('ca.pem'), server_name: 'localhost' } }, receiver);
+  sink.feed(0, 1);
+  await within(5000, () => sink.delivery.state().state === 'retrying');
+  assert.match(String(sink.delivery.state().error), /no answer within|proxy tunnel timed out/);
+  await sink.finish(1);
+  assert.deepEqual(new Set(asked), new Set(['CONNECT receiver.test:443']));
   assert.equal(receiver.requests.length, 1);
 });
 
