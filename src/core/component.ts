@@ -140,6 +140,8 @@ export interface FrameBatch {
   damaged: number;
   /** Items that were cut out of the frames, or went with whole ones: `filter` with `streams: [raw]`. */
   filtered: number;
+  /** Of the blocks that it keeps until it is released; others may keep the same ones. */
+  blockBytes: number;
   /** Gives the memory back; call exactly once. */
   release(): void;
 }

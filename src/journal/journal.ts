@@ -214,7 +214,7 @@ export class Journal implements FrameSource {
     const found = await this.#reader.collect(from, row, maxBytes, EXTENTS_PER_READ, new Map([[row, total]]));
     if (found === null) return null;
     const { frames, next } = found;
-    return { frames, next, damaged: found.damaged[row] as number, filtered: 0, release: this.#releaser(found) };
+    return { frames, next, damaged: found.damaged[row] as number, filtered: 0, ...this.#lend(found) };
   }
 
   /**
@@ -228,7 +228,7 @@ export class Journal implements FrameSource {
     if (found === null) return null;
     const { frames, next, end } = found;
     const damaged = SIGNALS.map((signal) => found.damaged[rowIndex('raw', signal)] as number);
-    return { first: frames[0] ?? end, end, frames, next, damaged, release: this.#releaser(found) };
+    return { first: frames[0] ?? end, end, frames, next, damaged, ...this.#lend(found) };
   }
 
   /** Resolves when `head` has moved past `from`, or at once when it has; also when the journal closes. */
@@ -291,9 +291,9 @@ export class Journal implements FrameSource {
     }
   }
 
-  #releaser(found: Collected): () => void {
-    return () => {
-      for (const block of found.blocks.splice(0)) this.#pool.release(block);
-    };
+  #lend({ blocks }: Collected) {
+    const blockBytes = blocks.reduce((sum, block) => sum + this.#pool.capacity(block), 0);
+    const release = () => blocks.splice(0).forEach((block) => void this.#pool.release(block));
+    return { blockBytes, release };
   }
 }

@@ -4,6 +4,7 @@ import type { BlockPool, Signal, Stream } from '../core/block.ts';
 import type { CursorRow, FrameSource, Row, SinkContext, SinkDefinition, Writer } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Telemetry } from '../core/telemetry.ts';
+import { Room } from './lease.ts';
 import { LetterBound, type LetterLimits } from './letterBound.ts';
 import type { BuriedLetter } from './letters.ts';
 import type { EncodeTask } from './parts.ts';
@@ -42,6 +43,8 @@ export interface DeliveryOptions {
   timeoutMs: number;
   /** Batches of one row in flight; default: the definition's. */
   concurrency?: number;
+  /** Blocks that its batches may keep, beyond one batch of each row. */
+  mostBlockBytes: number;
   /** How long what comes is gathered when a row has read all there was; default GATHER_MS. */
   gatherMs?: number;
   /** The sink's own folder below agent.data_dir. */
@@ -189,6 +192,7 @@ function createRows(options: DeliveryOptions, writer: Writer, letters: LetterBou
     ...options,
     encoder: definition.encoder(options.config),
     letters,
+    room: new Room(options.mostBlockBytes),
     batchBytes: definition.batchBytes,
     concurrency: options.concurrency ?? definition.concurrency,
     gatherMs: options.gatherMs ?? GATHER_MS,

@@ -4,7 +4,7 @@ import type { CursorRow, FrameBatch, FrameSource, Row, Writer } from '../core/co
 import { messageOf } from '../core/errors.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import { Job, type JobSettings } from './job.ts';
-import { Lease } from './lease.ts';
+import type { Lease, Room } from './lease.ts';
 import { countMoved, type Entry, expireCursor, Progress, passedOf } from './progress.ts';
 import { backoffMs, type Retry, type RowState, sleep, stateOf, until } from './retry.ts';
 
@@ -13,6 +13,8 @@ const MOST_ABANDONED = 8;
 
 export interface RowSettings extends JobSettings {
   batchBytes: number;
+  /** Shared by the rows of a sink. */
+  room: Room;
   concurrency: number;
   /** How long what comes is gathered after all that was there has been read. */
   gatherMs: number;
@@ -97,7 +99,9 @@ export class DeliveryRow {
 
   /** Resolves when everything the source has is sent (held counts), or when reading was stopped. */
   async drained(): Promise<void> {
-    while (!this.#closing && !this.#isIdle()) await this.#turn.promise;
+    // One that rests may have been overtaken by its source and not know yet.
+    const isIdle = () => this.#resting && this.#active === 0 && this.#source.head <= this.#position;
+    while (!this.#closing && !isIdle()) await this.#turn.promise;
   }
 
   confirm(lastSequence: number): void {
@@ -187,12 +191,8 @@ export class DeliveryRow {
     if (!this.#closing) this.#source.follow(this, next);
   }
 
-  /** A row that rests may have been overtaken by its source and not know yet. */
-  #isIdle(): boolean {
-    return this.#resting && this.#active === 0 && this.#source.head <= this.#position;
-  }
-
   #hasRoom(): boolean {
+    if (this.#active > 0 && !this.#settings.room.isLeft) return false;
     return this.#active < this.#concurrency && this.#isAnswered() && !this.#progress.isFarAhead;
   }
 
@@ -247,7 +247,7 @@ export class DeliveryRow {
     }
     const entry = this.#progress.add(rest, batch, 'flying');
     this.#active++;
-    void this.#deliver(rest, entry, new Lease(() => batch.release()), stop);
+    void this.#deliver(rest, entry, this.#settings.room.lease(batch), stop);
   }
 
   /** Sends until it is safe, refused, or made pointless by a rewind or a close. Never rejects. */

@@ -1,4 +1,5 @@
 /** Builds a delivery for every sink, each row at its own cursor. */
+import { UNIT_BYTES } from '../core/block.ts';
 import type { CursorRow, Row } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
 import { createDelivery, type Delivery, SIGNALS_OF } from '../sinks/deliver.ts';
@@ -10,6 +11,9 @@ import type { WorkerPool } from '../worker/pool.ts';
 import type { Ground } from './ground.ts';
 import type { Store } from './store.ts';
 import { configuredProcessors } from './streams.ts';
+
+/** Of the blocks that batches of all sinks may keep; full speed takes less. */
+const BLOCK_SHARE = 0.25;
 
 export interface Running {
   name: string;
@@ -48,6 +52,7 @@ export function createDeliveries(ground: Ground, store: Store, workers: WorkerPo
       agent: store.agent,
       config: sink,
       pool,
+      mostBlockBytes: (pool.units * UNIT_BYTES * BLOCK_SHARE) / config.sinks.length,
       source: (stream) => (stream === 'raw' ? raw : derived),
       changed: ({ stream, signal }, items) => memory.lose({ cause: 'damaged', sink: sink.name, stream, signal, items }),
       lettersDeleted: (said) => memory.lose({ cause: 'dead_letter_retain', ...said }),

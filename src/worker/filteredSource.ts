@@ -51,9 +51,11 @@ export class FilteredSource implements FrameSource {
   }
 
   async #filter(batch: FrameBatch): Promise<FrameBatch> {
+    const pool = this.#options.blocks;
     const results: FilterResult[] = [];
+    const made = () => results.flatMap(({ blocks }) => blocks);
     const release = () => {
-      for (const block of results.flatMap(({ blocks }) => blocks)) this.#options.blocks.release(block);
+      for (const block of made()) pool.release(block);
       batch.release();
     };
     try {
@@ -64,7 +66,8 @@ export class FilteredSource implements FrameSource {
     }
     const frames = results.flatMap((result) => result.frames);
     const filtered = results.reduce((items, result) => items + result.filtered, 0);
-    return { ...batch, frames, filtered, release };
+    const blockBytes = made().reduce((sum, block) => sum + pool.capacity(block), batch.blockBytes);
+    return { ...batch, frames, filtered, blockBytes, release };
   }
 
   /** A thread that died may have died of something else: its frames run one by one, and one that kills again stays whole. */

@@ -112,6 +112,11 @@ test('small groups share blocks of the cache: more than it would hold one by one
     early.map(({ frames }) => frames.map((at) => idOf(pool, at))),
     [[25], [50], [75], [100]],
   );
+  // Each says what it keeps, whoever else keeps it.
+  assert.deepEqual(
+    early.map(({ blockBytes }) => blockBytes),
+    [1 << 20, 1 << 20, 1 << 20, 1 << 20],
+  );
   for (const batch of early) batch.release();
   await journal.close();
   assert.equal(pool.unitsInUse, 0);

@@ -73,6 +73,7 @@ export function createHarness(definition: SinkDefinition, section: object, chang
       agent: AGENT,
       config,
       pool,
+      mostBlockBytes: pool.units * UNIT_BYTES,
       ...deliveryOf(config, null),
       source: () => source,
       cursor,

@@ -117,7 +117,8 @@ export class MemorySource implements FrameSource {
       this.#pool.bytes.fill(0xff, block, block + bytes);
       this.#pool.release(block);
     };
-    return { frames, next, damaged: 0, filtered: 0, release };
+    const blockBytes = block < 0 ? 0 : this.#pool.capacity(block);
+    return { frames, next, damaged: 0, filtered: 0, blockBytes, release };
   }
 }
 

@@ -55,6 +55,26 @@ test('a row that waits to try again is closed at once', async (t) => {
   await ended(harness);
 });
 
+test('what a destination does not answer keeps no more blocks than the sink may have, and one batch of each row', async () => {
+  const sink = scriptedSink({ batchBytes: 1 });
+  sink.script = () => null;
+  const harness = started(sink, { mostBlockBytes: 2 << 20 });
+  fill(harness, 8);
+  await eventually(() => sink.calls.length === 2);
+  // Another row has its one, though there is no room left.
+  harness.source.append('raw', 'logs', new Uint8Array(8));
+  harness.source.append('raw', 'logs', new Uint8Array(8));
+  await eventually(() => sink.calls.length === 3);
+  for (let turn = 0; turn < 50; turn++) await eventually(() => true);
+  assert.deepEqual([sink.calls.length, harness.pool.unitsInUse], [3, 3]);
+  // It goes on as room comes back.
+  sink.script = () => ({ kind: 'delivered' });
+  for (const call of sink.calls) call.answer({ kind: 'delivered' });
+  await harness.delivery.drain(Date.now() + 60_000);
+  assert.equal(harness.cursor(ROW).delivered, 8);
+  await ended(harness);
+});
+
 test('drain ends when everything was sent', async () => {
   const sink = scriptedSink();
   const harness = started(sink);

@@ -82,6 +82,7 @@ function createSource(kills: (frames: readonly number[]) => boolean = () => fals
       next: 12,
       damaged: 4,
       filtered: 0,
+      blockBytes: 1 << 20,
       release: () => void seen.released++,
     }),
   };

@@ -25,7 +25,8 @@ const source: FrameSource = {
   leave: () => {},
   async read(from, row): Promise<FrameBatch | null> {
     if (from >= source.head) return null;
-    if (row.signal !== ROW.signal) return { frames: [], next: source.head, damaged: 0, filtered: 0, release: () => {} };
+    if (row.signal !== ROW.signal)
+      return { frames: [], next: source.head, damaged: 0, filtered: 0, blockBytes: 0, release: () => {} };
     const count = Math.min(last - from, 1 + Math.floor(Math.random() * 20));
     const payloads = Array.from({ length: count }, (_, i) => spans(from + i, from + i + 1, 'checkout', 500));
     const block = pool.allocate(payloads.reduce((sum, { length }) => sum + frameSpan(length), 0));
@@ -36,7 +37,8 @@ const source: FrameSource = {
       at += frameSpan(payload.length);
       return frame;
     });
-    return { frames, next: from + count, damaged: 0, filtered: 0, release: () => pool.release(block) };
+    const blockBytes = pool.capacity(block);
+    return { frames, next: from + count, damaged: 0, filtered: 0, blockBytes, release: () => pool.release(block) };
   },
 };
 
