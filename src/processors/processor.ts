@@ -121,6 +121,8 @@ export interface Observer {
   readonly isRebuilt?: boolean;
   /** Goes on under another configuration; without it an observer is made anew from what it saved. */
   follow?(config: unknown, contracts: readonly ContractPlan[]): void;
+  /** A reload has taken it out: what it says of now, to others and in metrics, ends. */
+  leave?(nowMs: number): void;
 }
 
 /** A clock that goes back by more was set: what is open leaves, or begins anew, instead of waiting until the time comes again. */

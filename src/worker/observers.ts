@@ -115,11 +115,12 @@ export class Observers {
       const observer = before ?? definition.observer(config, this.#context, placed?.observer.save() ?? null);
       this.#placed[slot] = { type: definition.type, observer, from: placed?.from ?? this.position };
     });
-    return placedBefore.flatMap((placed, processor) =>
-      placed === null || this.#placed[processor] !== null
-        ? []
-        : placed.observer.tick(nowMs, true).map((emission) => ({ emission, processor })),
-    );
+    return placedBefore.flatMap((placed, processor) => {
+      if (placed === null || this.#placed[processor] !== null) return [];
+      const emissions = placed.observer.tick(nowMs, true);
+      placed.observer.leave?.(nowMs);
+      return emissions.map((emission) => ({ emission, processor }));
+    });
   }
 
   /** The slots that `follow` would give. */

@@ -1,10 +1,12 @@
 /** Holds src/worker/observers.ts: after a restart what was merged before is not merged again, but by those that are made again of it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { scopeOf } from '../../src/contracts/service.ts';
 import { processors } from '../../src/processors/registry.ts';
 import { traceTableFor } from '../../src/processors/sample/index.ts';
 import { isDecidedEarly, placeOf } from '../../src/processors/sample/traceTable.ts';
-import { Observers, type SavedObservers } from '../../src/worker/observers.ts';
+import { type ConfiguredProcessor, Observers, type SavedObservers } from '../../src/worker/observers.ts';
+import { contractOf } from '../contracts/plans.ts';
 import { decoded, list, type Plain } from '../otlp/generate.ts';
 import { afterRestart } from '../support/saved.ts';
 import { configured, contextOf, createWorld, idOf, NOW_MS, plainly, sampleConfig, span, traces } from './world.ts';
@@ -82,4 +84,23 @@ test('what came before an agent stopped is decided once frames behind that are m
   after.observers.resume(Infinity);
   after.observers.merge(null, NOW_MS, Infinity, 0);
   assert.ok(after.hasDecided(3));
+});
+
+test('a `detect` that a reload takes out leaves no state in the metrics, and no breach for sampling', async () => {
+  const plan = contractOf([{ name: 'errors', of: 'spans', bad: { status: 'error' }, breached: 'above 5%' }]);
+  const [detect, sample] = [{ type: 'detect' }, { type: 'sample' }].map(({ type }) => {
+    const definition = processors.find((one) => one.type === type);
+    assert.ok(definition !== undefined);
+    return { definition, config: configured([{ type }])[0]?.config };
+  }) as [ConfiguredProcessor, ConfiguredProcessor];
+  const context = contextOf(createWorld({ processors: [] }).pool, { contracts: [plan] });
+  const observers = new Observers([detect, sample], context, null, []);
+  const open = { plan, sinceMs: NOW_MS - 60_000, untilMs: Infinity };
+  context.breaches.set(scopeOf(plan), [open]);
+  const shown = async () => (await context.telemetry.contractState.get()).values.length;
+  assert.equal(await shown(), 1);
+  observers.follow([sample], [plan], NOW_MS);
+  assert.deepEqual([await shown(), open.untilMs], [0, NOW_MS]);
+  observers.follow([detect, sample], [plan], NOW_MS + 1000);
+  assert.equal(await shown(), 1);
 });

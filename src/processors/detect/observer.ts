@@ -244,6 +244,10 @@ export function createObserver(everyMs: number, context: ObserverContext, saved:
       if (events.length > 0) emissions.unshift(emitEvents(events, judgedSecond * 1000));
       return emissions;
     },
+    leave(nowMs) {
+      contractState.reset();
+      for (const breach of [...context.breaches.values()].flat()) breach.untilMs = Math.min(breach.untilMs, nowMs);
+    },
     resume() {
       isPast = false;
       mostBackMs = SET_BACK_MS;
