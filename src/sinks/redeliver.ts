@@ -63,16 +63,23 @@ async function sendAll(options: RedeliverOptions, agent: string, letters: Buried
     else result.left.push(`${letter.path}: ${refused} of ${items} items refused again, kept as pieces of it`);
     return removeLetter(letter);
   };
-  let lost: string | null = null;
+  const rowOf = ({ stream, signal }: Row) => `${stream}/${signal}`;
+  /** By row, up to which sequence what the sink held is safe. */
+  const safe = new Map<string, number>();
+  let error = 'not taken in time';
+  let isLost = false;
   const context: SinkContext = {
     ...options,
     // A sink that holds files takes those of its name for its own, and a running agent has some of them open.
     agent: definition.namesFiles ? `${agent}.redelivered` : agent,
     log: pino({ level: 'silent' }),
-    confirm: () => {},
-    fail: () => {},
-    rewind: (_row, error) => {
-      lost = error;
+    confirm: (row, lastSequence) => safe.set(rowOf(row), lastSequence),
+    fail: (_row, why) => {
+      error = why;
+    },
+    rewind: (_row, why) => {
+      error = why;
+      isLost = true;
     },
   };
   const writer = await definition.open(config, context);
@@ -88,14 +95,16 @@ async function sendAll(options: RedeliverOptions, agent: string, letters: Buried
       else if (![before, null].includes(await versionOf(letter))) stays('refused again');
       else if (answer.kind === 'held') held.push({ letter, refused });
       else await arrived({ letter, refused });
-    } catch (error) {
-      stays(messageOf(error));
+    } catch (cause) {
+      stays(messageOf(cause));
     }
   }
   await writer.close(Math.max(options.deadlineMs, now() + options.timeoutMs));
   for (const sent of held) {
-    if (lost === null) await arrived(sent);
-    else result.left.push(`${sent.letter.path}: ${lost}`);
+    const { path, sequence, said } = sent.letter;
+    // What was lost is not read again here, and what came behind it may be safe: then all of it comes twice.
+    if (!isLost && sequence <= (safe.get(rowOf(said)) ?? -1)) await arrived(sent);
+    else result.left.push(`${path}: ${error}`);
   }
 }
 

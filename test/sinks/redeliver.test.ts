@@ -12,6 +12,7 @@ import { sequenceText } from '../../src/sinks/parts.ts';
 import { type RedeliverOptions, redeliver } from '../../src/sinks/redeliver.ts';
 import { storage } from '../../src/sinks/storage/index.ts';
 import { fakeWorld } from '../cli/context.ts';
+import { CREDENTIALS, startS3, unavailable } from '../support/s3/server.ts';
 import { readAllStored, spansOf } from '../support/storage.ts';
 import { ended, ROW, SECTION } from './delivery_bench.ts';
 import { AGENT, createHarness, eventually, namesIn, spans, temporaryFolder, validated, within } from './harness.ts';
@@ -151,6 +152,33 @@ test('a sink that holds files gets a name of its own, and letters go when the fi
     name.endsWith('.zst'),
   );
   assert.match(file, /edge-1-0123abcd\.redelivered_0-0/);
+});
+
+test('letters whose file does not get to its bucket stay, with the reason', async (t) => {
+  const folder = await letters(t);
+  Object.assign(process.env, CREDENTIALS, { AWS_EC2_METADATA_DISABLED: 'true' });
+  // Nobody listens there.
+  const s3 = { bucket: 'telemetry', endpoint: 'http://127.0.0.1:1', force_path_style: true };
+  const retry = { initial: '10ms', max: '50ms' };
+  const config = validated(storage, { type: 'storage', subscribe: ['raw'], s3, retry, timeout: '1s' });
+  const directory = join(temporaryFolder(t), 'own');
+  const given = options(folder, scriptedSink(), { definition: storage, config, directory, timeoutMs: 100 });
+  const result = await redeliver({ ...given, deadlineMs: Date.now() + 100 });
+  assert.deepEqual([result.letters, result.items, result.left.length], [0, 0, 15]);
+  assert.match(String(result.left[0]), /: (s3:\/\/telemetry: .*ECONNREFUSED|not taken in time)/);
+  assert.equal(readdirSync(folder).length, 30);
+});
+
+test('letters whose file is in its bucket are gone', { skip: unavailable() ?? false }, async (t) => {
+  const folder = await letters(t);
+  Object.assign(process.env, CREDENTIALS, { AWS_EC2_METADATA_DISABLED: 'true' });
+  const server = await startS3(t);
+  const s3 = { bucket: server.bucket, endpoint: server.url, force_path_style: true };
+  const config = validated(storage, { type: 'storage', subscribe: ['raw'], s3 });
+  const directory = join(temporaryFolder(t), 'own');
+  const given = options(folder, scriptedSink(), { definition: storage, config, directory, timeoutMs: 20_000 });
+  assert.deepEqual(await redeliver(given), { letters: 15, items: 15, partial: 0, left: [] });
+  assert.deepEqual([readdirSync(folder).length, server.keys().length], [0, 1]);
 });
 
 test('pieces of one frame are each sent to a sink that holds files, and none is taken for another', async (t) => {
