@@ -42,10 +42,15 @@ export function hourPath(receivedMs: number): string {
 export async function publish(from: string, to: string, top: string, isSynced: boolean): Promise<void> {
   const made = await makeDirectory(dirname(to), DIRECTORY_MODE);
   await rename(from, to);
-  // A directory that is new is an entry of the one above it.
-  for (let directory = dirname(to); ; directory = dirname(directory)) {
+  if (isSynced && !made) await syncDirectory(dirname(to));
+  else await syncUp(dirname(to), top);
+}
+
+/** Makes a directory's names safe, and those of the directories above it up to `top`: one that is new is an entry of the one above it. */
+export async function syncUp(from: string, top: string): Promise<void> {
+  for (let directory = from; ; directory = dirname(directory)) {
     await syncDirectory(directory);
-    if ((isSynced && !made) || relative(top, directory) === '' || directory === dirname(directory)) return;
+    if (relative(top, directory) === '' || directory === dirname(directory)) return;
   }
 }
 

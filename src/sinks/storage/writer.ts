@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Batch, Row, SinkContext, WriteResult, Writer } from '../../core/component.ts';
 import { messageOf } from '../../core/errors.ts';
-import { hourPath, list, publish, remove, rowDirectory, safeName } from './files.ts';
+import { hourPath, list, publish, remove, rowDirectory, safeName, syncUp } from './files.ts';
 import { type Compression, createOutput } from './output.ts';
 import type { OutputFile } from './plain.ts';
 import { Retention } from './retention.ts';
@@ -149,7 +149,10 @@ class RowFile {
     const hour = join(this.#directory, hourPath(receivedMs));
     for (const name of await list(hour)) {
       const found = parseName(this.#agent, name);
-      if (found?.first === firstSequence) return { path: join(hour, name), last: found.last };
+      if (found?.first !== firstSequence) continue;
+      // The crash, or what failed, may have come between the name and its sync.
+      await syncUp(hour, this.#settings.directory);
+      return { path: join(hour, name), last: found.last };
     }
     return null;
   }

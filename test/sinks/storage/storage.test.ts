@@ -13,7 +13,8 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { type FileHandle, open } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { BlockPool } from '../../../src/core/block.ts';
@@ -302,6 +303,33 @@ test('after a crash the .tmp is gone and written again, what was finished is not
   assert.ok(existsSync(join(directory, 'raw', 'traces', 'another-agent_5.binpb.tmp')));
   // Only its file handle is left of the first life.
   await first.delivery.close(Date.now() + 60_000);
+});
+
+test('a finished file that a crash has left counts when its name is on disk: the crash may have come before', async (t) => {
+  const first = bench(t, { rotate: { every: '1h' } });
+  const { cursor, directory, feed } = first;
+  first.delivery.start();
+  feed(0, 3);
+  await first.delivery.drain(Date.now() + 60_000);
+  await first.delivery.close(Date.now() + 60_000);
+  // Killed between the name and the sync of the directories; the saved cursor knows nothing of it.
+  Object.assign(cursor(ROW), { next: 0, delivered: 0 });
+  const handle = await open(directory, 'r');
+  const prototype = Object.getPrototypeOf(handle) as FileHandle;
+  await handle.close();
+  const { sync } = prototype;
+  const synced: string[] = [];
+  t.mock.method(prototype, 'sync', function (this: FileHandle) {
+    if (cursor(ROW).next === 0) synced.push(relative(directory, readlinkSync(`/proc/self/fd/${this.fd}`)));
+    return sync.call(this);
+  });
+  const second = first.make();
+  second.start();
+  await second.drain(Date.now() + 60_000);
+  await second.close(Date.now() + 60_000);
+  assert.deepEqual([cursor(ROW).next, contents(directory)], [3, numbers(0, 3)]);
+  const levels = HOUR.split('/').map((_, i, all) => all.slice(0, i + 1).join('/'));
+  assert.deepEqual(synced, [...levels.reverse(), '']);
 });
 
 test('a name made to escape stays inside the directory', async (t) => {
