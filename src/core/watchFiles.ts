@@ -1,21 +1,21 @@
 /** Applies a file's content when it changes: looks every so often, since a mounted secret changes by a swapped link and tells no watcher. */
 import { readFileSync } from 'node:fs';
 
-export interface Watch {
+interface Watch {
   /** Looks now. */
   check(): void;
   stop(): void;
 }
 
 /**
- * `apply` throws when the files are no good: what was in use stays, `failed` is told, once for each content. Nothing is applied at the
- * start.
+ * `apply` throws when the files are no good: what was in use stays. `told`, once for each content, that it was taken (null) or why not. Nothing
+ * is applied at the start.
  */
 export function watchFiles(
   files: readonly string[],
   everyMs: number,
   apply: () => void,
-  failed: (error: unknown) => void,
+  told: (error: Error | null) => void,
 ): Watch {
   let seen = contentOf(files);
   const check = () => {
@@ -24,12 +24,12 @@ export function watchFiles(
     seen = content;
     try {
       apply();
+      told(null);
     } catch (error) {
-      failed(error);
+      told(error instanceof Error ? error : new Error(String(error)));
     }
   };
-  const timer = setInterval(check, everyMs);
-  timer.unref();
+  const timer = setInterval(check, everyMs).unref();
   return { check, stop: () => clearInterval(timer) };
 }
 

@@ -156,15 +156,7 @@ function readTokens(file: string | null) {
 function startWatches(options: IngestOptions, state: HandleState, server: Server | TlsServer) {
   const { tls, tokenFile, onReload } = options;
   const watch = (what: 'certificates' | 'tokens', files: string[], everyMs: number, apply: () => void) =>
-    watchFiles(
-      files,
-      everyMs,
-      () => {
-        apply();
-        onReload(what, null);
-      },
-      (error) => onReload(what, error instanceof Error ? error : new Error(String(error))),
-    );
+    watchFiles(files, everyMs, apply, (error) => onReload(what, error));
   const watches = [];
   if (tls !== null && 'setSecureContext' in server) {
     const files = [tls.certFile, tls.keyFile, tls.clientCaFile, tls.clientSansFile].filter((file) => file !== '');

@@ -58,10 +58,8 @@ function watchTokens(file: string, onReload: AccessOptions['onReload']) {
   let tokens = readTokens(file);
   const apply = () => {
     tokens = readTokens(file);
-    onReload(null);
   };
-  const failed = (error: unknown) => onReload(error instanceof Error ? error : new Error(String(error)));
-  const watch = watchFiles([file], TOKENS_CHECK_MS, apply, failed);
+  const watch = watchFiles([file], TOKENS_CHECK_MS, apply, onReload);
   return {
     ...watch,
     has(authorization: string | undefined): boolean {
