@@ -4,6 +4,7 @@ import type { PointSource, PointText } from './pointText.ts';
 import { MOST_TRACES } from './rows.ts';
 import { type MeasuredPoint, Point } from './series.ts';
 import type { Step } from './steps.ts';
+import { isOver } from './threshold.ts';
 
 /** A point, and what it added to its series. */
 export interface Explained {
@@ -50,9 +51,8 @@ function offenceOf({ target, measured, unit }: Explained, step: Step): ((value: 
     }
     case 'take': {
       const limit = plan.degraded ?? plan.breached;
-      const isOver = (value: number) => (plan.direction > 0 ? value > limit : value < limit);
-      if ((measured.flags & Point.distribution) !== 0) return (value) => isOver(value * unit);
-      return isOver(step.a) ? any : null;
+      if ((measured.flags & Point.distribution) !== 0) return (value) => isOver(plan, value * unit, limit);
+      return isOver(plan, step.a, limit) ? any : null;
     }
     case 'rate':
       // Too few of them leave no trace.

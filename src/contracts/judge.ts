@@ -11,7 +11,7 @@ import type { Judged, State } from './judged.ts';
 import type { SignalMemory } from './memory.ts';
 import type { SignalPlan } from './plan.ts';
 import { readSignal } from './reading.ts';
-import { BURN_PAIRS } from './threshold.ts';
+import { BURN_PAIRS, isOver } from './threshold.ts';
 
 const SECOND_MS = 1000;
 
@@ -49,10 +49,6 @@ export function judgeSignal(plan: SignalPlan, memory: SignalMemory, second: numb
   judged.state = to;
   judged.since = second;
   return { kind: 'state', from, to };
-}
-
-export function isOver({ direction }: SignalPlan, value: number, limit: number): boolean {
-  return direction > 0 ? value > limit : value < limit;
 }
 
 /** With `no_data: breached` too few items are a breach; not while the agent itself has only just begun to watch. */

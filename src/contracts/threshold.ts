@@ -38,6 +38,11 @@ function parseQuantity(text: string): Pick<Threshold, 'limit' | 'unit'> | undefi
   return bytes === undefined ? undefined : { limit: bytes, unit: 'number' };
 }
 
+/** Whether a value is on the wrong side of a limit. */
+export function isOver({ direction }: Pick<Threshold, 'direction'>, value: number, limit: number): boolean {
+  return direction > 0 ? value > limit : value < limit;
+}
+
 /** What to write for a value of this unit: the way out of a fault's message. */
 export const EXAMPLES: Record<Unit, string> = {
   share: '"above 5%"',

@@ -1,9 +1,9 @@
 /** What a whole run says about a signal: kept, broken, or not enough data. The values are the judge's; a share has exact bounds beside. */
 import { itemsNeeded, lowerBound, upperBound } from './binomial.ts';
-import { isOver } from './judge.ts';
 import { type SignalMemory, settleRun } from './memory.ts';
 import type { SignalPlan } from './plan.ts';
 import { readSignal } from './reading.ts';
+import { isOver } from './threshold.ts';
 
 export interface Verdict {
   kind: 'kept' | 'broken' | 'not_enough_data';
@@ -44,7 +44,7 @@ function judgeShare(plan: SignalPlan, memory: SignalMemory): Verdict {
   const degraded = plan.degraded !== null && seen > 0 && isOver(plan, value, plan.degraded);
   const made = { value, items: seen, bounds, degraded };
   if (seen > 0 && isOver(plan, worse, limit)) return { ...made, kind: 'broken', needed: null };
-  if (seen > 0 && isOver({ ...plan, direction: plan.direction > 0 ? -1 : 1 }, better, limit))
+  if (seen > 0 && isOver({ direction: plan.direction > 0 ? -1 : 1 }, better, limit))
     return { ...made, kind: 'kept', needed: null };
   return {
     ...made,

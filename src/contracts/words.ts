@@ -1,6 +1,7 @@
 /** Values, limits and reasons in words for people: events, /contracts and `check` say them alike. */
 import { formatDuration } from '../core/units.ts';
 import type { SignalPlan } from './plan.ts';
+import { isOver } from './threshold.ts';
 
 /** 0.0712 is "7.12%", 0.25 a second "0.25/s", 90000 ms "1m30s". */
 export function formatValue(plan: Pick<SignalPlan, 'measured' | 'unit'>, value: number): string {
@@ -46,8 +47,7 @@ export function describeMeasure(plan: SignalPlan, items: number): string {
 /** The limit that a value is over, or would be over next, as written. */
 export function limitOf(plan: SignalPlan, value: number): string {
   const { degraded, breached } = plan.thresholds;
-  const isOver = plan.direction > 0 ? value > plan.breached : value < plan.breached;
-  return isOver || degraded === null ? breached : degraded;
+  return degraded === null || isOver(plan, value, plan.breached) ? breached : degraded;
 }
 
 /** Whether there is anything to take the value of: a share of nothing is no number, spans a second of none are 0. */
