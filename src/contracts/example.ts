@@ -1,6 +1,7 @@
 /** Examples within a contract: telemetry in a few words, and the states it must lead to. Their schema; src/cli/check runs them. */
 import type { Static } from 'typebox';
 import { Type } from '../core/type.ts';
+import { STATES, type State } from './judged.ts';
 
 const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()]);
 const Values = Type.Record(Type.String(), Scalar, {
@@ -56,8 +57,6 @@ const Metric = Type.Object(
 const list = <Kind extends typeof Spans | typeof Logs | typeof Metric>(kind: Kind) =>
   Type.Optional(Type.Union([kind, Type.Array(kind, { minItems: 1 })]));
 
-export const STATE_WORDS = ['unknown', 'healthy', 'degraded', 'breached'] as const;
-
 export const exampleSchema = Type.Object(
   {
     name: Type.String({ minLength: 1, description: 'What it shows, in a few words' }),
@@ -65,11 +64,10 @@ export const exampleSchema = Type.Object(
     logs: list(Logs),
     metrics: list(Metric),
     then_silent_for: Type.Optional(duration('How long nothing comes afterwards')),
-    expect: Type.Record(
-      Type.String(),
-      Type.Unsafe<(typeof STATE_WORDS)[number]>(Type.Union(STATE_WORDS.map((word) => Type.Literal(word)))),
-      { minProperties: 1, description: 'State of each signal at the end, by its name' },
-    ),
+    expect: Type.Record(Type.String(), Type.Unsafe<State>(Type.Union(STATES.map((state) => Type.Literal(state)))), {
+      minProperties: 1,
+      description: 'State of each signal at the end, by its name',
+    }),
   },
   { additionalProperties: false },
 );
