@@ -1,16 +1,13 @@
 /** `plumbline why`: asks the running agent what became of a trace, and says it in words. */
 import { parseArgs } from 'node:util';
 import { type AgentConfig, loadConfig } from '../config.ts';
-import { formatEndpoint, isLoopback, parseEndpoint } from '../core/endpoint.ts';
+import { EVERYWHERE, formatEndpoint, isLoopback, parseEndpoint } from '../core/endpoint.ts';
 import { AgentError, messageOf } from '../core/errors.ts';
 import { parseTokenLines, readTokenText } from '../core/tokens.ts';
 import type { Explained, FoundItem } from '../status/explained.ts';
 import { CONFIG_OPTIONS, sourceOf } from './configuration.ts';
 import type { Context } from './context.ts';
 import { EXIT_FAILED } from './exit.ts';
-
-/** Hosts that an admin port may listen on, and nobody can name. */
-const EVERYWHERE = ['0.0.0.0', '::'];
 
 /** Who is asked, and what names the file whose first token opens it; null: none is needed. */
 interface Target {

@@ -1,13 +1,11 @@
 /** What is valid and yet hardly meant: said in a warning when the agent starts, and by `validate`. */
-import { isLoopback, parseEndpoint } from './endpoint.ts';
+import { EVERYWHERE, isLoopback, parseEndpoint } from './endpoint.ts';
 import { memoryLimitBytes } from './resources.ts';
 import type { Settings } from './settings.ts';
 import { bytesOf, millisecondsOf } from './units.ts';
 
 /** Half of memory_limit is blocks, and there a request lies twice while it is read: with 5 the largest had room, with 4 it never had. */
 const REQUESTS_IN_MEMORY = 5;
-
-const EVERYWHERE = ['0.0.0.0', '::'];
 
 interface Advised extends Pick<Settings, 'agent' | 'contracts' | 'ingest'> {
   processors: readonly { type: string }[];

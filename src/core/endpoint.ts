@@ -35,6 +35,9 @@ export function parseUnixEndpoint(text: string): string | undefined {
   return path === undefined || Buffer.byteLength(path) > MOST_PATH_BYTES ? undefined : path;
 }
 
+/** Hosts that a port may listen on, and nobody can name. */
+export const EVERYWHERE: readonly string[] = ['0.0.0.0', '::'];
+
 /** True when other machines may reach what listens there. */
 export function isBeyondLoopback(text: string): boolean {
   return parseUnixEndpoint(text) === undefined && !isLoopback(parseEndpoint(text)?.host ?? '');
