@@ -1,8 +1,9 @@
 /** agent.yaml to one validated object: composes the schemas that components export and says every fault with file, line and column. */
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import type { TObject, TSchema } from 'typebox';
+import type { TSchema } from 'typebox';
 import { contractSchema } from './contracts/contract.ts';
+import type { ComponentWords } from './core/component.ts';
 import { orderFaults, sharedFaults } from './core/componentFaults.ts';
 import { forEditors } from './core/editorSchema.ts';
 import { AgentError } from './core/errors.ts';
@@ -13,13 +14,7 @@ import { Type } from './core/type.ts';
 import { type Path, plainScalar, readYaml, type YamlSource, type YamlValue } from './core/yaml.ts';
 
 /** What config needs to know of a component; the registries' definitions have it. */
-export interface Configurable {
-  type: string;
-  summary: string;
-  /** Every key beside `type`; for a sink those that all sinks take, too. */
-  config: TObject;
-  /** What is wrong between keys, or null. */
-  fault?(config: unknown): string | null;
+export interface Configurable extends ComponentWords {
   /** Of processors alone: their place in the list. */
   kind?: 'editor' | 'observer' | 'selector';
   isSingle?: boolean;

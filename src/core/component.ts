@@ -4,12 +4,14 @@ import type { TObject } from 'typebox';
 import type { BlockPool, Signal, Stream } from './block.ts';
 
 /** What both kinds of component say of themselves. `type` is the folder's name, the YAML `type` and the metric label. */
-interface ComponentWords {
+export interface ComponentWords {
   type: string;
   /** One sentence for docs and schema. */
   summary: string;
   /** Keys beside `type` (and, for sinks, beside those every sink takes); every key has a description and, if optional, a default. */
   config: TObject;
+  /** What is wrong between keys that are sound each, in words, or null. */
+  fault?(config: unknown): string | null;
 }
 
 // ---------------------------------------------------------------------------------------------------------------- sinks
@@ -122,8 +124,6 @@ export interface SinkDefinition extends ComponentWords {
   encoder(config: unknown): Encoder;
   /** It writes files named after the agent, and takes those it finds for its own: two writers must not have one name. */
   namesFiles?: boolean;
-  /** What is wrong between keys that are sound each, in words, or null. */
-  fault?(config: unknown): string | null;
   /** Loads the I/O half; never called in a worker. Must not wait for the destination: that is `write`'s business. */
   open(config: unknown, context: SinkContext): Promise<Writer>;
 }

@@ -1,8 +1,8 @@
 /** What a processor is: up to four parts (editor, measurer, observer, selector) that one definition hands out. */
 import type { Logger } from 'pino';
-import type { TObject } from 'typebox';
 import type { ContractPlan } from '../contracts/plan.ts';
 import type { BlockPool, Signal, Stream } from '../core/block.ts';
+import type { ComponentWords } from '../core/component.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import type { AttributeEdit } from '../otlp/editAttribute.ts';
 import type { LogView } from '../otlp/logs.ts';
@@ -212,15 +212,10 @@ export interface Outlook {
   isOut(idAt: number): boolean;
 }
 
-export interface ProcessorDefinition {
-  type: string;
-  summary: string;
+export interface ProcessorDefinition extends ComponentWords {
   kind: 'editor' | 'observer' | 'selector';
   /** A second one of the type would measure, tell or decide everything once more. */
   isSingle?: boolean;
-  config: TObject;
-  /** What is wrong in keys that are sound each, in words, or null. */
-  fault?(config: unknown): string | null;
   editor?(config: unknown): Editor;
   measurer?(config: unknown, views: Views): Measurer;
   observer?(config: unknown, context: ObserverContext, saved: unknown): Observer;

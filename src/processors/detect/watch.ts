@@ -2,16 +2,20 @@
 import { Evidence, type SavedEvidence } from '../../contracts/evidence.ts';
 import { type Change, judgeSignal } from '../../contracts/judge.ts';
 import { type State, worstState } from '../../contracts/judged.ts';
-import { newMemory, restoreMemory, type SavedMemory, type SignalMemory, saveMemory } from '../../contracts/memory.ts';
+import {
+  newMemory,
+  restoreMemory,
+  type SavedMemory,
+  type SignalMemory,
+  saveMemory,
+  type Target,
+} from '../../contracts/memory.ts';
 import { type ContractPlan, nameOfSignal, type SignalPlan } from '../../contracts/plan.ts';
 import { cutText } from '../../core/boundedText.ts';
 
-export interface Instance {
-  plan: SignalPlan;
+export interface Instance extends Target {
   /** Of `per`; empty when all are judged as one. */
   name: string;
-  memory: SignalMemory;
-  evidence: Evidence;
 }
 
 export interface WatchedSignal {
