@@ -7,7 +7,7 @@ import type { TraceTableHandle } from '../processors/processor.ts';
 import { BASE, classesOf } from '../processors/sample/classes.ts';
 import { Limits, operationOf } from '../processors/sample/limits.ts';
 import { readSlot } from '../processors/sample/slots.ts';
-import { classOf, firstMs, isDecidedEarly, isLate, placeOf, slotOfTicks } from '../processors/sample/traceTable.ts';
+import { classOf, firstMs, isDecidedEarly, placeOf, slotOfTicks } from '../processors/sample/traceTable.ts';
 import type { Explained, FoundItem } from '../status/explained.ts';
 import { type Ground, sampleOf } from './ground.ts';
 import type { Store } from './store.ts';
@@ -32,7 +32,6 @@ interface Decision {
   rule: string | null;
   threshold: Bits56;
   firstMs: number | null;
-  hasLate: boolean;
   isEarly: boolean;
 }
 
@@ -109,7 +108,6 @@ function decisionOf({ ground, traces, contractPlans }: ExplainSources, id: Buffe
     rule: one?.rule ?? null,
     threshold,
     firstMs: firstMs(traces, words, place),
-    hasLate: isLate(entry, BASE),
     isEarly: isDecidedEarly(entry),
   };
 }

@@ -9,6 +9,7 @@ import type { ContractPlan } from '../contracts/plan.ts';
 import { adviceOfContracts, type ContractCache, contractFiles, readContracts } from '../contracts/read.ts';
 import { adviceOf } from '../core/advice.ts';
 import { messageOf } from '../core/errors.ts';
+import { isRecord } from '../core/schema.ts';
 import type { Ground } from './ground.ts';
 
 /** Where the configuration came from. */
@@ -171,12 +172,8 @@ function stampOf(file: string): string {
 /** Paths of what differs, as deep as there are maps. */
 function changedKeys(before: unknown, after: unknown, path: string): string[] {
   if (isDeepStrictEqual(before, after)) return [];
-  if (!isMap(before) || !isMap(after)) return [path];
+  if (!isRecord(before) || !isRecord(after)) return [path];
   return [...new Set([...Object.keys(before), ...Object.keys(after)])].flatMap((key) =>
     changedKeys(before[key], after[key], `${path}.${key}`),
   );
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
