@@ -1,4 +1,5 @@
 /** `flag` on main: merges what the workers counted, judges every few seconds, tells flags, and marks the services for sampling. */
+import { cutLength } from '../../core/boundedText.ts';
 import { AttributeTable, emptyValue, readAttributes, readValue } from '../../otlp/attributes.ts';
 import { Reader } from '../../otlp/protobuf.ts';
 import { hashOfService } from '../../otlp/resource.ts';
@@ -49,9 +50,8 @@ const MOST_MISSED = 2;
 /** A clock that goes back by more than this part of the time between two judgements was set. */
 const SET_BACK_SHARE = 0.2;
 const POINT_ATTRIBUTES_TAG = 58;
-/** What is remembered of a series' names and attributes. */
+/** What is remembered of a series' attributes. */
 const MOST_ATTRIBUTES = 16;
-const MOST_TEXT_BYTES = 256;
 
 /** Of a service's traffic: which side matters, and what is too small to matter. */
 const TRAFFIC: {
@@ -112,7 +112,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
   }
 
   function text(at: number, length: number): string {
-    return pool.bytes.toString('utf8', at, at + Math.min(length, MOST_TEXT_BYTES));
+    return pool.bytes.toString('utf8', at, at + cutLength(pool.bytes, at, length));
   }
 
   function mergeService(at: number, nowMs: number): ServiceTraffic {

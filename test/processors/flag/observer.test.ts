@@ -120,6 +120,14 @@ test('slower spans become an event with expectation, value and score, a metric, 
   assert.equal(world.flagged.size, 0, 'the mark ends');
 });
 
+test('of a long name its first 256 bytes are told, in whole characters', () => {
+  const world = start();
+  const step = (ms: number) => world.step(traffic(100, ms, 0, `a${'é'.repeat(200)}`));
+  for (let i = 0; i < 300; i++) assert.deepEqual(step(20), [], `judgement ${i}`);
+  const [event] = [0, 1, 2].flatMap(() => step(90));
+  assert.equal(event?.service, `a${'é'.repeat(127)}`);
+});
+
 test('after a restart the mark says since when it is, also of a flag that is over; one of a former version begins with all times', () => {
   const world = warmed();
   world.step(usual(90));
