@@ -41,16 +41,16 @@ function jsonValue(field: protobuf.Field, value: unknown): unknown {
 }
 
 /** The protobuf bytes of a message given as plain data. */
-export function encodeSubMessage(name: string, value: Record<string, unknown>): Uint8Array {
+export function encodePlain(name: string, value: Record<string, unknown>): Buffer {
   const type = messageType(name);
-  return type.encode(type.fromObject(value)).finish();
+  return Buffer.from(type.encode(type.fromObject(value)).finish());
 }
 
 /** Encodes a reply or Status as protobuf or JSON. */
 export function encodeMessage(name: string, value: Record<string, unknown>, json: boolean): Buffer {
+  if (!json) return encodePlain(name, value);
   const type = messageType(name);
-  const message = type.fromObject(value);
-  return json ? Buffer.from(JSON.stringify(jsonFrom(type, message))) : Buffer.from(type.encode(message).finish());
+  return Buffer.from(JSON.stringify(jsonFrom(type, type.fromObject(value))));
 }
 
 function isLong(value: unknown): value is InstanceType<NonNullable<typeof protobuf.util.Long>> {

@@ -1,6 +1,6 @@
 /** What a receiver answers: success, partial success, and google.rpc.Status, in the encoding of the request. */
 import type { Signal } from '../core/block.ts';
-import { encodeMessage, encodeSubMessage } from './json.ts';
+import { encodeMessage, encodePlain } from './json.ts';
 
 /** What of a request was not taken as it came. */
 export interface Shortfall {
@@ -56,7 +56,7 @@ export function successBody(signal: Signal, { rejected, warned }: Shortfall, jso
 /** The body of a 4xx or 5xx; bad data carries BadRequest in its details. */
 export function statusBody(message: string, badRequest: boolean, json: boolean): Buffer {
   if (!badRequest) return encodeMessage('Status', { message }, json);
-  const value = encodeSubMessage('BadRequest', { fieldViolations: [{ field: 'body', description: message }] });
+  const value = encodePlain('BadRequest', { fieldViolations: [{ field: 'body', description: message }] });
   const details = json
     ? [
         {

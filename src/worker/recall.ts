@@ -7,12 +7,12 @@
  * it has not is decided now and for good: the base share with its threshold, all else as `look_back`.
  */
 import { Field, FRAME_HEADER_BYTES, payloadLength, readU64, SIGNALS } from '../core/block.ts';
+import { encodePlain } from '../otlp/json.ts';
 import { readLogRecord } from '../otlp/logs.ts';
 import type { Reader } from '../otlp/protobuf.ts';
 import { logRandomness } from '../otlp/randomness.ts';
 import { type Chooser, DROP } from '../otlp/reslice.ts';
 import { type Envelope, walkItems } from '../otlp/resource.ts';
-import { messageType } from '../otlp/schema.ts';
 import { readSpan } from '../otlp/traces.ts';
 import { atLeast, type Bits56, OtState, readOtState, readRandomness } from '../otlp/tracestate.ts';
 import { FILTERED, NO_OPINION } from '../processors/processor.ts';
@@ -30,9 +30,10 @@ const CERTAIN: Bits56 = { high: 0, low: 0 };
 const GROWTH_BYTES = 46;
 
 function reason(kept: string, bits: Bits56): Tail {
-  const type = messageType('KeyValue');
-  const value = type.fromObject({ key: 'plumbline.kept', value: { stringValue: kept } });
-  return tailOf({ attributes: [Buffer.from(type.encode(value).finish())] }, bits);
+  return tailOf(
+    { attributes: [encodePlain('KeyValue', { key: 'plumbline.kept', value: { stringValue: kept } })] },
+    bits,
+  );
 }
 
 /** Remembers all items of frames of the stream `sampled`. */

@@ -3,8 +3,8 @@
 import type { Static } from 'typebox';
 import { Type } from '../../core/type.ts';
 import { AttributeTable, readAttributes } from '../../otlp/attributes.ts';
+import { encodePlain } from '../../otlp/json.ts';
 import { Reader } from '../../otlp/protobuf.ts';
-import { messageType } from '../../otlp/schema.ts';
 import type { Editor, ProcessorDefinition } from '../processor.ts';
 
 const config = Type.Object(
@@ -33,15 +33,12 @@ export const enrich: ProcessorDefinition = {
 };
 
 function createEditor(resource: Record<string, string>): Editor {
-  const resourceType = messageType('Resource');
   const added: Added[] = Object.entries(resource)
     .filter(([, value]) => value !== '')
-    .map(([key, value]) => {
-      const field = resourceType
-        .encode(resourceType.fromObject({ attributes: [{ key, value: { stringValue: value } }] }))
-        .finish();
-      return { key: Buffer.from(key), field: Buffer.from(field) };
-    });
+    .map(([key, value]) => ({
+      key: Buffer.from(key),
+      field: encodePlain('Resource', { attributes: [{ key, value: { stringValue: value } }] }),
+    }));
   const everything = Buffer.concat(added.map(({ field }) => field));
   let reader = new Reader(Buffer.alloc(0));
   const present = new AttributeTable();

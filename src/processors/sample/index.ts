@@ -2,7 +2,7 @@
 import { ruleFault } from '../../contracts/conditionFaults.ts';
 import type { ContractPlan } from '../../contracts/plan.ts';
 import { millisecondsOf } from '../../core/units.ts';
-import { messageType } from '../../otlp/schema.ts';
+import { encodePlain } from '../../otlp/json.ts';
 import type { Addition, ProcessorDefinition, TraceTableHandle } from '../processor.ts';
 import { classesOf } from './classes.ts';
 import { config, type SampleConfig } from './config.ts';
@@ -54,6 +54,5 @@ function additionsOf(given: SampleConfig, contracts: readonly ContractPlan[]): A
 }
 
 function keyValue(key: string, value: Record<string, unknown>): Buffer {
-  const type = messageType('KeyValue');
-  return Buffer.from(type.encode(type.fromObject({ key, value })).finish());
+  return encodePlain('KeyValue', { key, value });
 }
