@@ -9,7 +9,7 @@
  */
 import { malformed, type Reader, readEnd, readInt64, readTag, sameBytes, skipField } from './protobuf.ts';
 
-/** As in JSON: most AnyValues inside one another. */
+/** Most AnyValues inside one another, in both encodings. */
 export const MAX_DEPTH = 100;
 /** Attributes of one item that can be looked up; the rest is validated and forwarded all the same. */
 const MAX_NOTED = 1024;

@@ -1,5 +1,5 @@
 // HOT: once per histogram point that somebody measures. Bench: bench/micro/otlp/metrics.bench.ts
-/** Copies what a data point lists (bucket counts, bounds, quantiles) into the caller's memory. points.ts has validated it. */
+/** Copies what a data point lists (bucket counts, bounds) into the caller's memory. points.ts has validated it. */
 import { copyFields } from './lists.ts';
 import type { PointView } from './points.ts';
 import { type Reader, readEnd, readTag, skipField } from './protobuf.ts';
@@ -34,30 +34,6 @@ export function readBuckets(
     const tag = readTag(reader, point.end);
     if (tag === sideTag) copied = copyFields(reader, 2, 'varint', readEnd(reader, point.end), out, copied);
     else skipField(reader, tag, point.end);
-  }
-  return copied;
-}
-
-/** Quantiles of a summary as pairs (quantile, value); returns how many numbers there are in `out`. */
-export function readQuantiles(reader: Reader, point: PointView, out: Float64Array): number {
-  let copied = 0;
-  reader.pos = point.quantilesFrom < 0 ? point.end : point.quantilesFrom;
-  while (reader.pos < point.end && copied + 2 <= out.length) {
-    const tag = readTag(reader, point.end);
-    if (tag !== 50) {
-      skipField(reader, tag, point.end);
-      continue;
-    }
-    const stop = readEnd(reader, point.end);
-    out[copied] = 0;
-    out[copied + 1] = 0;
-    while (reader.pos < stop) {
-      const inner = readTag(reader, stop);
-      skipField(reader, inner, stop);
-      if (inner === 9) out[copied] = reader.view.getFloat64(reader.pos - 8, true);
-      else if (inner === 17) out[copied + 1] = reader.view.getFloat64(reader.pos - 8, true);
-    }
-    copied += 2;
   }
   return copied;
 }

@@ -9,14 +9,13 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type { Signal } from '../core/block.ts';
+import { MAX_DEPTH } from './attributes.ts';
 import { copyBase64, copyHex, copyPlain, copyUnescaped } from './jsonBytes.ts';
 import { findField, type JsonField, type JsonMessage, requestFields } from './jsonFields.ts';
 import { Integer, readDecimal, readInteger } from './jsonNumbers.ts';
 import { JsonText, QUOTE } from './jsonText.ts';
 import { ProtoOutput } from './protoOutput.ts';
 
-/** Most AnyValues inside one another, in both encodings. */
-export const MAX_VALUE_DEPTH = 100;
 const NULL = 0x6e;
 /** A trace id of no bytes: the walk then rejects the span alone. */
 const NO_TRACE_ID = 10;
@@ -51,7 +50,7 @@ export class JsonRequests {
   #message(message: JsonMessage, depth: number): void {
     const text = this.#text;
     const out = this.#out;
-    if (depth > MAX_VALUE_DEPTH) text.fail(`at most ${MAX_VALUE_DEPTH} values inside one another`);
+    if (depth > MAX_DEPTH) text.fail(`at most ${MAX_DEPTH} values inside one another`);
     const pieces = out.pieces;
     let last = 0;
     let oneofs = 0;

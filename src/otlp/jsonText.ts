@@ -147,25 +147,19 @@ export class JsonText {
     return this.fail('an escape of JSON');
   }
 
-  /** Passes a number and answers whether it is digits alone, with or without a minus. */
-  readNumber(): boolean {
+  /** Passes a number. */
+  readNumber(): void {
     const { bytes, end } = this;
     let pos = bytes[this.pos] === MINUS ? this.pos + 1 : this.pos;
     const firstDigit = pos;
     while (pos < end && isDigit(bytes[pos]!)) pos++;
     if (pos === firstDigit || (bytes[firstDigit] === 0x30 && pos > firstDigit + 1)) this.fail('a number');
-    let isWhole = true;
-    if (pos < end && bytes[pos] === DOT) {
-      isWhole = false;
-      pos = this.#digits(pos + 1);
-    }
+    if (pos < end && bytes[pos] === DOT) pos = this.#digits(pos + 1);
     if (pos < end && (bytes[pos]! | 0x20) === 0x65) {
-      isWhole = false;
       const sign = bytes[pos + 1];
       pos = this.#digits(pos + (sign === MINUS || sign === PLUS ? 2 : 1));
     }
     this.pos = pos;
-    return isWhole;
   }
 
   #digits(at: number): number {

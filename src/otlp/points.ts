@@ -29,12 +29,9 @@ export class PointView {
   timeLow = 0;
   timeHigh = 0;
   flags = 0;
-  /** Numbers. `value` is exact for doubles, and for integers up to 2^53; the halves are the integer's own, in two's complement. */
+  /** Numbers. Exact for doubles, and for integers up to 2^53. */
   hasValue = false;
-  isInt = false;
   value = 0;
-  valueLow = 0;
-  valueHigh = 0;
   /** The others. Exact up to 2^53. */
   count = 0;
   sum = 0;
@@ -52,12 +49,8 @@ export class PointView {
   zeroThreshold = 0;
   readonly positive = new BucketsView();
   readonly negative = new BucketsView();
-  /** Summaries: how many quantiles, and the first of their fields (tag included; -1: none). */
-  quantiles = 0;
-  quantilesFrom = -1;
   readonly attributes = new AttributeTable();
-  /** How many exemplars, and the first of their fields (tag included; -1: none). */
-  exemplars = 0;
+  /** The first field of an exemplar (tag included; -1: none). */
   exemplarsFrom = -1;
   /** Those with an id that is none, and the bytes of their fields. */
   badExemplars = 0;
@@ -99,10 +92,7 @@ function reset(point: PointView, at: number, end: number): void {
   point.timeHigh = 0;
   point.flags = 0;
   point.hasValue = false;
-  point.isInt = false;
   point.value = 0;
-  point.valueLow = 0;
-  point.valueHigh = 0;
   point.count = 0;
   point.sum = 0;
   point.hasSum = false;
@@ -119,10 +109,7 @@ function reset(point: PointView, at: number, end: number): void {
   point.positive.counts.reset();
   point.negative.offset = 0;
   point.negative.counts.reset();
-  point.quantiles = 0;
-  point.quantilesFrom = -1;
   point.attributes.clear();
-  point.exemplars = 0;
   point.exemplarsFrom = -1;
   point.badExemplars = 0;
   point.badExemplarBytes = 0;
@@ -139,15 +126,12 @@ function readNumberPoint(reader: Reader, end: number, point: PointView): void {
       case 33: // as_double
         point.value = takeDouble(reader, end);
         point.hasValue = true;
-        point.isInt = false;
         break;
       case 49: // as_int
         skipField(reader, tag, end);
-        point.valueLow = reader.view.getUint32(reader.pos - 8, true);
-        point.valueHigh = reader.view.getUint32(reader.pos - 4, true);
-        point.value = (point.valueHigh | 0) * 0x1_0000_0000 + point.valueLow;
+        point.value =
+          reader.view.getInt32(reader.pos - 4, true) * 0x1_0000_0000 + reader.view.getUint32(reader.pos - 8, true);
         point.hasValue = true;
-        point.isInt = true;
         break;
       case 64:
         point.flags = readVarint(reader, end) | 0;
@@ -248,7 +232,6 @@ function readSummaryPoint(reader: Reader, end: number, point: PointView): void {
     if (tag === 58) takeAttributes(reader, fieldAt, end, tag, point.attributes);
     else if (tag === 64) point.flags = readVarint(reader, end) | 0;
     else if (tag === 50) {
-      if (point.quantiles++ === 0) point.quantilesFrom = fieldAt;
       const stop = readEnd(reader, end);
       while (reader.pos < stop) skipField(reader, readTag(reader, stop), stop);
     } else takeTotals(reader, tag, end, point);
@@ -276,7 +259,7 @@ function takeTime(reader: Reader, tag: number, end: number, point: PointView): v
 }
 
 function takeExemplar(reader: Reader, fieldAt: number, end: number, point: PointView): void {
-  if (point.exemplars++ === 0) point.exemplarsFrom = fieldAt;
+  if (point.exemplarsFrom < 0) point.exemplarsFrom = fieldAt;
   if (readExemplar(reader, readEnd(reader, end))) return;
   point.badExemplars++;
   point.badExemplarBytes += reader.pos - fieldAt;

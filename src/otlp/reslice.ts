@@ -42,15 +42,13 @@ export class Reslicer {
   /** Up to where the last answer holds, and for how many items. */
   #alikeEnd = 0;
   #alike = 0;
-  /** Items seen and kept by the last plan. */
-  seen = 0;
+  /** Items kept by the last plan. */
   kept = 0;
 
   /** Returns the bytes that `write` will write; 0 when nothing is kept. Throws BODY_UNDECODABLE. */
   plan(reader: Reader, at: number, end: number, envelope: Envelope, chooser: Chooser): number {
     this.#end = 0;
     this.kept = 0;
-    this.seen = 0;
     let total = 0;
     reader.pos = at;
     while (reader.pos < end) {
@@ -105,7 +103,6 @@ export class Reslicer {
       this.#alike = 1;
       const growth = chooser.choose(reader, start, stop, envelope, end);
       const alikeEnd = this.#alikeEnd;
-      this.seen += this.#alike;
       reader.pos = alikeEnd;
       if (growth === DROP) continue;
       this.kept += this.#alike;

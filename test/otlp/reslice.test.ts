@@ -131,7 +131,7 @@ test('an answer that holds for several items is asked for once, and what is kept
     copy: () => assert.fail('nothing is copied item by item'),
   };
   const length = reslicer.plan(new Reader(memory), 0, bytes.length, new Envelope(memory), chooser);
-  assert.deepEqual([asked, reslicer.seen, reslicer.kept], [3, 6, 4]);
+  assert.deepEqual([asked, reslicer.kept], [3, 4]);
   reslicer.write(memory, bytes.length, chooser);
   const wanted = Buffer.concat([Buffer.from([0x0a, 22, 0x12, 20]), item(0), item(2)]);
   assert.deepEqual(memory.subarray(bytes.length, bytes.length + length), wanted);
@@ -140,9 +140,9 @@ test('an answer that holds for several items is asked for once, and what is kept
 test('what it counts is about the last plan', () => {
   const bytes = Buffer.from('0a0a120812003a001200120012', 'hex').subarray(0, 12);
   const { reslicer } = cut(Buffer.from('0a08120612001200 1200'.replace(' ', ''), 'hex'), (index) => index > 0);
-  assert.deepEqual([reslicer.seen, reslicer.kept], [3, 2]);
+  assert.equal(reslicer.kept, 2);
   cut(bytes.subarray(0, 0), () => true, undefined, reslicer);
-  assert.deepEqual([reslicer.seen, reslicer.kept], [0, 0]);
+  assert.equal(reslicer.kept, 0);
 });
 
 test('thousands of items and hundreds of envelopes fit: its arrays grow', () => {
@@ -150,6 +150,6 @@ test('thousands of items and hundreds of envelopes fit: its arrays grow', () => 
   const resource = Buffer.concat([Buffer.from([10, 44]), scope, scope]);
   const bytes = Buffer.concat(Array.from({ length: 500 }, () => resource));
   const { bytes: left, reslicer } = cut(bytes, (index) => index % 10 !== 3);
-  assert.deepEqual([reslicer.seen, reslicer.kept], [10_000, 9000]);
+  assert.equal(reslicer.kept, 9000);
   assert.equal(list(decoded('traces', left).resourceSpans).length, 500);
 });

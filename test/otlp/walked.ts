@@ -1,7 +1,7 @@
 /** What the walkers see of a request, as plain data that can be held against protobufjs. */
 import type { Signal } from '../../src/core/block.ts';
 import { type AttributeTable, emptyValue, readValue } from '../../src/otlp/attributes.ts';
-import { readBounds, readBucketCounts, readBuckets, readQuantiles } from '../../src/otlp/buckets.ts';
+import { readBounds, readBucketCounts, readBuckets } from '../../src/otlp/buckets.ts';
 import { LogView, readLogRecord } from '../../src/otlp/logs.ts';
 import { MetricView, nextPoint, readMetric } from '../../src/otlp/metrics.ts';
 import { PointView } from '../../src/otlp/points.ts';
@@ -109,7 +109,6 @@ function pointsOf(buffer: Buffer, reader: Reader, metric: MetricView): Plain[] {
       flags: point.flags >>> 0,
       noRecordedValue: point.noRecordedValue,
       value: point.hasValue ? point.value : null,
-      integer: point.isInt ? String(BigInt.asIntN(64, BigInt(wide(point.valueLow, point.valueHigh)))) : null,
       count: point.count,
       sum: point.hasSum ? point.sum : null,
       min: point.hasMin ? point.min : null,
@@ -122,8 +121,7 @@ function pointsOf(buffer: Buffer, reader: Reader, metric: MetricView): Plain[] {
       zeroThreshold: point.zeroThreshold,
       positive: { offset: point.positive.offset, counts: listed(readBuckets(reader, point, 'positive', numbers)) },
       negative: { offset: point.negative.offset, counts: listed(readBuckets(reader, point, 'negative', numbers)) },
-      quantiles: listed(readQuantiles(reader, point, numbers)),
-      exemplars: point.exemplars,
+      hasExemplars: point.exemplarsFrom >= 0,
       attributes: attributesOf(buffer, point.attributes),
     });
   }
@@ -168,7 +166,6 @@ function oraclePoint(point: Plain, isSummary: boolean): Plain {
     flags,
     noRecordedValue: (flags & 1) === 1,
     value: optional(point.asInt === undefined ? 'asDouble' : 'asInt'),
-    integer: point.asInt === undefined ? null : String(point.asInt),
     count: Number(point.count ?? 0),
     sum: isSummary ? Number(point.sum ?? 0) : optional('sum'),
     min: optional('min'),
@@ -181,8 +178,7 @@ function oraclePoint(point: Plain, isSummary: boolean): Plain {
     zeroThreshold: Number(point.zeroThreshold ?? 0),
     positive: buckets('positive'),
     negative: buckets('negative'),
-    quantiles: list(point.quantileValues).flatMap(({ quantile, value }) => [Number(quantile ?? 0), Number(value ?? 0)]),
-    exemplars: list(point.exemplars).length,
+    hasExemplars: list(point.exemplars).length > 0,
     attributes: oracleAttributes(point.attributes),
   };
 }
