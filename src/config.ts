@@ -20,7 +20,7 @@ export interface Configurable extends ComponentWords {
   isSingle?: boolean;
 }
 
-export interface ProcessorConfig {
+interface ProcessorConfig {
   type: string;
   [key: string]: unknown;
 }

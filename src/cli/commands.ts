@@ -6,7 +6,7 @@ import type { Context } from './context.ts';
 import { EXIT_FAILED, EXIT_USAGE } from './exit.ts';
 
 /** Does its work and says the exit status; may throw. */
-export type Run = (args: string[], context: Context) => Promise<number>;
+type Run = (args: string[], context: Context) => Promise<number>;
 
 interface Command {
   usage: string;

@@ -43,7 +43,7 @@ function betaQuantile(probability: number, a: number, b: number): number {
 }
 
 /** The regularised incomplete beta function, by its continued fraction: https://dlmf.nist.gov/8.17#v */
-export function incompleteBeta(x: number, a: number, b: number): number {
+function incompleteBeta(x: number, a: number, b: number): number {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
   // The fraction converges fast on this side of the mean; the other follows by symmetry.

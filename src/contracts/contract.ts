@@ -42,9 +42,9 @@ const nameOrNames = (description: string) =>
     description,
   });
 
-export const TAKES = ['last', 'min', 'max', 'mean', 'sum', 'p50', 'p75', 'p90', 'p95', 'p99', 'p99.9'] as const;
+const TAKES = ['last', 'min', 'max', 'mean', 'sum', 'p50', 'p75', 'p90', 'p95', 'p99', 'p99.9'] as const;
 export type Take = (typeof TAKES)[number];
-export const ACROSS = ['max', 'min', 'sum', 'mean'] as const;
+const ACROSS = ['max', 'min', 'sum', 'mean'] as const;
 export type Across = (typeof ACROSS)[number];
 /** Keys that are no attributes, and whose they are. */
 export const INTRINSICS_OF: ReadonlyMap<string, 'spans' | 'logs'> = new Map([

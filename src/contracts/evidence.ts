@@ -1,7 +1,7 @@
 /** What explains a signal's value to the person who is woken: which operations of which version contributed, and traces to look at. */
 import { MOST_TRACES } from './rows.ts';
 
-export interface OperationCount {
+interface OperationCount {
   name: string;
   version: string;
   items: number;

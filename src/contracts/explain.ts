@@ -7,7 +7,7 @@ import type { Step } from './steps.ts';
 import { isOver } from './threshold.ts';
 
 /** A point, and what it added to its series. */
-export interface Explained {
+interface Explained {
   target: Target;
   receivedMs: number;
   measured: MeasuredPoint;

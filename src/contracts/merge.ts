@@ -6,7 +6,7 @@ import type { PointText } from './pointText.ts';
 import { boundsOf, type Measurements, MOST_TRACES, WIDTHS } from './rows.ts';
 import { newSpread } from './spread.ts';
 
-export interface MergeOptions {
+interface MergeOptions {
   /** The target of a signal's key and an instance; null for what nobody asks about any more, or beyond a bound. `name` reads the instance's name. */
   find(key: number, group: number, name: () => string): Target | null;
   /** Items, or points, of a key for which there was no target. */

@@ -14,7 +14,7 @@ export interface ContractFile {
   examples: Example[];
 }
 
-export interface ContractReport {
+interface ContractReport {
   /** Those without a fault, in the order of their files. */
   plans: ContractPlan[];
   /** The same with where they stand, and their examples. */

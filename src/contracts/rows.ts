@@ -35,7 +35,7 @@ export type Table = keyof typeof WIDTHS;
 export const TABLES = Object.keys(WIDTHS) as Table[];
 
 /** Buckets of a doubling: a value is known to 2.2 %, as in summaries. */
-export const BUCKETS_PER_DOUBLING = 32;
+const BUCKETS_PER_DOUBLING = 32;
 /** Added to a bucket's number, so that it is never negative; negative values mirror theirs below zero. */
 const BUCKET_BIAS = 1 << 16;
 const ZERO_BUCKET = 0;

@@ -26,7 +26,7 @@ export function formatShare(share: number): string {
 }
 
 /** What the value is of: "of 812 items bad", "p95 of duration". */
-export function describeMeasure(plan: SignalPlan, items: number): string {
+function describeMeasure(plan: SignalPlan, items: number): string {
   const count = `${Math.round(items)} ${plan.of === 'metrics' ? 'counted' : items === 1 ? 'item' : 'items'}`;
   switch (plan.measured) {
     case 'share':
@@ -45,7 +45,7 @@ export function describeMeasure(plan: SignalPlan, items: number): string {
 }
 
 /** The limit that a value is over, or would be over next, as written. */
-export function limitOf(plan: SignalPlan, value: number): string {
+function limitOf(plan: SignalPlan, value: number): string {
   const { degraded, breached } = plan.thresholds;
   return degraded === null || isOver(plan, value, plan.breached) ? breached : degraded;
 }

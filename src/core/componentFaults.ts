@@ -44,7 +44,7 @@ interface PlacedSink {
   };
 }
 
-export interface SharedFault {
+interface SharedFault {
   index: number;
   key: 'name' | 'directory' | 'dead_letter' | 's3';
   message: string;

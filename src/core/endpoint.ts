@@ -1,7 +1,7 @@
 /** "127.0.0.1:4318" and "[::1]:4318" to host and port, "unix:/run/otlp.sock" to a path, and who can reach them. */
 import { BlockList, isIP } from 'node:net';
 
-export interface Endpoint {
+interface Endpoint {
   host: string;
   /** 0 means any free port. */
   port: number;

@@ -23,7 +23,7 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-export interface AgentErrorOptions {
+interface AgentErrorOptions {
   /** True when the same thing may succeed later; the place that knows decides. */
   retryable?: boolean;
   cause?: unknown;

@@ -17,44 +17,42 @@ export interface SchemaFault {
 export type SchemaCheck = (value: unknown, within: (path: Path) => string) => SchemaFault[];
 
 /** String formats that schemas may name, each with its parser, what it looks like, and what to say of a text that nearly does. */
-export const FORMATS: Record<
-  string,
-  { valid: (text: string) => boolean; expects: string; hint?: (text: string) => string }
-> = {
-  duration: {
-    valid: (text) => isNumber(parseDurationMs(text)),
-    expects: 'a duration such as 200ms, 10s, 5m, 2h or 7d',
-  },
-  positive_duration: {
-    valid: (text) => (parseDurationMs(text) ?? 0) > 0,
-    expects: 'a duration above 0 such as 200ms, 10s, 5m, 2h or 7d',
-  },
-  bytes: { valid: (text) => isNumber(parseBytes(text)), expects: 'a size such as 16KiB, 4MiB or 8GiB' },
-  positive_bytes: {
-    valid: (text) => (parseBytes(text) ?? 0) > 0,
-    expects: 'a size above 0 such as 16KiB, 4MiB or 8GiB',
-  },
-  rate: { valid: (text) => isNumber(parseBytesPerSecond(text)), expects: 'a rate such as 20MiB/min' },
-  share: { valid: (text) => isNumber(parseShare(text)), expects: 'a share from 0% to 100%' },
-  http_url: {
-    valid: (text) => /^https?:\/\/[^\s?#@]+$/i.test(text) && URL.canParse(text),
-    expects: 'a URL such as https://collector:4318, without user, query or fragment',
-  },
-  record_key: {
-    valid: (text) => /^(none|service|trace_id|resource\..+)$/.test(text),
-    expects: 'none, service, trace_id or resource.NAME such as resource.k8s.pod.name',
-  },
-  host_port: {
-    valid: (text) => parseEndpoint(text) !== undefined,
-    expects: 'HOST:PORT such as 127.0.0.1:4318',
-    hint: endpointHint,
-  },
-  listen_address: {
-    valid: (text) => parseEndpoint(text) !== undefined || parseUnixEndpoint(text) !== undefined,
-    expects: 'HOST:PORT such as 127.0.0.1:4318, or unix:/PATH of at most 107 bytes',
-    hint: endpointHint,
-  },
-};
+const FORMATS: Record<string, { valid: (text: string) => boolean; expects: string; hint?: (text: string) => string }> =
+  {
+    duration: {
+      valid: (text) => isNumber(parseDurationMs(text)),
+      expects: 'a duration such as 200ms, 10s, 5m, 2h or 7d',
+    },
+    positive_duration: {
+      valid: (text) => (parseDurationMs(text) ?? 0) > 0,
+      expects: 'a duration above 0 such as 200ms, 10s, 5m, 2h or 7d',
+    },
+    bytes: { valid: (text) => isNumber(parseBytes(text)), expects: 'a size such as 16KiB, 4MiB or 8GiB' },
+    positive_bytes: {
+      valid: (text) => (parseBytes(text) ?? 0) > 0,
+      expects: 'a size above 0 such as 16KiB, 4MiB or 8GiB',
+    },
+    rate: { valid: (text) => isNumber(parseBytesPerSecond(text)), expects: 'a rate such as 20MiB/min' },
+    share: { valid: (text) => isNumber(parseShare(text)), expects: 'a share from 0% to 100%' },
+    http_url: {
+      valid: (text) => /^https?:\/\/[^\s?#@]+$/i.test(text) && URL.canParse(text),
+      expects: 'a URL such as https://collector:4318, without user, query or fragment',
+    },
+    record_key: {
+      valid: (text) => /^(none|service|trace_id|resource\..+)$/.test(text),
+      expects: 'none, service, trace_id or resource.NAME such as resource.k8s.pod.name',
+    },
+    host_port: {
+      valid: (text) => parseEndpoint(text) !== undefined,
+      expects: 'HOST:PORT such as 127.0.0.1:4318',
+      hint: endpointHint,
+    },
+    listen_address: {
+      valid: (text) => parseEndpoint(text) !== undefined || parseUnixEndpoint(text) !== undefined,
+      expects: 'HOST:PORT such as 127.0.0.1:4318, or unix:/PATH of at most 107 bytes',
+      hint: endpointHint,
+    },
+  };
 
 /** `path_file` names a file, not a secret. */
 const SECRET = /(password|passphrase|secret|token|credential|private|authorization|api_?-?key|headers)(?!.*_file$)/i;

@@ -18,7 +18,7 @@ export interface Body {
 /** Takes the block, or copies the chunks, before it returns: afterwards their memory may be another request's. */
 export type Submit = (body: Body & { signal: Signal; encoding: number }) => Promise<Outcome>;
 
-export interface Claim {
+interface Claim {
   /** Bits of Encoding, or why the request is refused unread. */
   encoding: number;
   refusal: 'content_type' | 'content_encoding' | null;

@@ -12,7 +12,7 @@ import { createReadHead } from './head.ts';
 import { createWriteReply } from './replies.ts';
 import type { Shared } from './shared.ts';
 
-export interface FrontOptions extends HandleOptions {
+interface FrontOptions extends HandleOptions {
   /** A block for a large body, or null. */
   lend?: Lend | undefined;
   timeouts: Shared['timeouts'] & { checkMs: number };

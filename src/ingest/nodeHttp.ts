@@ -6,7 +6,7 @@ import { allowOrigin, answerPreflight } from './cors.ts';
 import { countAnswer, type Exchange, type Handle, type HandleOptions, type HandleState, isJson } from './handle.ts';
 import { type Refusal, sendRefusal, sendSuccess } from './replies.ts';
 
-export type RequestListener = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void;
+type RequestListener = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void;
 
 /** By RFC 9112, 3.2: what comes by way of proxies is else taken for another host's. */
 const NO_HOST = { status: 400, message: 'malformed HTTP: a request of HTTP/1.1 has one Host header' };

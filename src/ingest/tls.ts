@@ -20,7 +20,7 @@ export type AllowPeer = (socket: Socket) => boolean;
 /** An entry of `subjectAltName` as Node writes it: values that could be taken for more than one are JSON. */
 const SAN = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y;
 
-export interface TlsContext extends SecureContextOptions {
+interface TlsContext extends SecureContextOptions {
   requestCert: boolean;
   rejectUnauthorized: boolean;
 }

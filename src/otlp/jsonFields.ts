@@ -17,7 +17,7 @@ export type Kind =
   | Wide
   | 'fixed32';
 /** 64 bits. */
-export type Wide = 'int64' | 'uint64' | 'fixed64' | 'sfixed64';
+type Wide = 'int64' | 'uint64' | 'fixed64' | 'sfixed64';
 
 export interface JsonField {
   name: string;

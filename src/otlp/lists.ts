@@ -31,7 +31,7 @@ export class BucketsView {
 }
 
 /** What a list's elements are on the wire. */
-export type Element = 'double' | 'fixed64' | 'varint';
+type Element = 'double' | 'fixed64' | 'varint';
 
 /** Passes over a field that holds one or more fixed 64-bit elements and counts them. */
 export function passFixed(reader: Reader, tag: number, fieldAt: number, end: number, list: ListView): void {

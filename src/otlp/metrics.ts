@@ -111,7 +111,7 @@ function readData(reader: Reader, end: number, metric: MetricView): void {
 }
 
 /** The next `nextPoint` reads the first point (again). */
-export function rewindPoints(metric: MetricView): void {
+function rewindPoints(metric: MetricView): void {
   metric.cursor = metric.dataFrom;
   metric.dataEnd = metric.dataFrom;
 }

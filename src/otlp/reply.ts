@@ -3,7 +3,7 @@ import type { Signal } from '../core/block.ts';
 import { encodeMessage, encodePlain } from './json.ts';
 
 /** What of a request was not taken as it came. */
-export interface Shortfall {
+interface Shortfall {
   /** Items. */
   rejected: number;
   /** Exemplars that were cut out of their points, log records that are kept as without a trace. */

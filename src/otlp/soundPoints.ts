@@ -4,7 +4,7 @@ import { type MetricView, readMetric } from './metrics.ts';
 import { type PointView, readPoint } from './points.ts';
 import { copyRange, type Reader, readEnd, readTag, skipField, varintBytes, writeVarint } from './protobuf.ts';
 
-export interface MetricCutter {
+interface MetricCutter {
   /** Content length that the metric between `at` and `end` will have; 0 when no point would be left. */
   length(at: number, end: number): number;
   /** Writes that content to `to`, in the same bytes; returns the position after it. */

@@ -10,7 +10,7 @@ export interface AccessOptions {
   onReload(error: Error | null): void;
 }
 
-export interface Refusal {
+interface Refusal {
   status: number;
   headers: Record<string, string>;
   error: string;

@@ -8,7 +8,7 @@ import { intakeLedger, type LedgerSources, sinkLedger } from './ledger.ts';
 import { type ContractView, type StatusServer, startStatus } from './server.ts';
 
 /** A journal as the status sees it. */
-export interface JournalView {
+interface JournalView {
   readonly first: number;
   readonly head: number;
   readonly bytes: number;
@@ -20,7 +20,7 @@ export interface JournalView {
   total: LedgerSources['total'];
 }
 
-export interface SinkView {
+interface SinkView {
   name: string;
   rows: readonly { row: Row; cursor: CursorRow }[];
   state(): { state: string; error: string | null; lagItems: number; lagMs: number };
@@ -28,7 +28,7 @@ export interface SinkView {
   lagBytes(): number;
 }
 
-export interface StatusParts extends AccessOptions {
+interface StatusParts extends AccessOptions {
   endpoint: string;
   telemetry: Telemetry;
   pool: BlockPool;

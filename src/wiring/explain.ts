@@ -19,7 +19,7 @@ const READ_BYTES = 1 << 20;
 const MOST_ITEMS = 1000;
 
 /** What is asked of other parts. */
-export interface ExplainSources {
+interface ExplainSources {
   ground: Ground;
   store: Store;
   traces: TraceTableHandle | null;

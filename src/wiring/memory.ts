@@ -33,7 +33,7 @@ const MOST_STOPS = 100;
 /** A busy agent checkpoints more often for it. */
 const BYTES_PER_CHECKPOINT = MOST_REBUILD_BYTES;
 
-export interface MemoryOptions extends Pick<HistoryOptions, 'lookBackMs' | 'waitMs' | 'now'> {
+interface MemoryOptions extends Pick<HistoryOptions, 'lookBackMs' | 'waitMs' | 'now'> {
   directory: string;
   /** `{agent.id}-{journal id}` */
   agent: string;

@@ -1,6 +1,6 @@
 /** Where the journals stood, second by second: from a time to a sequence. Known since the start of the agent, for about an hour. */
 
-export interface Moment {
+interface Moment {
   ms: number;
   /** Heads of the intake and of the derived journal. */
   sequence: number;

@@ -19,7 +19,7 @@ export interface ConfigFile {
   read(): Promise<ConfigReport>;
 }
 
-export interface ReloadState {
+interface ReloadState {
   loadedAt: Date;
   /** Why the last change was refused; null when it was not. */
   error: string | null;

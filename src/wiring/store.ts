@@ -24,7 +24,7 @@ const START_BYTES = 1 << 20;
 const CACHE_SHARE = { intake: 1 / 8, derived: 1 / 32 };
 
 /** Gives up what may be given up; wired once there is somebody to decide it. */
-export type MakeRoom = (journal: Journal) => Promise<boolean>;
+type MakeRoom = (journal: Journal) => Promise<boolean>;
 
 export interface Store {
   root: JournalDirectory;

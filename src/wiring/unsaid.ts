@@ -17,7 +17,7 @@ export interface Words {
   processor: number;
 }
 
-export interface UnsaidOptions {
+interface UnsaidOptions {
   pool: BlockPool;
   append(region: { first: number; end: number; urgent: boolean }): Promise<void>;
   /** Nothing larger is tried. */

@@ -1,7 +1,7 @@
 /** How many frames of a run may be decided now: everything that could mark their traces in time has been merged, and their slots are settled. */
 import { type BlockPool, Field, readU64 } from '../core/block.ts';
 
-export interface Due {
+interface Due {
   nowMs: number;
   /** After a frame was received; negative when nothing is waited for any more. */
   waitMs: number;

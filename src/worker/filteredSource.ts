@@ -5,7 +5,7 @@ import { messageOf } from '../core/errors.ts';
 import { isDeadly, type WorkerPool } from './pool.ts';
 import type { FilterResult } from './tasks.ts';
 
-export interface FilteredSourceOptions {
+interface FilteredSourceOptions {
   source: FrameSource;
   blocks: BlockPool;
   workers: WorkerPool;

@@ -30,7 +30,7 @@ import type { ObserveResult } from './tasks.ts';
 const BLOCK_BYTES = 2 * UNIT_BYTES;
 const MOST_GATHERED_BYTES = BLOCK_BYTES / 2;
 
-export interface IntakeOptions {
+interface IntakeOptions {
   blocks: BlockPool;
   workers: WorkerPool;
   /** Whether editors are configured: then every frame may have to be rewritten. */

@@ -8,7 +8,7 @@ import type { ContractPlan } from '../contracts/plan.ts';
 import { AgentError } from '../core/errors.ts';
 
 /** A processor as workers build it. */
-export interface PolicyProcessor {
+interface PolicyProcessor {
   type: string;
   config: unknown;
   /** What main knows its observer by: stays the same when others come and go. */

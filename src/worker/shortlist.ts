@@ -35,7 +35,7 @@ const ID_FIELD = 0x0a10;
 const LEAST_SPAN_BYTES = 20;
 
 /** What stands behind the request. */
-export interface ShortlistTable {
+interface ShortlistTable {
   epoch: number;
   kept: number;
   filtered: number;

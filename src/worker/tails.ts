@@ -48,7 +48,7 @@ export class Tails {
   }
 }
 
-export function field(tag: number, content: Uint8Array): Buffer {
+function field(tag: number, content: Uint8Array): Buffer {
   const head = Buffer.alloc(6);
   head[0] = tag;
   return Buffer.concat([head.subarray(0, writeVarint(head, 1, content.length)), content]);

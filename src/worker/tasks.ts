@@ -146,11 +146,11 @@ export interface EncodeResult {
 }
 
 /** Collects the thread's garbage and gives its memory back: garbage.ts. */
-export interface ShrinkTask {
+interface ShrinkTask {
   kind: 'shrink';
 }
 
-export interface ShrinkResult {
+interface ShrinkResult {
   /** Bytes that are left of the thread's heap. */
   heapBytes: number;
 }

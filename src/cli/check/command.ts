@@ -11,7 +11,7 @@ import type { Context } from '../context.ts';
 /** How long after a command's end what it has printed may still come. */
 const LAST_OUTPUT_MS = 1000;
 
-export interface CommandRun {
+interface CommandRun {
   /** Directory of the storage files. */
   directory: string;
   /** The command's own exit status, or the signal that ended it. */

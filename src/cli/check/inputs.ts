@@ -10,7 +10,7 @@ import { JsonRequests } from '../../otlp/jsonRequest.ts';
 import { Reader, readEnd, readTag, skipField } from '../../otlp/protobuf.ts';
 import { inflate } from '../../worker/inflate.ts';
 
-export interface Request {
+interface Request {
   signal: Signal;
   bytes: Uint8Array;
 }
@@ -147,7 +147,7 @@ function requestOf(record: Buffer, json: JsonRequests): Request | null {
  * The signal of a request in protobuf, by its first item: all three kinds of request look alike down to there. Metrics have a name and
  * spans an id in field 1, log records a time of eight bytes or nothing; and spans have such times in fields 7 and 8, metrics none.
  */
-export function signalOf(request: Uint8Array): Signal | null {
+function signalOf(request: Uint8Array): Signal | null {
   const reader = new Reader(request);
   const item = firstItem(reader, request.length);
   if (item === null) return null;

@@ -32,7 +32,7 @@ export interface Instance extends Target {
   name: string;
 }
 
-export interface Measuring {
+interface Measuring {
   /** Those that something came of; without `per` the one there is. */
   instancesOf(signal: SignalPlan): Instance[];
   /** Measures one export request in protobuf. Throws BODY_UNDECODABLE. */

@@ -43,7 +43,7 @@ export function formatReport(checked: Checked, format: Format): string {
 }
 
 /** The verdict and its reason in a line. */
-export function reasonOf({ verdict, signals, examples, command }: Checked): string {
+function reasonOf({ verdict, signals, examples, command }: Checked): string {
   const failed = examples.find(({ differing }) => differing.length > 0);
   const worst = signals.find((one) => one.verdict.kind === verdict);
   if (verdict === 'kept') {

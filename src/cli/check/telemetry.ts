@@ -7,7 +7,7 @@ import type { Signal } from '../../core/block.ts';
 import { millisecondsOf, shareOf } from '../../core/units.ts';
 import { requestType } from '../../otlp/schema.ts';
 
-export interface Arrival {
+interface Arrival {
   signal: Signal;
   bytes: Uint8Array;
   receivedMs: number;

@@ -24,7 +24,7 @@ export type ContractReport = {
   signals: SignalReport[];
 };
 
-export type SignalReport = {
+type SignalReport = {
   name: string;
   state: State;
   since: string | null;
@@ -43,14 +43,14 @@ export type SignalReport = {
   instances?: { name: string; state: State; value: number | null; items: number }[];
 };
 
-export type OperationReport = { name: string; version: string; items: number; bad: number; excess: number };
+type OperationReport = { name: string; version: string; items: number; bad: number; excess: number };
 
 type EventAttributes = Record<string, AnyAttribute>;
 
 const SEVERITY: Record<State, number> = { unknown: 9, healthy: 9, degraded: 13, breached: 17 };
 const MOST_OPERATIONS = 3;
 
-export interface Told {
+interface Told {
   contract: WatchedContract;
   signal: WatchedSignal;
   change: Change;

@@ -8,7 +8,7 @@
 import { surprise, TAIL_LENGTH } from './tail.ts';
 
 /** What a point is compared by. */
-export const FEATURES = ['jump', 'season', 'drift', 'level', 'range', 'spread', 'noise'] as const;
+const FEATURES = ['jump', 'season', 'drift', 'level', 'range', 'spread', 'noise'] as const;
 const SPREAD = 4;
 const NOISE = 6;
 /** Day profile: a quarter of an hour each. */

@@ -10,7 +10,7 @@ import { HEADER_BYTES, POINT_BYTES, Point, Reading, SERVICE_BYTES, Service } fro
 import { type SavedTraffic, Traffic } from './traffic.ts';
 import { type Rules, type SavedWatch, type Side, Watch } from './watch.ts';
 
-export interface FlagOptions extends Rules {
+interface FlagOptions extends Rules {
   everyMs: number;
   maxSeries: number;
 }

@@ -4,7 +4,7 @@ import { BUCKET_BIAS, BUCKETS, PER_DOUBLING } from './measure.ts';
 /** Shares and quantiles of fewer spans than this say little: they wait for more. */
 const LEAST_SPANS = 20;
 
-export interface TrafficValues {
+interface TrafficValues {
   /** Spans a second. */
   rate: number;
   /** The rest is NaN while there are too few spans. Shares from 0 to 1, durations in milliseconds. */

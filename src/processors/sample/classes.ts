@@ -8,21 +8,21 @@ import { MOST_RULES, type SampleConfig } from './config.ts';
 
 export const BASE = 0;
 /** 16 rules: the first of the list has the highest number. */
-export const FIRST_RULE = 1;
+const FIRST_RULE = 1;
 /** sampling.priority: 0, and above. */
 export const UNWANTED = 17;
 export const WANTED = 18;
 export const RARE = 19;
 export const ANOMALOUS = 20;
 /** 8 shares that contracts may ask for: the largest has the highest number. */
-export const BREACH = 21;
-export const MOST_BREACH_SHARES = 8;
+const BREACH = 21;
+const MOST_BREACH_SHARES = 8;
 export const SLOW = 29;
 export const ERROR = 30;
 export const CLASS_COUNT = 31;
 
 /** What stands in `plumbline.kept`. */
-export type Kept = 'base' | 'rare' | 'anomalous' | 'breach' | 'slow' | 'error';
+type Kept = 'base' | 'rare' | 'anomalous' | 'breach' | 'slow' | 'error';
 
 /** A class as it is configured: names and share. Those that nothing is configured for are null. */
 export interface TraceClass {

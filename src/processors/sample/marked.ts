@@ -7,7 +7,7 @@ const STEP = 3;
 const LEAST_PLACES = 256;
 
 /** By the second half of the id; open addressing, at most half full. */
-export class Marked {
+class Marked {
   #rows = new Int32Array(LEAST_PLACES * STEP);
   #mask = LEAST_PLACES - 1;
   #count = 0;

@@ -19,7 +19,7 @@ import { readSlot, SLOT_MS } from './slots.ts';
 import { beyondTick, classOf, firstTick, isBehind, isLate, placeOf, slotOfTicks, ticksOf } from './traceTable.ts';
 
 /** Index of the addition for a late item of a dropped trace: those stand behind the classes' own. */
-export const PARTIAL = CLASS_COUNT;
+const PARTIAL = CLASS_COUNT;
 
 /** Where more than this is kept anyhow, looking ahead spares nothing. */
 const MOST_OUTLOOK_SHARE = 0.3;

@@ -17,7 +17,7 @@ import { createLimits } from './limits.ts';
 import { createSlots, SLOT_MS, type Slots } from './slots.ts';
 
 /** `findTrace` of a trace that is not in the table. */
-export const ABSENT = -1;
+const ABSENT = -1;
 
 const STEP = 4;
 const PROBES = 16;
