@@ -68,7 +68,7 @@ export class Memory {
   /** Apart from `#saving`, which may wait for an append that waits for a checkpoint. */
   #checkpointing: Promise<void> = Promise.resolve();
   #lastCheckpoint: Promise<void> = Promise.resolve();
-  #failure: string | null = null;
+  #hasFailed = false;
   #enforce: () => Promise<void> = () => Promise.resolve();
 
   constructor(options: MemoryOptions) {
@@ -213,11 +213,11 @@ export class Memory {
       if (error !== null) throw error;
       await this.#lastCheckpoint;
       // Between them there is hardly anything to save.
-      if (isWhole) this.#failure = null;
+      if (isWhole) this.#hasFailed = false;
     } catch (error) {
       // Everything is still in memory and comes again with the next tick; say it once.
-      if (this.#failure === null) this.#options.log.warn(`not saved, trying again: ${messageOf(error)}`);
-      this.#failure = messageOf(error);
+      if (!this.#hasFailed) this.#options.log.warn(`not saved, trying again: ${messageOf(error)}`);
+      this.#hasFailed = true;
     }
   }
 

@@ -10,9 +10,9 @@ import { AgentError } from '../core/errors.ts';
 import type { LogView } from '../otlp/logs.ts';
 import { HASH_SEED, hashBytes, Reader, readEnd, readTag, sameBytes, skipField } from '../otlp/protobuf.ts';
 import type { SpanView } from '../otlp/traces.ts';
+import { LOG_ATTRIBUTES } from './tails.ts';
 
 const OTHER_SEED = 0x9e37_79b1;
-const LOG_ATTRIBUTES = 50;
 const KEY = 10;
 const ADDED = [
   'plumbline.kept',
