@@ -8,7 +8,7 @@ import { judgeRun } from '../contracts/verdict.ts';
 import { suggest } from '../core/nearest.ts';
 import { runCommand } from './check/command.ts';
 import { runExamples } from './check/examples.ts';
-import { readInput } from './check/inputs.ts';
+import { readInput, requireTelemetry } from './check/inputs.ts';
 import { createMeasuring, type Instance } from './check/measure.ts';
 import { type Checked, type Format, formatReport, type SignalVerdict } from './check/report.ts';
 import type { Context } from './context.ts';
@@ -42,6 +42,8 @@ export async function check(args: string[], context: Context): Promise<number> {
   if (plans.length === 0) return refuse(context, `no contract in ${positionals.join(', ')}`);
   const examples = files.flatMap(runExamples);
   const inputs = values.input ?? [];
+  // Before the command runs, which may take a while.
+  for (const input of inputs) requireTelemetry(input);
   const isRecorded = inputs.length > 0 || command !== null;
   if (!isRecorded && examples.length === 0)
     return refuse(context, 'nothing to hold against it: give --input FILE, or -- COMMAND, or write examples');

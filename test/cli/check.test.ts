@@ -228,6 +228,19 @@ test('raw and sampled of one agent are not counted both', async (t) => {
   assert.equal((await check(join(directory, 'c.yaml'), '--input', join(directory, 'data/raw'))).status, 0);
 });
 
+test('a folder without telemetry is said as that, exit status 2, before the command runs', async (t) => {
+  const directory = folder(t, { 'c.yaml': CONTRACT, 'journal/intake/0000000000000001.seg': 'x' });
+  const ran = join(directory, 'ran');
+  const command = ['--', process.execPath, '-e', `require('fs').writeFileSync(${JSON.stringify(ran)}, '')`];
+  const args = [join(directory, 'c.yaml'), '--input', join(directory, 'journal')];
+  for (const more of [[], command]) {
+    const { status, stdout, stderr } = await check(...args, ...more);
+    assert.deepEqual([status, stdout], [2, '']);
+    assert.match(stderr, /journal holds no file of telemetry: names end in binpb, jsonl, json, pb\n$/);
+  }
+  assert.equal(existsSync(ran), false);
+});
+
 test('a file that is cut off is said with its record, exit status 2', async (t) => {
   const directory = folder(t, { 'c.yaml': CONTRACT, 'a.binpb': framed(spans(3, 0)).subarray(0, -5) });
   const { status, stderr } = await check(join(directory, 'c.yaml'), '--input', join(directory, 'a.binpb'));

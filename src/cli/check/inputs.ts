@@ -17,6 +17,8 @@ interface Request {
 
 /** As elsewhere, what is piped in. */
 const STDIN = '-';
+/** Of what is read below a directory, before `.gz` and `.zst`. */
+const ENDINGS = ['binpb', 'jsonl', 'json', 'pb'];
 const GZIP = 0x1f8b;
 const ZSTD = 0x28b52ffd;
 const BRACE = 0x7b;
@@ -55,6 +57,12 @@ export function readInput(path: string, take: (signal: Signal, bytes: Uint8Array
   }
 }
 
+/** Throws CONFIG_INVALID for a path that is not there, and for a directory that holds no file of telemetry: it is hardly the one that is meant. */
+export function requireTelemetry(path: string): void {
+  if (filesOf(path).length > 0) return;
+  throw new AgentError('CONFIG_INVALID', `${path} holds no file of telemetry: names end in ${ENDINGS.join(', ')}`);
+}
+
 function filesOf(path: string): string[] {
   if (path === STDIN) return [STDIN];
   try {
@@ -63,7 +71,7 @@ function filesOf(path: string): string[] {
     throw new AgentError('CONFIG_INVALID', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
   // What is still being written is no file yet.
-  const files = globSync('**/*.{binpb,jsonl,json,pb}{,.gz,.zst}', { cwd: path }).sort(byNumbers);
+  const files = globSync(`**/*.{${ENDINGS.join(',')}}{,.gz,.zst}`, { cwd: path }).sort(byNumbers);
   refuseTwice(path, files);
   return files.map((file) => join(path, file));
 }
