@@ -1,5 +1,6 @@
 /** The agent's own counters: one registry, every metric declared here, every drop with a reason. Label values are bounded by config. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { SIGNALS } from './block.ts';
 import { createProcessMetrics } from './processMetrics.ts';
 
 /** Contracts of one service may differ in what else they say of it; a label stands only where its contract says something. */
@@ -8,6 +9,19 @@ const CONTRACT_LABELS = ['service', 'service_namespace', 'environment', 'service
 export type Telemetry = ReturnType<typeof createTelemetry>;
 
 export function createTelemetry() {
+  const telemetry = declareTelemetry();
+  const { ingestItems, ingestWarnings, ingestRequests, toldGivenUp } = telemetry;
+  // Counted from 0 on: what first appears at 7 is no increase for whoever asks Prometheus for one.
+  for (const signal of SIGNALS) {
+    for (const outcome of ['accepted', 'rejected']) ingestItems.inc({ signal, outcome }, 0);
+    for (const code of [200, 503]) ingestRequests.inc({ signal, code }, 0);
+    ingestWarnings.inc({ signal }, 0);
+  }
+  for (const stream of ['summaries', 'events']) toldGivenUp.inc({ stream }, 0);
+  return telemetry;
+}
+
+function declareTelemetry() {
   const registry = new Registry();
   const registers = [registry];
   return {
