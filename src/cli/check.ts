@@ -42,8 +42,6 @@ export async function check(args: string[], context: Context): Promise<number> {
   if (plans.length === 0) return refuse(context, `no contract in ${positionals.join(', ')}`);
   const examples = files.flatMap(runExamples);
   const inputs = values.input ?? [];
-  // Before the command runs, which may take a while.
-  for (const input of inputs) requireTelemetry(input);
   const isRecorded = inputs.length > 0 || command !== null;
   if (!isRecorded && examples.length === 0)
     return refuse(context, 'nothing to hold against it: give --input FILE, or -- COMMAND, or write examples');
@@ -65,10 +63,15 @@ async function judgeAll(
   command: readonly string[] | null,
   context: Context,
 ): Promise<Pick<Checked, 'signals' | 'command'>> {
-  if (command === null) return { signals: judgeInputs(plans, inputs, null), command: null };
+  if (command === null) {
+    for (const input of inputs) requireTelemetry(input);
+    return { signals: judgeInputs(plans, inputs, null), command: null };
+  }
   const startedMs = Date.now();
   const { directory, status, remove } = await runCommand(command, context);
   try {
+    // Not before: the command may have written what lies there.
+    for (const input of inputs) requireTelemetry(input);
     return {
       signals: judgeInputs(plans, [...inputs, directory], inputs.length > 0 ? null : startedMs),
       command: status,
