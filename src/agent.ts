@@ -239,6 +239,8 @@ interface Parts {
 
 /** Of the grace that clients may take to be done; the rest is for what is here already. */
 const INGEST_SHARE_OF_GRACE = 0.5;
+/** What the selection has begun ends in less, or waits for memory that never comes. */
+const LAST_STEP_MS = 1000;
 
 /** What a stop still saves when the grace is over takes no longer, unless the disk hangs. */
 const SAVE_MS = 5000;
@@ -270,12 +272,15 @@ async function stop(ground: Ground, parts: Parts): Promise<void> {
   await ingest.close(Math.max(0, deadlineMs - now()) * INGEST_SHARE_OF_GRACE);
   await intake.drained();
   await store.memory.close();
-  await selection?.drain(store.intake.head, deadlineMs);
+  // It may be in a read that waits for memory, which sinks give back when they close.
+  const drained = selection?.drain(store.intake.head, deadlineMs);
+  await Promise.race([drained, after(deadlineMs - now())]);
   store.memory.noteStop();
   // Each by itself: one whose destination is down takes all of the grace, and the others have files to finish.
   await Promise.all(
     deliveries.map(({ delivery }) => delivery.drain(deadlineMs).then(() => delivery.close(deadlineMs))),
   );
+  await Promise.race([drained, after(LAST_STEP_MS)]);
   await saveLast(ground, store);
   await status.stop();
   await workers.close();
@@ -289,4 +294,8 @@ async function stop(ground: Ground, parts: Parts): Promise<void> {
 async function saveLast({ log }: Ground, { memory }: Store): Promise<void> {
   for (const save of [() => memory.checkpoint(), () => memory.saveCursors()])
     await save().catch((error: unknown) => log.warn(`not saved, some of it is done again: ${messageOf(error)}`));
+}
+
+function after(ms: number): Promise<unknown> {
+  return new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)).unref());
 }

@@ -6,6 +6,7 @@ import { CursorTable } from '../../src/journal/cursors.ts';
 import { startAgentProcess, temporaryDirectory } from '../support/agent.ts';
 import { Client, checkIds } from '../support/owing.ts';
 import { readAllStored, spansOf } from '../support/storage.ts';
+import { service, span } from '../worker/world.ts';
 
 const ROUNDS = 3;
 const CLIENTS = 8;
@@ -57,4 +58,26 @@ it('a destination that is down uses up the grace for itself alone: the files of 
   assert.equal(row?.delivered, ids.length);
   const left = `"queued":{"kafka":${ids.length}},"msg":"stopped: items that sinks have not taken wait in the journal for the next start"}`;
   assert.equal(agent.output().trimEnd().split('\n').at(-1)?.endsWith(left), true, agent.output());
+});
+
+it('SIGTERM ends within the grace also while all memory is held by what a destination does not answer', async (t) => {
+  const directory = temporaryDirectory(t, 'stop-held');
+  // Nobody listens there.
+  const sinks = 'sinks: [ { type: otlp, endpoint: "http://127.0.0.1:9", subscribe: [raw, sampled] } ]';
+  const yaml = YAML.replace(/sinks: .*/, sinks)
+    .replace('log_level: warn', 'log_level: warn, memory_limit: 32MiB')
+    .replace('grace: 20s', 'grace: 3s')
+    .replace('wait: 5s', 'wait: 100ms');
+  const agent = await startAgentProcess(directory, yaml);
+  const spans = Array.from({ length: 8000 }, (_, i) => span(i + 1, { name: 'x'.repeat(1000) }));
+  const body = Buffer.from(service('shop', ...spans));
+  const headers = { 'content-type': 'application/x-protobuf' };
+  for (let refused = 0; refused < 10; ) {
+    const { status } = await fetch(`${agent.ingest}/v1/traces`, { method: 'POST', headers, body });
+    refused = status === 503 ? refused + 1 : 0;
+  }
+  const stopped = Date.now();
+  assert.equal(await agent.end('SIGTERM'), 0, agent.output());
+  t.diagnostic(`ended after ${Date.now() - stopped} ms`);
+  assert.match(agent.output().trimEnd().split('\n').at(-1) ?? '', /"queued":\{"otlp":\d+\}/);
 });
