@@ -8,32 +8,26 @@ import { BlockPool } from './core/block.ts';
 import { AgentError, messageOf } from './core/errors.ts';
 import { memoryLimitBytes } from './core/resources.ts';
 import { createTelemetry } from './core/telemetry.ts';
-import { millisecondsOf } from './core/units.ts';
 import { agentVersion } from './core/version.ts';
 import type { IngestServer } from './ingest/server.ts';
 import type { DetectObserver } from './processors/detect/observer.ts';
 import type { Breach, ContractValue, Flagged } from './processors/processor.ts';
 import { traceTableFor } from './processors/sample/index.ts';
-import type { StatusServer } from './status/server.ts';
 import { explainTrace } from './wiring/explain.ts';
 import { type Ground, sampleOf, tellReload } from './wiring/ground.ts';
 import { serveIngest } from './wiring/ingest.ts';
 import { LookBacks } from './wiring/lookBacks.ts';
-import { tellQueued } from './wiring/queued.ts';
 import { type ConfigFile, Reload, signatureOf, stampOfSource } from './wiring/reload.ts';
 import { Retention } from './wiring/retention.ts';
 import { createDeliveries, type Running } from './wiring/sinks.ts';
+import { stop } from './wiring/stop.ts';
 import { openStore, type Store } from './wiring/store.ts';
 import { configuredProcessors, policyOf, prepareSelection, restoreObservers } from './wiring/streams.ts';
 import { watchTaking } from './wiring/taking.ts';
 import { createIntake, createWorkers } from './wiring/workers.ts';
 import { shrinkHeap } from './worker/garbage.ts';
-import type { Intake } from './worker/intake.ts';
 import type { Observers } from './worker/observers.ts';
 import { createPolicy, publishPolicy } from './worker/policy.ts';
-import type { WorkerPool } from './worker/pool.ts';
-import type { SelectionProgress } from './worker/progress.ts';
-import type { Selection } from './worker/selection.ts';
 
 export interface Agent {
   ingestUrl: string;
@@ -194,7 +188,7 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
       status.reload();
       return reload.now();
     },
-    stop: () => bounded(ground, stop(ground, parts)),
+    stop: () => stop(ground, parts),
   };
 }
 
@@ -221,81 +215,4 @@ function sinkView({ name, delivery, rows }: Running, { intake, derived }: Store)
     state: () => delivery.state(),
     lagBytes: () => intake.bytesFrom(oldest(true)) + derived.bytesFrom(oldest(false)),
   };
-}
-
-interface Parts {
-  store: Store;
-  workers: WorkerPool;
-  reload: Reload;
-  /** It has been said that nothing is taken any more. */
-  unwatch(): void;
-  intake: Intake;
-  selection: Selection | null;
-  progress: SelectionProgress | null;
-  deliveries: Running[];
-  status: StatusServer;
-  ingest: IngestServer;
-}
-
-/** Of the grace that clients may take to be done; the rest is for what is here already. */
-const INGEST_SHARE_OF_GRACE = 0.5;
-/** What the selection has begun ends in less, or waits for memory that never comes. */
-const LAST_STEP_MS = 1000;
-
-/** What a stop still saves when the grace is over takes no longer, unless the disk hangs. */
-const SAVE_MS = 5000;
-
-/** Each step of a stop may wait for the disk, and nobody else would end it. */
-async function bounded({ config }: Ground, steps: Promise<void>): Promise<void> {
-  const { grace } = config.agent.shutdown;
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    const what = `not all was saved ${SAVE_MS / 1000} s after agent.shutdown.grace (${grace})`;
-    const left = 'what was answered 200 is in the journal, and some of it comes to sinks again';
-    const message = `${config.journal.directory}: the disk hangs: ${what}: ${left}: look at the disk`;
-    late.reject(new AgentError('JOURNAL_SYNC_FAILED', message));
-  }, millisecondsOf(grace) + SAVE_MS);
-  await Promise.race([steps, late.promise]).finally(() => clearTimeout(timer));
-}
-
-/** Not ready but serving; then nothing more comes in; then all that is here goes as far as it can before the grace ends. */
-async function stop(ground: Ground, parts: Parts): Promise<void> {
-  const { now, trouble, config } = ground;
-  const { store, workers, intake, selection, deliveries, status, ingest } = parts;
-  const { serve_on, grace } = config.agent.shutdown;
-  const deadlineMs = now() + millisecondsOf(grace);
-  parts.reload.stop();
-  parts.unwatch();
-  trouble.set('stopping', 'the agent is shutting down');
-  ingest.startDraining();
-  await new Promise((resolve) => setTimeout(resolve, millisecondsOf(serve_on)));
-  await ingest.close(Math.max(0, deadlineMs - now()) * INGEST_SHARE_OF_GRACE);
-  await intake.drained();
-  await store.memory.close();
-  // It may be in a read that waits for memory, which sinks give back when they close.
-  const drained = selection?.drain(store.intake.head, deadlineMs);
-  await Promise.race([drained, after(deadlineMs - now())]);
-  store.memory.noteStop();
-  // Each by itself: one whose destination is down takes all of the grace, and the others have files to finish.
-  await Promise.all(
-    deliveries.map(({ delivery }) => delivery.drain(deadlineMs).then(() => delivery.close(deadlineMs))),
-  );
-  await Promise.race([drained, after(LAST_STEP_MS)]);
-  await saveLast(ground, store);
-  await status.stop();
-  await workers.close();
-  await store.intake.close();
-  await store.derived.close();
-  await store.root.close();
-  tellQueued(ground, store, parts.progress, deliveries);
-}
-
-/** On a full disk, for one: what is not saved is measured or sent again by the next start, and the agent leaves as it should. */
-async function saveLast({ log }: Ground, { memory }: Store): Promise<void> {
-  for (const save of [() => memory.checkpoint(), () => memory.saveCursors()])
-    await save().catch((error: unknown) => log.warn(`not saved, some of it is done again: ${messageOf(error)}`));
-}
-
-function after(ms: number): Promise<unknown> {
-  return new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)).unref());
 }

@@ -73,6 +73,8 @@ export class Selection {
   #wholeReads = 0;
   /** Below this a worker died: frames go one by one, and one that kills again is passed. */
   #carefulUntil = 0;
+  /** What it waits for, and where: said once. */
+  #told = '';
 
   constructor(options: SelectionOptions) {
     this.#options = options;
@@ -128,7 +130,9 @@ export class Selection {
         else await this.#step();
       } catch (error) {
         // The journal is full or a worker died: nothing was marked as decided, so the same frames come again.
-        this.#options.onError(messageOf(error));
+        const told = `${messageOf(error)} ${this.#options.progress.next}`;
+        if (told !== this.#told) this.#options.onError(messageOf(error));
+        this.#told = told;
         await this.#reset();
         await this.#sleep(RETRY_MS);
       }

@@ -81,3 +81,9 @@ it('SIGTERM ends within the grace also while all memory is held by what a destin
   t.diagnostic(`ended after ${Date.now() - stopped} ms`);
   assert.match(agent.output().trimEnd().split('\n').at(-1) ?? '', /"queued":\{"otlp":\d+\}/);
 });
+
+it('a serve_on beyond the grace is cut off by it', async (t) => {
+  const yaml = YAML.replace('serve_on: 200ms, grace: 20s', 'serve_on: 60s, grace: 1s');
+  const agent = await startAgentProcess(temporaryDirectory(t, 'stop-serve'), yaml);
+  assert.equal(await agent.end('SIGTERM'), 0, agent.output());
+});

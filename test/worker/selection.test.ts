@@ -40,6 +40,8 @@ function world(
   signals: Signal[],
   changes: Partial<SelectionOptions> & {
     deadly?: number;
+    /** So many tasks find no memory. */
+    refused?: number;
     damaged?: number;
     receivedMs?: number[];
     /** Sequences of frames that have a shortlist, those of which it does not say enough, and one that cannot be read. */
@@ -82,6 +84,8 @@ function world(
       const isUnsure = (sequence: number) => isShort === true && changes.unsure?.includes(sequence) === true;
       if (changes.deadly !== undefined && sequences.includes(changes.deadly))
         throw new AgentError('WORKER_DIED', 'a worker died on a task', { retryable: true });
+      if (changes.refused !== undefined && runs.length <= changes.refused)
+        throw new AgentError('OVERLOADED', 'no memory', { retryable: true });
       const sampledOut = [...NONE];
       for (const [i, at] of given.entries()) {
         if (isUnsure(sequences[i] as number)) continue;
@@ -145,6 +149,13 @@ test('a frame that no worker survives runs alone once, is counted as damaged, an
   assert.deepEqual(lost, [['traces', 3, 'a worker died on a task']]);
   assert.deepEqual(runs[0], [1, 2, 3, 4]);
   assert.ok(runs.some((run) => run.length === 1 && run[0] === 3));
+});
+
+test('what it waits for is said once for the same frames', async () => {
+  const told: string[] = [];
+  const { progress, runs, end } = world(['traces', 'logs'], { refused: 3, onError: (message) => told.push(message) });
+  await end();
+  assert.deepEqual([runs.length, progress.next, told], [4, [3, 3, 3], ['no memory']]);
 });
 
 test('what is not due yet is read once, and decided as it comes due', async () => {
