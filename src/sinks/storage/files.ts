@@ -1,5 +1,5 @@
 /** Names and disk operations of the storage sink: where a file goes, how it gets its final name safely, what may be deleted. */
-import { open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { open, readdir, rename, rm, rmdir, stat, truncate } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import type { Row } from '../../core/component.ts';
 import { makeDirectory } from '../../core/makeDirectory.ts';
@@ -81,6 +81,13 @@ export async function sizeOf(path: string): Promise<number | null> {
     if (isMissing(error)) return null;
     throw error;
   }
+}
+
+/** Leaves the name alone of it, unless that is gone, too. */
+export async function empty(path: string): Promise<void> {
+  await truncate(path).catch((error: unknown) => {
+    if (!isMissing(error)) throw error;
+  });
 }
 
 export async function remove(path: string): Promise<void> {

@@ -2,12 +2,11 @@
  * Brings finished local files to a bucket, those of a row one after the other, without end. A file that was uploaded is emptied and stays
  * for a while: after a crash its name says what needs no second upload. One that was not is found by its name, too, and uploaded then.
  */
-import { truncate } from 'node:fs/promises';
 import { dirname, relative, sep } from 'node:path';
 import type { Row } from '../../core/component.ts';
 import { AgentError, messageOf } from '../../core/errors.ts';
 import { backoffMs, type Retry, sleep } from '../retry.ts';
-import { findFinished, remove, removeIfEmpty, rowDirectory, sizeOf } from './files.ts';
+import { empty, findFinished, remove, removeIfEmpty, rowDirectory, sizeOf } from './files.ts';
 import type { Bucket } from './s3.ts';
 
 /** Names that stay, a row: cursors are saved every second, so that far fewer are ever asked for. */
@@ -100,7 +99,8 @@ export class Uploads {
         if (bytes === null) break;
         if (bytes > 0) {
           await this.#bucket.put(path, this.#keyOf(path), signal);
-          await truncate(path);
+          // Deleted meanwhile: it lies in the bucket all the same.
+          await empty(path);
         }
         await this.#forgetOld(row, of, path);
         return;
