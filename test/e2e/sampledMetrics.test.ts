@@ -4,23 +4,25 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { requestType } from '../../src/otlp/schema.ts';
 import { type AgentProcess, eventually, startAgentProcess, temporaryDirectory } from '../support/agent.ts';
-import { readAllStored } from '../support/storage.ts';
+import { lossesIn, readAllStored } from '../support/storage.ts';
 import { service, span } from '../worker/world.ts';
 
 const ROUNDS = 4;
 const REQUESTS = 20;
 const SIGNALS = ['traces', 'metrics'] as const;
 
-const yaml = (streams: string) => `
+const STORAGE = (streams: string) =>
+  `{ type: storage, subscribe: ${streams}, directory: ./data/storage, rotate: { every: 300ms } }`;
+const yaml = (sinks: string[], sample = 'wait: 5m, base: 20%') => `
 agent: { id: whole, data_dir: ./data, log_level: warn, shutdown: { serve_on: 0s } }
 admin: { endpoint: "127.0.0.1:0" }
 ingest: { http: { endpoint: "127.0.0.1:0" } }
 journal: { segment_size: 24MiB, max_size: 512MiB }
 processors:
   - { type: filter, drop: [ { of: spans, where: { http.route: /health } } ], streams: [raw, sampled] }
-  - { type: sample, wait: 5m, base: 20% }
+  - { type: sample, ${sample} }
 sinks:
-  - { type: storage, subscribe: ${streams}, directory: ./data/storage, rotate: { every: 300ms } }
+${sinks.map((sink) => `  - ${sink}`).join('\n')}
 `;
 
 const metrics = requestType('metrics');
@@ -69,7 +71,7 @@ function pointsIn(directory: string, stream: string): number[] {
 test('killed in the middle: the metrics of sampled are those of raw, each once, while traces still wait', async (t) => {
   const directory = temporaryDirectory(t, 'whole');
   for (let round = 0; round < ROUNDS; round++) {
-    const agent = await startAgentProcess(directory, yaml(round === 0 ? '[raw]' : '[raw, sampled]'));
+    const agent = await startAgentProcess(directory, yaml([STORAGE(round === 0 ? '[raw]' : '[raw, sampled]')]));
     t.after(() => agent.end('SIGKILL'));
     await send(agent, round * REQUESTS);
     if (round < ROUNDS - 1) {
@@ -96,4 +98,39 @@ test('killed in the middle: the metrics of sampled are those of raw, each once, 
     assert.deepEqual(pointsIn(directory, 'raw'), wanted);
     assert.deepEqual(pointsIn(directory, 'sampled'), wanted.slice(before));
   }
+});
+
+test('what the selection reads again after a kill has metrics between: they are not written, and do not hold it up', async (t) => {
+  const directory = temporaryDirectory(t, 'whole-read');
+  const sinks = [STORAGE('[sampled]')];
+  const before = await startAgentProcess(directory, yaml(sinks));
+  t.after(() => before.end('SIGKILL'));
+  await send(before, 0);
+  await before.end('SIGKILL');
+  const agent = await startAgentProcess(directory, yaml(sinks, 'wait: 100ms, base: 0%, keep: { rare: 0% }'));
+  t.after(() => agent.end('SIGKILL'));
+  const { traces, metrics } = await eventually('all is decided', 20_000, async () => {
+    const { traces, metrics } = (await agent.status()).sinks.storage?.streams.sampled ?? {};
+    return traces?.queued === 0 && metrics?.queued === 0 ? { traces, metrics } : undefined;
+  });
+  const none = { filtered: 0, dead_lettered: 0, expired: 0, damaged: 0, queued: 0 };
+  assert.deepEqual(traces, { ...none, offered: REQUESTS, delivered: 0, sampled_out: REQUESTS });
+  assert.deepEqual(metrics, { ...none, offered: 2 * REQUESTS, delivered: 2 * REQUESTS, sampled_out: 0 });
+  const { derived } = await agent.status();
+  assert.equal(derived.head, derived.first, 'nothing is kept, and metrics are not in it');
+  assert.equal(await agent.end('SIGTERM'), 0, agent.output());
+});
+
+test('a sink that is configured no longer: what of its metrics was queued is told as lost', async (t) => {
+  const directory = temporaryDirectory(t, 'whole-removed');
+  // Nobody listens there.
+  const dead = '{ type: kafka, brokers: ["127.0.0.1:9"], subscribe: { sampled: s } }';
+  const before = await startAgentProcess(directory, yaml([STORAGE('[events]'), dead]));
+  t.after(() => before.end('SIGKILL'));
+  await send(before, 0);
+  await before.end('SIGKILL');
+  const agent = await startAgentProcess(directory, yaml([STORAGE('[events]')]));
+  t.after(() => agent.end('SIGKILL'));
+  assert.equal(await agent.end('SIGTERM'), 0, agent.output());
+  assert.equal(lossesIn(join(directory, 'data/storage'))['sink_removed kafka metrics'], 2 * REQUESTS);
 });
