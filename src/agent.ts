@@ -10,7 +10,6 @@ import { memoryLimitBytes } from './core/resources.ts';
 import { createTelemetry } from './core/telemetry.ts';
 import { agentVersion } from './core/version.ts';
 import type { IngestServer } from './ingest/server.ts';
-import type { Journal } from './journal/journal.ts';
 import type { DetectObserver } from './processors/detect/observer.ts';
 import type { Breach, ContractValue, Flagged } from './processors/processor.ts';
 import { traceTableFor } from './processors/sample/index.ts';
@@ -22,7 +21,7 @@ import { type ConfigFile, Reload, signatureOf, stampOfSource } from './wiring/re
 import { Retention } from './wiring/retention.ts';
 import { createDeliveries, type Running } from './wiring/sinks.ts';
 import { stop } from './wiring/stop.ts';
-import { journalOf, openStore, type Store } from './wiring/store.ts';
+import { openStore, type Store } from './wiring/store.ts';
 import { configuredProcessors, policyOf, prepareSelection, restoreObservers } from './wiring/streams.ts';
 import { watchTaking } from './wiring/taking.ts';
 import { createIntake, createWorkers } from './wiring/workers.ts';
@@ -207,16 +206,13 @@ function valuesOf(detect: DetectObserver | null): ContractValue[] {
   });
 }
 
-function sinkView({ name, delivery, rows }: Running, store: Store) {
-  const { intake, derived } = store;
-  const lagIn = (journal: Journal) => {
-    const own = rows.filter(({ row }) => journalOf(store, row) === journal);
-    return journal.bytesFrom(Math.min(...own.map(({ cursor }) => cursor.next)));
-  };
+function sinkView({ name, delivery, rows }: Running, { intake, derived }: Store) {
+  const oldest = (raw: boolean) =>
+    Math.min(...rows.filter(({ row }) => (row.stream === 'raw') === raw).map(({ cursor }) => cursor.next));
   return {
     name,
     rows,
     state: () => delivery.state(),
-    lagBytes: () => lagIn(intake) + lagIn(derived),
+    lagBytes: () => intake.bytesFrom(oldest(true)) + derived.bytesFrom(oldest(false)),
   };
 }

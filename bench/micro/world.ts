@@ -21,7 +21,6 @@ import { ItemChooser } from '../../src/worker/choose.ts';
 import { observe } from '../../src/worker/observe.ts';
 import { createParts, type Parts } from '../../src/worker/parts.ts';
 import { createPolicy } from '../../src/worker/policy.ts';
-import { METRICS } from '../../src/worker/progress.ts';
 import { select } from '../../src/worker/select.ts';
 import type { ObserveTask, SelectTask, WorkerSetup } from '../../src/worker/tasks.ts';
 import { ItemWalk, UNLIMITED_BYTES } from '../../src/worker/walk.ts';
@@ -121,8 +120,7 @@ export function createWorld(options: WorldOptions = {}): World {
   const walk = new ItemWalk();
   const chooser = new ItemChooser(parts.views, parts.selectors);
   const observeTask: ObserveTask = { kind: 'observe', frames, receivedMs: NOW_MS, measureOnly: false };
-  const decided = frames.filter((at) => pool.bytes[at + Field.signal] !== METRICS);
-  const selectTask: SelectTask = { kind: 'select', frames: decided, from: [0, 0, 0], decided: [] };
+  const selectTask: SelectTask = { kind: 'select', frames, from: [0, 0, 0], decided: [] };
   const world: World = {
     pool,
     parts,

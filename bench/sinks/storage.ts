@@ -80,7 +80,7 @@ function layOut(number: number): Part[] {
     pool.words[(at + Field.items) >>> 2] = payload.items;
     copyInto(pool.bytes, at + FRAME_HEADER_BYTES, bytes);
     // Sequences are given when a batch is written: each batch goes out many times.
-    return encoder.direct(pool, at, ROW.stream) as Part;
+    return encoder.direct(pool, at) as Part;
   });
 }
 

@@ -46,8 +46,8 @@ export interface Output {
 export interface Encoder {
   /** Most bytes that are written at once, a single part excepted; no bound when it is left out. */
   mostBytes?: number;
-  /** The part for a frame that leaves as it lies in memory, or null when `encode` has to make it. `stream` is the row's. Runs on main. */
-  direct(pool: BlockPool, frame: number, stream: Stream): Part | null;
+  /** The part for a frame that leaves as it lies in memory, or null when `encode` has to make it. Runs on main. */
+  direct(pool: BlockPool, frame: number): Part | null;
   /** Parts of these frames (addresses of headers; all of one stream and signal, ascending sequence), in order. */
   encode(pool: BlockPool, frames: readonly number[], stream: Stream, signal: Signal, out: Output): Part[];
 }
@@ -57,13 +57,6 @@ export interface Row {
   readonly stream: Stream;
   readonly signal: Signal;
 }
-
-/** As what a journal has the frames of a row. Nobody drops data points: those of `sampled` are those of `raw`, and are written once. */
-export function writtenAs(row: Row): Row {
-  return row.stream === 'sampled' && row.signal === 'metrics' ? RAW_METRICS : row;
-}
-
-const RAW_METRICS: Row = { stream: 'raw', signal: 'metrics' };
 
 export interface Batch {
   row: Row;

@@ -32,7 +32,7 @@ export interface DeliveryOptions {
   config: unknown;
   pool: BlockPool;
   streams: readonly Stream[];
-  source(row: Row): FrameSource;
+  source(stream: Stream): FrameSource;
   /** The row's durable counts; they are changed in place. */
   cursor(row: Row): CursorRow;
   /** Called after a cursor changed: its owner saves it some time. `damaged`: items that were lost on the way there. */
@@ -205,7 +205,7 @@ function createRows(options: DeliveryOptions, writer: Writer, letters: LetterBou
   return options.streams.flatMap((stream) =>
     SIGNALS_OF[stream].map((signal) => {
       const row = { stream, signal };
-      return new DeliveryRow(row, options.cursor(row), options.source(row), writer, settings);
+      return new DeliveryRow(row, options.cursor(row), options.source(stream), writer, settings);
     }),
   );
 }
@@ -215,7 +215,7 @@ function unopened(error: string, forMs: number, { streams, source, cursor }: Del
   return streams.flatMap((stream) =>
     SIGNALS_OF[stream].map((signal) => {
       const row = { stream, signal };
-      const lagItems = Math.max(0, source(row).total(stream, signal) - passedOf(cursor(row)));
+      const lagItems = Math.max(0, source(stream).total(stream, signal) - passedOf(cursor(row)));
       return { row, state: stateOf(error, forMs), error, lagItems, lagMs: lagItems === 0 ? 0 : forMs };
     }),
   );

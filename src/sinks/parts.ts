@@ -31,7 +31,7 @@ export async function makeParts(
 ): Promise<Parts> {
   const parts: Part[] = [];
   for (const frame of frames) {
-    const part = encoder.direct(pool, frame, row.stream);
+    const part = encoder.direct(pool, frame);
     if (part === null) return encodeFrames(encode, frames, row);
     parts.push(part);
   }

@@ -139,8 +139,8 @@ function jobSettings(options: RedeliverOptions, agent: string, letter: BuriedLet
   const encoder = options.definition.encoder(options.config);
   const named: Encoder = {
     ...encoder,
-    direct(...args) {
-      const part = encoder.direct(...args);
+    direct(pool, frame) {
+      const part = encoder.direct(pool, frame);
       return part === null ? null : nameOf(letter, part, null);
     },
     encode: (...args) => {

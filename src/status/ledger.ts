@@ -1,6 +1,6 @@
 /** The ledger: what was received and what became of it, for each sink, stream and signal; docs/operations.md says which sums must agree. */
 import { SIGNALS, type Signal, type Stream } from '../core/block.ts';
-import { type CursorRow, type Row, writtenAs } from '../core/component.ts';
+import type { CursorRow, Row } from '../core/component.ts';
 
 /** What the ledger adds up; all counts are items since the journal was created. */
 export interface LedgerSources {
@@ -37,8 +37,7 @@ export function intakeLedger(sources: LedgerSources) {
 /** offered = delivered + filtered + sampled_out + dead_lettered + expired + damaged + queued. */
 export function sinkLedger(sources: LedgerSources, row: Row, cursor: CursorRow): LedgerRow {
   const i = SIGNALS.indexOf(row.signal);
-  const { stream } = writtenAs(row);
-  const sampled = stream === 'sampled' ? sources.selection : null;
+  const sampled = row.stream === 'sampled' ? sources.selection : null;
   const of = (what: keyof NonNullable<LedgerSources['selection']>, before: number) =>
     sampled === null ? 0 : (sampled[what][i] as number) - before;
   const filtered = cursor.filtered + of('filtered', cursor.filteredFrom);
@@ -48,7 +47,7 @@ export function sinkLedger(sources: LedgerSources, row: Row, cursor: CursorRow):
   // What was decided before the subscription was never offered to it.
   const { filteredFrom, sampledOutFrom, damagedFrom, expiredFrom } = cursor;
   const elsewhere = sampled === null ? 0 : filteredFrom + sampledOutFrom + damagedFrom + expiredFrom;
-  const offered = sources.total(sampled === null ? stream : 'raw', row.signal) - cursor.offeredFrom - elsewhere;
+  const offered = sources.total(sampled === null ? row.stream : 'raw', row.signal) - cursor.offeredFrom - elsewhere;
   const { delivered, deadLettered } = cursor;
   const gone = delivered + filtered + sampledOut + deadLettered + expired + damaged;
   return {

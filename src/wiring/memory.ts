@@ -7,7 +7,7 @@
  */
 import type { Logger } from 'pino';
 import type { BlockPool, Signal } from '../core/block.ts';
-import { type CursorRow, type Row, writtenAs } from '../core/component.ts';
+import type { CursorRow, Row } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Telemetry } from '../core/telemetry.ts';
 import { saveCheckpoint } from '../journal/checkpoint.ts';
@@ -139,10 +139,9 @@ export class Memory {
   /** The durable row under this key; a new one begins at the head. Ask once for each. */
   cursor(key: string, row: Row): CursorRow {
     const { table, intake, derived } = this.#options;
-    const written = writtenAs(row);
-    const journal = written.stream === 'raw' ? intake : derived;
-    const sampled = written.stream === 'sampled' ? this.#progress : null;
-    const cursor = table.row(key, freshCursor(journal, written, sampled, areCursorsLost(table, [intake, derived])));
+    const journal = row.stream === 'raw' ? intake : derived;
+    const sampled = row.stream === 'sampled' ? this.#progress : null;
+    const cursor = table.row(key, freshCursor(journal, row, sampled, areCursorsLost(table, [intake, derived])));
     this.#keep(`sink ${key}`, () => cursor.next, journal);
     return cursor;
   }

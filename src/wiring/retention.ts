@@ -3,7 +3,7 @@
  * a sink's max_lag, drop_oldest; whole segments, every item counted and told.
  */
 import { SIGNALS, type Signal, type Stream } from '../core/block.ts';
-import { type CursorRow, type Row, writtenAs } from '../core/component.ts';
+import type { CursorRow, Row } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
 import { millisecondsOf } from '../core/units.ts';
 import type { Journal } from '../journal/journal.ts';
@@ -14,7 +14,7 @@ import type { Selection } from '../worker/selection.ts';
 import type { Ground } from './ground.ts';
 import type { LossCause } from './loss.ts';
 import type { Running } from './sinks.ts';
-import { journalOf, type Store } from './store.ts';
+import type { Store } from './store.ts';
 
 /** How often a full journal is asked for room in vain. */
 const ASK_AGAIN_MS = 500;
@@ -127,14 +127,13 @@ export class Retention {
   #expireSink(journal: Journal, to: SegmentSpan, cause: LossCause, running: Running): void {
     for (const { row, cursor } of running.rows) {
       if (!this.#isIn(journal, row) || cursor.next >= to.first) continue;
-      const { stream, signal } = writtenAs(row);
-      const items = running.delivery.expire(row, to.first, to.total(stream, signal));
+      const items = running.delivery.expire(row, to.first, to.total(row.stream, row.signal));
       this.#lose(cause, running.name, row.stream, row.signal, items);
     }
   }
 
-  #isIn(journal: Journal, row: Row): boolean {
-    return journalOf(this.#store, row) === journal;
+  #isIn(journal: Journal, { stream }: Row): boolean {
+    return (stream === 'raw') === (journal === this.#store.intake);
   }
 
   #lose(cause: LossCause, sink: string | null, stream: Stream, signal: Signal, items: number): void {

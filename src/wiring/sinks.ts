@@ -1,6 +1,6 @@
 /** Builds a delivery for every sink, each row at its own cursor. */
 import { UNIT_BYTES } from '../core/block.ts';
-import { type CursorRow, type Row, writtenAs } from '../core/component.ts';
+import type { CursorRow, Row } from '../core/component.ts';
 import { AgentError } from '../core/errors.ts';
 import { createDelivery, type Delivery, SIGNALS_OF } from '../sinks/deliver.ts';
 import { passedOf } from '../sinks/progress.ts';
@@ -9,7 +9,7 @@ import { deliveryOf } from '../sinks/sink.ts';
 import { FilteredSource } from '../worker/filteredSource.ts';
 import type { WorkerPool } from '../worker/pool.ts';
 import type { Ground } from './ground.ts';
-import { journalOf, type Store } from './store.ts';
+import type { Store } from './store.ts';
 import { configuredProcessors } from './streams.ts';
 
 /** Of the blocks that batches of all sinks may keep; full speed takes less. */
@@ -26,7 +26,7 @@ export interface Running {
 export function createDeliveries(ground: Ground, store: Store, workers: WorkerPool): Running[] {
   const { config, pool, log, telemetry, now } = ground;
   const { intake, derived, memory } = store;
-  const taken = new FilteredSource({
+  const raw = new FilteredSource({
     source: intake,
     blocks: pool,
     workers,
@@ -53,7 +53,7 @@ export function createDeliveries(ground: Ground, store: Store, workers: WorkerPo
       config: sink,
       pool,
       mostBlockBytes: (pool.units * UNIT_BYTES * BLOCK_SHARE) / config.sinks.length,
-      source: (row) => (writtenAs(row).stream === 'raw' ? taken : derived),
+      source: (stream) => (stream === 'raw' ? raw : derived),
       changed: ({ stream, signal }, items) => memory.lose({ cause: 'damaged', sink: sink.name, stream, signal, items }),
       lettersDeleted: (said) => memory.lose({ cause: 'dead_letter_retain', ...said }),
       cursor: (row) => cursors.get(rowKey(sink.name, row)) as CursorRow,
@@ -79,8 +79,7 @@ export function createDeliveries(ground: Ground, store: Store, workers: WorkerPo
   for (const [key, cursor] of memory.forgetOthers(new Set(keys))) {
     log.warn(`${key} is configured no longer: its cursor is gone`);
     const { sink, row } = parseRowKey(key);
-    const { stream, signal } = writtenAs(row);
-    const items = journalOf(store, row).total(stream, signal) - passedOf(cursor);
+    const items = (row.stream === 'raw' ? intake : derived).total(row.stream, row.signal) - passedOf(cursor);
     memory.lose({ cause: 'sink_removed', sink, ...row, items });
   }
   return deliveries;

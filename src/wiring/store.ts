@@ -1,7 +1,6 @@
 /** Opens what lies on disk: the journal's directory with its lock and identity, both journals, the cursors. */
 import { statfs } from 'node:fs/promises';
 import { UNIT_BYTES } from '../core/block.ts';
-import { type Row, writtenAs } from '../core/component.ts';
 import { bytesOf, millisecondsOf } from '../core/units.ts';
 import { CursorTable } from '../journal/cursors.ts';
 import { type JournalDirectory, openDirectory } from '../journal/directory.ts';
@@ -37,11 +36,6 @@ export interface Store {
   memory: Memory;
   /** Asked when a journal has no room; answers false until agent.ts has somebody who can decide. */
   room: { make: MakeRoom };
-}
-
-/** Where the row's frames lie. */
-export function journalOf({ intake, derived }: Pick<Store, 'intake' | 'derived'>, row: Row): Journal {
-  return writtenAs(row).stream === 'raw' ? intake : derived;
 }
 
 export async function openStore(ground: Ground): Promise<Store> {

@@ -15,7 +15,7 @@ import { Guard } from '../worker/guard.ts';
 import { type ConfiguredProcessor, Observers } from '../worker/observers.ts';
 import { type Policy, type PolicyHandle, publishPolicy } from '../worker/policy.ts';
 import type { WorkerPool } from '../worker/pool.ts';
-import { decidable, type SelectionProgress } from '../worker/progress.ts';
+import type { SelectionProgress } from '../worker/progress.ts';
 import { findTold, measureAgain, restoreProgress } from '../worker/restore.ts';
 import { Selection } from '../worker/selection.ts';
 import { Shortlists } from '../worker/shortlists.ts';
@@ -44,10 +44,7 @@ export async function prepareSelection(
     memory.forgetSelection();
     return null;
   }
-  const read = async (from: number, maxBytes: number, totals?: readonly number[]) => {
-    const run = await intake.readAll(from, maxBytes, totals);
-    return run === null ? null : decidable(pool, run);
-  };
+  const read = (from: number, maxBytes: number, totals?: readonly number[]) => intake.readAll(from, maxBytes, totals);
   const row = <Of>(of: (signal: (typeof SIGNALS)[number]) => Of) => SIGNALS.map(of);
   const progress: SelectionProgress = await restoreProgress(pool, read, memory.savedProgress(), {
     covers: row((signal) => derived.covers('sampled', signal)),

@@ -1,6 +1,6 @@
-/** The intake journal as sinks read it: `raw` without what a `filter` with `streams: [raw]` drops, and the metrics of `sampled`. */
+/** The intake journal as sinks of `raw` read it: without what a `filter` with `streams: [raw]` drops. */
 import type { BlockPool, Signal, Stream } from '../core/block.ts';
-import { type FrameBatch, type FrameSource, type Row, writtenAs } from '../core/component.ts';
+import type { FrameBatch, FrameSource, Row } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
 import { isDeadly, type WorkerPool } from './pool.ts';
 import type { FilterResult } from './tasks.ts';
@@ -27,20 +27,19 @@ export class FilteredSource implements FrameSource {
   }
 
   total(stream: Stream, signal: Signal): number {
-    const { source } = this.#options;
-    return source.total(writtenAs({ stream, signal }).stream, signal);
+    return this.#options.source.total(stream, signal);
   }
 
   async read(from: number, row: Row, maxBytes: number, total: number): Promise<FrameBatch | null> {
     const { source, isFiltering } = this.#options;
-    const batch = await source.read(from, writtenAs(row), maxBytes, total);
+    const batch = await source.read(from, row, maxBytes, total);
     // Nobody drops data points.
     if (batch === null || batch.frames.length === 0 || row.signal === 'metrics' || !isFiltering()) return batch;
     return this.#filter(batch);
   }
 
   arrival(row: Row, from: number, pass: (next: number) => boolean): Promise<void> {
-    return this.#options.source.arrival(writtenAs(row), from, pass);
+    return this.#options.source.arrival(row, from, pass);
   }
 
   follow(reader: object, next: number): void {

@@ -19,7 +19,7 @@ export class Guard {
   #last = -1;
   #safeLast = -1;
 
-  /** `mostBytes`: in a slot. */
+  /** `mostBytes`: of traces and log records in a slot. */
   constructor(mostBytes: number, slotMs: number, onDropped: (items: number) => void) {
     this.#mostBytes = mostBytes;
     this.slotMs = slotMs;
@@ -28,24 +28,25 @@ export class Guard {
 
   /** Takes out of the result what is too much; `receivedMs` says of which slot it is. */
   check(result: SelectResult, receivedMs: number): void {
+    const counted = result.selected.filter(({ signal }) => signal !== 'metrics');
     // Nothing of a slot: a gap in the journal has no time.
-    if (result.selected.length === 0) return;
+    if (counted.length === 0) return;
     const slot = Math.floor(receivedMs / this.slotMs);
     // The clock was set back: what these slots had is of another time. Frames of two slots may be mixed at their border.
     if (slot < this.#last - 1) this.#open.clear();
     this.#last = slot;
     const used = this.#open.get(slot) ?? 0;
-    const bytes = result.selected.reduce((sum, { length }) => sum + length, 0);
+    const bytes = counted.reduce((sum, { length }) => sum + length, 0);
     if (used + bytes <= this.#mostBytes) {
       this.#open.set(slot, used + bytes);
       return;
     }
-    for (const { signal, items } of result.selected) {
+    for (const { signal, items } of counted) {
       const i = SIGNALS.indexOf(signal);
       result.sampledOut[i] = (result.sampledOut[i] ?? 0) + items;
       this.#dropped += items;
     }
-    result.selected = [];
+    result.selected = result.selected.filter(({ signal }) => signal === 'metrics');
   }
 
   /** What was checked is safe. */

@@ -8,7 +8,7 @@
  * Where more was kept than there is room to note, it notes and recalls a part of all items, and then the next.
  */
 import type { Whose } from '../contracts/plan.ts';
-import { type BlockPool, Field, readU64, STREAMS, UNIT_BYTES } from '../core/block.ts';
+import { type BlockPool, Field, readU64, SIGNALS, STREAMS, UNIT_BYTES } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
 import { hashOfService } from '../otlp/resource.ts';
 import { adjustedCount, type Bits56, thresholdOf } from '../otlp/tracestate.ts';
@@ -79,6 +79,7 @@ interface Part {
 }
 
 const SAMPLED = STREAMS.indexOf('sampled');
+const METRICS = SIGNALS.indexOf('metrics');
 const CUT_BYTES = 512 << 10;
 /** Results of a few MiB each, however little is in them. */
 const MOST_HELD = 8;
@@ -178,8 +179,9 @@ async function noteDerived(
   return seen;
 }
 
+/** Metrics pass whole, so that there is nothing to add to them. */
 function isNoted({ bytes }: BlockPool, at: number): boolean {
-  return bytes[at + Field.stream] === SAMPLED;
+  return bytes[at + Field.stream] === SAMPLED && bytes[at + Field.signal] !== METRICS;
 }
 
 /** The share that the budget has room for; of all that the service sent, so that it is the same after a crash. */

@@ -1,9 +1,5 @@
 /** How far the selection has come, and what became of everything before. */
-import { type BlockPool, Field, SIGNALS } from '../core/block.ts';
-import type { FrameRun } from '../core/component.ts';
-
-/** Nobody drops data points: sinks of `sampled` have them from where they came in, and of the selection's progress `next` alone is theirs, too. */
-export const METRICS = SIGNALS.indexOf('metrics');
+import { SIGNALS } from '../core/block.ts';
 
 /** By signal index; all of them move together but for the moment of a crash. */
 export interface SelectionProgress {
@@ -17,12 +13,6 @@ export interface SelectionProgress {
   expired: number[];
   /** What the derived journal holds of it. */
   kept: number[];
-}
-
-/** Of a run of the intake journal, what is decided about. */
-export function decidable<Run extends FrameRun>(pool: BlockPool, run: Run): Run {
-  const frames = run.frames.filter((at) => pool.bytes[at + Field.signal] !== METRICS);
-  return { ...run, frames, damaged: run.damaged.with(METRICS, 0) };
 }
 
 /** Raw items below `next`, by signal index. */

@@ -23,6 +23,7 @@ import { ServiceItems } from './serviceItems.ts';
 import { type Tail, tailOf } from './tails.ts';
 import type { NoteTask, RecallTask, Selected, SelectResult } from './tasks.ts';
 
+const METRICS = SIGNALS.indexOf('metrics');
 const LOGS = SIGNALS.indexOf('logs');
 const CERTAIN: Bits56 = { high: 0, low: 0 };
 /** What being kept adds to an item, about. */
@@ -41,6 +42,7 @@ export function note(parts: Parts, task: NoteTask): SelectResult {
   const seen = new Seen(task.seen, pool.bytes);
   for (const at of task.frames) {
     const signal = pool.bytes[at + Field.signal]!;
+    if (signal === METRICS) continue;
     const from = at + FRAME_HEADER_BYTES;
     walkItems(reader, from, from + payloadLength(pool, at), envelope, {
       enterResource() {},
@@ -70,6 +72,7 @@ export function recall(parts: Parts, task: RecallTask): SelectResult {
   const selected: Selected[] = [];
   const sampledOut = [0, 0, 0];
   for (const [signal, name] of SIGNALS.entries()) {
+    if (signal === METRICS) continue;
     const result: Selected = { signal: name, at: to, length: 0, items: 0 };
     for (const at of task.frames) {
       if (pool.bytes[at + Field.signal] !== signal) continue;

@@ -1,10 +1,13 @@
 // HOT: once per frame. Bench: bench/micro/worker/select.bench.ts
 /** Select: decides about every item of a run of committed frames and cuts out what is kept, one export request for each signal. */
 import { Field, Flag, FRAME_HEADER_BYTES, payloadLength, readU64, SIGNALS } from '../core/block.ts';
+import { copyRange } from '../otlp/protobuf.ts';
 import type { ItemChooser } from './choose.ts';
 import type { Parts } from './parts.ts';
 import { decidedAt } from './serviceItems.ts';
 import type { Selected, SelectResult, SelectTask } from './tasks.ts';
+
+const METRICS = SIGNALS.indexOf('metrics');
 
 export function select(parts: Parts, chooser: ItemChooser, task: SelectTask): SelectResult {
   const filtered = [0, 0, 0];
@@ -19,7 +22,7 @@ export function select(parts: Parts, chooser: ItemChooser, task: SelectTask): Se
     for (let i = 0; i < task.frames.length; i++) {
       const at = task.frames[i]!;
       if (!isWanted(parts, at, signal, task)) continue;
-      to = cutFrame(parts, chooser, at, to, result, task);
+      to = signal === METRICS ? passFrame(parts, at, to, result) : cutFrame(parts, chooser, at, to, result, task);
     }
     filtered[signal] = chooser.filtered;
     sampledOut[signal] = chooser.sampledOut;
@@ -64,4 +67,12 @@ export function cutFrame(
   if (parts.reslicer.plan(reader, from, end, envelope, chooser) === 0) return to;
   result.items += parts.reslicer.kept;
   return parts.reslicer.write(pool.bytes, to, chooser);
+}
+
+/** Metrics pass whole. */
+function passFrame(parts: Parts, at: number, to: number, result: Selected): number {
+  const { pool } = parts.views;
+  const from = at + FRAME_HEADER_BYTES;
+  result.items += pool.words[(at + Field.items) >>> 2]!;
+  return copyRange(pool.bytes, from, from + payloadLength(pool, at), to);
 }

@@ -12,7 +12,7 @@ import { HeldRun } from './heldRun.ts';
 import type { LookBack } from './lookBack.ts';
 import { type Decided, dropResults, Pending } from './pending.ts';
 import { isDeadly } from './pool.ts';
-import { METRICS, passedOf } from './progress.ts';
+import { passedOf } from './progress.ts';
 import { type LookBackOptions, Recalls } from './recalls.ts';
 import type { Shortlists } from './shortlists.ts';
 
@@ -150,7 +150,6 @@ export class Selection {
         if ((progress.next[i] as number) >= next) return 0;
         const lost = Math.max(0, (totals[i] as number) - (passed[i] as number));
         progress.next[i] = next;
-        if (i === METRICS) return 0;
         progress.expired[i] = (progress.expired[i] as number) + lost;
         return lost;
       });

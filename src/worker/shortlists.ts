@@ -4,7 +4,6 @@
  */
 import { type BlockPool, Field, frameSpan, payloadLength, readU64, UNIT_BYTES, writeU64 } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
-import { METRICS } from './progress.ts';
 import { NO_SHORTLIST } from './shortlist.ts';
 import type { ObserveResult, Room } from './tasks.ts';
 
@@ -12,8 +11,6 @@ import type { ObserveResult, Room } from './tasks.ts';
 const BLOCK_BYTES = 2 * UNIT_BYTES;
 /** What is left of a block is worth lending: about what a task of 2 MiB writes. */
 const LEAST_ROOM_BYTES = 256 << 10;
-/** Those without a list take no block, which would bound them while the selection waits. */
-const MOST_ENTRIES = 1 << 16;
 
 export interface Lent extends Room {
   block: number;
@@ -21,8 +18,9 @@ export interface Lent extends Room {
 
 interface Entry {
   sequence: number;
-  /** Of the shortlist, whose header is the frame's, with a payload of its own; null where nothing is to be decided. */
-  list: { at: number; block: number } | null;
+  /** Of the shortlist; its header is the frame's, with a payload of its own. */
+  at: number;
+  block: number;
 }
 
 export class Shortlists {
@@ -67,23 +65,17 @@ export class Shortlists {
   keep({ block }: Lent, written: ObserveResult['shortlists'], frames: readonly number[]): void {
     written?.frames.forEach((at, index) => {
       const frame = frames[index] as number;
-      if (frame < 0) return;
-      const sequence = readU64(this.#pool, frame + Field.sequence);
-      if (at !== NO_SHORTLIST) this.#add(sequence, { block, at });
-      else if (this.#pool.bytes[frame + Field.signal] === METRICS && this.#entries.length < MOST_ENTRIES)
-        this.#add(sequence, null);
+      if (at !== NO_SHORTLIST && frame >= 0) this.#add(block, at, readU64(this.#pool, frame + Field.sequence));
     });
   }
 
-  #add(sequence: number, list: Entry['list']): void {
+  #add(block: number, at: number, sequence: number): void {
     if (sequence < this.#position) return;
-    if (list !== null) {
-      writeU64(this.#pool, list.at + Field.sequence, sequence);
-      this.#uses.set(list.block, (this.#uses.get(list.block) as number) + 1);
-    }
+    writeU64(this.#pool, at + Field.sequence, sequence);
+    this.#uses.set(block, (this.#uses.get(block) as number) + 1);
     let place = this.#entries.length;
     while (place > 0 && (this.#entries[place - 1] as Entry).sequence > sequence) place--;
-    this.#entries.splice(place, 0, { sequence, list });
+    this.#entries.splice(place, 0, { sequence, at, block });
   }
 
   /** Shortlists of frames that follow each other from `position` on, about `maxBytes`; null when there is none of the first. */
@@ -91,12 +83,12 @@ export class Shortlists {
     this.pass(position);
     let count = 0;
     for (let bytes = 0; count < this.#entries.length && bytes < maxBytes; count++) {
-      const { sequence, list } = this.#entries[count] as Entry;
+      const { sequence, at } = this.#entries[count] as Entry;
       if (sequence !== position + count) break;
-      if (list !== null) bytes += frameSpan(payloadLength(this.#pool, list.at));
+      bytes += frameSpan(payloadLength(this.#pool, at));
     }
     if (count === 0) return null;
-    const taken = this.#entries.splice(0, count).flatMap(({ list }) => list ?? []);
+    const taken = this.#entries.splice(0, count);
     this.#position = position + count;
     return {
       frames: taken.map(({ at }) => at),
@@ -113,7 +105,7 @@ export class Shortlists {
     this.#position = Math.max(this.#position, position);
     let count = 0;
     while (count < this.#entries.length && (this.#entries[count] as Entry).sequence < position) count++;
-    for (const { list } of this.#entries.splice(0, count)) if (list !== null) this.#release(list.block);
+    for (const { block } of this.#entries.splice(0, count)) this.#release(block);
   }
 
   #release(block: number): void {

@@ -84,9 +84,7 @@ test('a frame that cannot be encoded is set aside alone', async (t) => {
   const harness = createHarness(sink.definition, SECTION, {
     deadLetter,
     encode: async (frames) => {
-      const parts = frames
-        .map((frame) => wholeFrames.direct(harness.pool, frame, 'raw'))
-        .filter((part) => part !== null);
+      const parts = frames.map((frame) => wholeFrames.direct(harness.pool, frame)).filter((part) => part !== null);
       if (parts.some(({ sequence }) => sequence === 2))
         throw new AgentError('SINK_REFUSED', 'cannot be written as JSON');
       return { parts, release: () => {} };

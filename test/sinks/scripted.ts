@@ -67,7 +67,7 @@ export const wholeFrames: Encoder = {
     const length = payloadLength(pool, frame);
     return { at: frame + FRAME_HEADER_BYTES, length, sequence, lastSequence: sequence, part: 0, items, key: null };
   },
-  encode: (pool, frames, stream) => frames.map((frame) => wholeFrames.direct(pool, frame, stream) ?? neverNull()),
+  encode: (pool, frames) => frames.map((frame) => wholeFrames.direct(pool, frame) ?? neverNull()),
 };
 
 function neverNull(): never {

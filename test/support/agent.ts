@@ -25,7 +25,6 @@ export interface AgentProcess {
 export interface Status {
   agent: { id: string; durability: string; journal_mode: string };
   ledger: Record<string, { received: number; journalled: number; rejected: number }>;
-  derived: { first: number; head: number };
   sinks: Record<
     string,
     {

@@ -111,21 +111,3 @@ export function metricsOf(requests: readonly object[]) {
     (resourceMetrics ?? []).flatMap(({ scopeMetrics }) => (scopeMetrics ?? []).flatMap(({ metrics }) => metrics ?? [])),
   );
 }
-
-/** Items that `plumbline.loss` events tell of, by cause, sink and signal. */
-export function lossesIn(storage: string): Record<string, number> {
-  const sums: Record<string, number> = {};
-  for (const request of readAllStored(storage, 'events', 'logs') as unknown as Logs[]) {
-    for (const record of request.resourceLogs.flatMap((one) => one.scopeLogs.flatMap(({ logRecords }) => logRecords))) {
-      if (record.eventName !== 'plumbline.loss') continue;
-      const of = (key: string) => record.attributes.find((one) => one.key === key)?.value;
-      const key = `${of('loss.cause')?.stringValue} ${of('plumbline.sink')?.stringValue ?? '-'} ${of('plumbline.signal')?.stringValue}`;
-      sums[key] = (sums[key] ?? 0) + Number(of('items')?.intValue);
-    }
-  }
-  return sums;
-}
-
-interface Logs {
-  resourceLogs: { scopeLogs: { logRecords: { eventName?: string; attributes: KeyValue[] }[] }[] }[];
-}

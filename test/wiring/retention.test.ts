@@ -1,7 +1,6 @@
 /** Holds wiring/retention.ts: what it asks of sinks it does not wait for without end. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Row } from '../../src/core/component.ts';
 import type { Ground } from '../../src/wiring/ground.ts';
 import { Retention } from '../../src/wiring/retention.ts';
 import type { Running } from '../../src/wiring/sinks.ts';
@@ -114,35 +113,4 @@ test('drop_oldest gives the oldest segment up also where a full disk has no room
   );
   assert.equal(await retention.makeRoom(journal as unknown as Parameters<Retention['makeRoom']>[0]), true);
   assert.deepEqual([cursor.next, warned], [100, []]);
-});
-
-test('metrics of sampled are given up with the intake journal, by its totals', () => {
-  const first = { total: () => 0, first: 0 };
-  const second = {
-    first: 100,
-    total: (stream: string, signal: string) => (stream === 'raw' && signal === 'metrics' ? 40 : 1),
-  };
-  const intake = { bytesFrom: (from: number) => 100 - from, spans: () => [first, second] };
-  const derived = { bytesFrom: () => 0, spans: () => [] };
-  const expired: unknown[] = [];
-  const lost: unknown[] = [];
-  const delivery = {
-    expire(row: Row, next: number, total: number) {
-      expired.push([row.stream, row.signal, next, total]);
-      return total;
-    },
-  };
-  const rows = (['traces', 'metrics'] as const).map((signal) => ({
-    row: { stream: 'sampled', signal },
-    cursor: { next: 0 },
-  }));
-  const retention = new Retention(
-    { config: { journal: { max_age: 'none' } }, now: Date.now } as unknown as Ground,
-    { intake, derived, memory: { lose: (loss: unknown) => void lost.push(loss) } } as unknown as Store,
-    [{ name: 'behind', delivery, maxLagBytes: 50, rows } as unknown as Running],
-    null,
-  );
-  void retention.enforce();
-  assert.deepEqual(expired, [['sampled', 'metrics', 100, 40]]);
-  assert.deepEqual(lost, [{ cause: 'max_lag', sink: 'behind', stream: 'sampled', signal: 'metrics', items: 40 }]);
 });

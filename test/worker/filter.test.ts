@@ -124,35 +124,6 @@ test('without a filter of raw, and for metrics, no worker is asked', async () =>
   assert.deepEqual([metrics?.frames, plain?.frames, seen.tasks], [frames, frames, 0]);
 });
 
-test('metrics of sampled are read as those of raw', async () => {
-  const asked: unknown[] = [];
-  const source = {
-    async read(_from: number, row: Row) {
-      asked.push(['read', row]);
-      return null;
-    },
-    arrival: async (row: Row) => void asked.push(['arrival', row]),
-    total: (...row: unknown[]) => asked.push(['total', row]),
-  };
-  const { world } = createFiltered(['raw']);
-  const filtered = new FilteredSource({
-    // Nothing else of them is used here.
-    source: source as unknown as FrameSource,
-    workers: {} as WorkerPool,
-    ...{ blocks: world.pool, isFiltering: () => true, onPoison: () => assert.fail('it is no poison') },
-  });
-  const row: Row = { stream: 'sampled', signal: 'metrics' };
-  const raw: Row = { stream: 'raw', signal: 'metrics' };
-  assert.equal(await filtered.read(1, row, 1000, 0), null);
-  await filtered.arrival(row, 1, () => true);
-  filtered.total('sampled', 'metrics');
-  assert.deepEqual(asked, [
-    ['read', raw],
-    ['arrival', raw],
-    ['total', ['raw', 'metrics']],
-  ]);
-});
-
 test('a frame that no worker survives leaves as it is, the others are filtered', async () => {
   const fatal = { at: -1 };
   const { frames, seen, read } = createSource((run) => run.includes(fatal.at));

@@ -18,7 +18,7 @@ function result(parts: Partial<Record<Signal, number>>): SelectResult {
   return { block: -1, selected, filtered: [0, 0, 0], sampledOut: [0, 0, 0] };
 }
 
-test('what is over the bound of a slot is dropped and counted when that is safe; another slot has its own', () => {
+test('what is over the bound of a slot is dropped and counted when that is safe; metrics pass, another slot has its own', () => {
   let dropped = 0;
   const guard = new Guard(1000, SLOT_MS, (items) => {
     dropped += items;
@@ -29,8 +29,8 @@ test('what is over the bound of a slot is dropped and counted when that is safe;
     return one;
   };
   assert.equal(check({ traces: 600, logs: 300 }, 5000).selected.length, 2);
-  const over = check({ traces: 200, logs: 50 }, 9999);
-  assert.deepEqual([over.selected, over.sampledOut], [[], [20, 0, 5]]);
+  const over = check({ traces: 200, logs: 50, metrics: 5000 }, 9999);
+  assert.deepEqual([over.selected.map(({ signal }) => signal), over.sampledOut], [['metrics'], [20, 0, 5]]);
   assert.equal(check({ traces: 1000 }, 10_000).selected.length, 1);
   assert.equal(dropped, 0, 'nothing is safe yet');
   guard.rollback();

@@ -15,9 +15,8 @@ import {
 import { AgentError } from '../../src/core/errors.ts';
 import { dueFrames } from '../../src/worker/due.ts';
 import type { WorkerPool } from '../../src/worker/pool.ts';
-import { decidable, passedOf, type SelectionProgress } from '../../src/worker/progress.ts';
+import { passedOf, type SelectionProgress } from '../../src/worker/progress.ts';
 import { Selection, type SelectionOptions } from '../../src/worker/selection.ts';
-import { NO_SHORTLIST } from '../../src/worker/shortlist.ts';
 import { Shortlists } from '../../src/worker/shortlists.ts';
 import type { SelectTask } from '../../src/worker/tasks.ts';
 
@@ -67,11 +66,6 @@ function world(
   for (const sequence of changes.short ?? []) {
     const lent = shortlists.lend() ?? assert.fail('no memory');
     const frame = frames[sequence - 1] as number;
-    if (signals[sequence - 1] === 'metrics') {
-      shortlists.keep(lent, { frames: [NO_SHORTLIST], end: lent.at }, [frame]);
-      shortlists.settle(lent, { frames: [NO_SHORTLIST], end: lent.at });
-      continue;
-    }
     blocks.bytes.copyWithin(lent.at, frame, frame + frameSpan(0));
     shortlists.keep(lent, { frames: [lent.at], end: lent.at + frameSpan(0) + 16 }, [frame]);
     shortlists.settle(lent, { frames: [lent.at], end: lent.at + frameSpan(0) + 16 });
@@ -174,28 +168,6 @@ test('what is not due yet is read once, and decided as it comes due', async () =
   assert.deepEqual(progress.damaged, [7, 0, 0]);
   assert.deepEqual([reads.taken, reads.released], [1, 1]);
   await end();
-});
-
-test('of a run of the intake journal, data points are passed: they are neither decided about nor lost', () => {
-  const blocks = BlockPool.create(UNIT_BYTES);
-  const block = blocks.allocate(UNIT_BYTES);
-  const frames = (['metrics', 'traces', 'metrics', 'logs'] as const).map((signal, i) => {
-    const at = block + i * frameSpan(0);
-    startFrame(blocks, at, 'raw', signal, 0, 0);
-    return at;
-  });
-  const run = decidable(blocks, { frames, next: 9, damaged: [1, 2, 3], release: () => {} });
-  assert.deepEqual([run.frames, run.next, run.damaged], [[frames[1], frames[3]], 9, [1, 0, 3]]);
-});
-
-test('a frame of data points leaves no gap between shortlists', async () => {
-  const { progress, reads, shortRuns, runs, end } = world(['traces', 'metrics', 'traces', 'metrics'], {
-    short: [1, 2, 3, 4],
-  });
-  await end();
-  assert.deepEqual([shortRuns.flat(), runs, progress.next], [[1, 3], [], [5, 5, 5]]);
-  // It looks for more behind them.
-  assert.equal(reads.taken, 0);
 });
 
 test('a run that is held goes back when the selection ends', async () => {
@@ -328,8 +300,7 @@ test('what is given up before it was decided counts as expired, what was decided
     moved: () => Promise.resolve(),
   });
   progress.kept[0] = 5;
-  // Data points were not to be decided about: whoever delivers them counts them.
-  assert.deepEqual(await selection.expire(100, [50, 9, 7]), [45, 0, 7]);
+  assert.deepEqual(await selection.expire(100, [50, 0, 7]), [45, 0, 7]);
   assert.deepEqual({ next: progress.next, expired: progress.expired }, { next: [100, 100, 100], expired: [45, 0, 7] });
   assert.deepEqual(
     SIGNALS.map((_, i) => passedOf(progress)[i]),

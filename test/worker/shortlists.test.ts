@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BlockPool, Field, frameSpan, readU64, startFrame, UNIT_BYTES, writeU64 } from '../../src/core/block.ts';
-import { NO_SHORTLIST } from '../../src/worker/shortlist.ts';
 import { type Lent, Shortlists } from '../../src/worker/shortlists.ts';
 
 function world(mostBytes = 8 * UNIT_BYTES) {
@@ -108,20 +107,4 @@ test('no more memory than it may take, or than there is', () => {
   const { shortlists: others, pool } = world();
   while (pool.allocate(UNIT_BYTES) >= 0);
   assert.equal(others.lend(), undefined);
-});
-
-test('a selection that waits holds entries of data points only up to a bound', () => {
-  const { pool, shortlists, lend } = world();
-  const frame = pool.allocate(UNIT_BYTES);
-  startFrame(pool, frame, 'raw', 'metrics', 0, 0);
-  const most = 1 << 16;
-  for (let sequence = 1; sequence <= most + 1; sequence++) {
-    const lent = lend();
-    writeU64(pool, frame + Field.sequence, sequence);
-    const written = { frames: [NO_SHORTLIST], end: lent.at };
-    shortlists.keep(lent, written, [frame]);
-    shortlists.settle(lent, written);
-  }
-  assert.equal(shortlists.take(1, UNIT_BYTES)?.next, most + 1);
-  assert.equal(shortlists.take(most + 1, UNIT_BYTES), null, 'it is read from the journal');
 });

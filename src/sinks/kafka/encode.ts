@@ -26,9 +26,10 @@ export function createEncoder(config: CutConfig): Encoder {
   );
   let cut: ReturnType<typeof createCutter> | null = null;
   return {
-    direct(pool, frame, stream) {
+    direct(pool, frame) {
       const length = payloadLength(pool, frame);
-      if (length > most || !isPlain[STREAMS.indexOf(stream)]![pool.bytes[frame + Field.signal]!]!) return null;
+      const { bytes } = pool;
+      if (length > most || !isPlain[bytes[frame + Field.stream]!]![bytes[frame + Field.signal]!]!) return null;
       const items = pool.words[(frame + Field.items) >>> 2]!;
       return partOf(pool, frame, frame + FRAME_HEADER_BYTES, length, 0, items, null);
     },

@@ -31,7 +31,7 @@ function encode(
     subscribe: { [stream]: topic },
     topic_values,
   });
-  const direct = encoder.direct(pool, block, stream);
+  const direct = encoder.direct(pool, block);
   const made = encodeHere(pool, (out) => encoder.encode(pool, [block], stream, signal, out));
   const pieces = made.parts.map((part) => ({
     ...part,
@@ -50,21 +50,6 @@ test('a request that fits and needs no key leaves as it lies', () => {
   const { direct, pieces } = encode('traces', payload, { items: 10 });
   assert.deepEqual([direct?.length, direct?.part, direct?.items, direct?.key], [payload.length, 0, 10, null]);
   assert.ok(pieces.length === 1 && pieces[0]?.bytes.equals(payload));
-});
-
-test('whether a frame may leave as it lies is said by its row, not by how it was written', () => {
-  const pool = BlockPool.create(1 << 20);
-  const payload = spans(0, 1);
-  const block = pool.allocate(frameSpan(payload.length));
-  writeFrame(pool, block, { stream: 'raw', signal: 'traces', sequence: 7, payload, items: 1, receivedMs: 0 });
-  const encoder = createEncoder({
-    key: 'none',
-    max_message_bytes: 1_000_000,
-    subscribe: { raw: 'all', sampled: 'of_{resource.team}' },
-    topic_values: { team: ['a'] },
-  });
-  assert.notEqual(encoder.direct(pool, block, 'raw'), null);
-  assert.equal(encoder.direct(pool, block, 'sampled'), null);
 });
 
 test('a request above the limit is cut down to its items, each piece with its resource and scope', () => {

@@ -14,7 +14,7 @@ export function benches(): Bench[] {
       unit: 'frame',
       items: world.frames.length,
       run() {
-        for (let i = 0; i < world.frames.length; i++) whole.direct(world.pool, world.frames[i]!, 'raw');
+        for (let i = 0; i < world.frames.length; i++) whole.direct(world.pool, world.frames[i]!);
       },
     },
     {
