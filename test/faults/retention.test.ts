@@ -42,10 +42,10 @@ async function load(
   return { owed, sent, refused: clients.reduce((sum, client) => sum + client.refused, 0) };
 }
 
-async function rowOf(agent: AgentProcess, sink: string, stream: string): Promise<LedgerRow> {
+async function rowOf(agent: AgentProcess, sink: string, stream: string, signal = 'traces'): Promise<LedgerRow> {
   const { sinks } = await agent.status();
   // The shape of /status, as interface and docs promise it.
-  return sinks[sink]?.streams[stream]?.traces as unknown as LedgerRow;
+  return sinks[sink]?.streams[stream]?.[signal] as unknown as LedgerRow;
 }
 
 function checkBalance(row: LedgerRow): void {
@@ -112,11 +112,17 @@ for (const [type, sink] of Object.entries(DEAD)) {
   });
 }
 
-test('Kafka dead without a bound, 10 % sampled, three times max_size: still no 503, and everything sampled is queued for it', async (t) => {
+test('Kafka dead without a bound, 10 % of spans and all metrics sampled, three times max_size: still no 503, and everything sampled is queued for it', async (t) => {
   const directory = temporaryDirectory(t, 'dead-kafka');
   const kafka = `  - { type: kafka, ${DEAD_KAFKA}, subscribe: { sampled: dead } }`;
   const agent = await startAgentProcess(directory, yaml('', `${STORAGE}\n${kafka}`, '10%'));
   t.after(() => agent.end('SIGKILL'));
+  // Oldest of all, and so what would keep all that comes after it.
+  const metric = { name: 'g', gauge: { dataPoints: [{ asInt: '1', timeUnixNano: '1750000000000000000' }] } };
+  const body = JSON.stringify({ resourceMetrics: [{ scopeMetrics: [{ metrics: [metric] }] }] });
+  const headers = { 'content-type': 'application/json' };
+  const answer = await fetch(`${agent.ingest}/v1/metrics`, { method: 'POST', headers, body });
+  assert.equal(answer.status, 200);
   const { owed, sent, refused } = await load(agent, 3 * MAX_MIB);
   assert.equal(refused, 0);
   await eventually(
@@ -128,6 +134,8 @@ test('Kafka dead without a bound, 10 % sampled, three times max_size: still no 5
   checkBalance(row);
   assert.equal(row.expired, 0);
   assert.ok(row.queued > 0);
+  const metrics = await rowOf(agent, 'kafka', 'sampled', 'metrics');
+  assert.deepEqual([metrics.offered, metrics.queued], [1, 1]);
   assert.equal(await agent.end('SIGTERM'), 0);
   const stored = spansOf(readAllStored(join(directory, 'data/storage'), 'raw', 'traces'));
   checkIds(
