@@ -9,6 +9,8 @@ const SEGMENT_MARGIN_BYTES = 1 << 20;
 const LEAST_SEGMENTS = 4;
 /** Half of it is blocks, one piece of memory, which Node makes up to 4 GiB large. */
 const MOST_MEMORY = '8GiB';
+/** With less, requests lie in all blocks there are while what follows has none. */
+const LEAST_MEMORY = '32MiB';
 
 const duration = (text: string, description: string) => Type.String({ format: 'duration', default: text, description });
 const bytes = (text: string, description: string) => Type.String({ format: 'bytes', default: text, description });
@@ -47,7 +49,7 @@ const Agent = section(
       description: 'Worker threads. auto: available parallelism - 1, from 1 to 4.',
     }),
     memory_limit: autoBytes(
-      'Memory that admission, blocks and sinks share, at most 8GiB. auto: 90 % of the cgroup limit, at most 512MiB.',
+      'Memory that admission, blocks and sinks share, 32MiB to 8GiB. auto: 90 % of the cgroup limit, at most 512MiB.',
     ),
     log_level: Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')], {
       default: 'info',
@@ -243,13 +245,13 @@ function isOpen(http: Settings['ingest']['http']): boolean {
 export function settingFaults({ agent, ingest: { http }, journal, admin }: Settings): SchemaFault[] {
   const faults: SchemaFault[] = [];
   const add = (path: string, message: string) => faults.push({ path: path.split('.'), part: 'value', message });
-  if ((parseBytes(agent.memory_limit) ?? 0) > bytesOf(MOST_MEMORY)) {
-    const wayOut = 'what one agent can use; run several, each with its own port and data_dir';
-    add(
-      'agent.memory_limit',
-      `agent.memory_limit must be at most ${MOST_MEMORY}, ${wayOut}; found ${agent.memory_limit}`,
-    );
-  }
+  const memoryBytes = parseBytes(agent.memory_limit);
+  const refuseMemory = (bound: string) =>
+    add('agent.memory_limit', `agent.memory_limit must be ${bound}; found ${agent.memory_limit}`);
+  if (memoryBytes !== undefined && memoryBytes > bytesOf(MOST_MEMORY))
+    refuseMemory(`at most ${MOST_MEMORY}, what one agent can use; run several, each with its own port and data_dir`);
+  if (memoryBytes !== undefined && memoryBytes < bytesOf(LEAST_MEMORY))
+    refuseMemory(`at least ${LEAST_MEMORY}, which telemetry needs on its way to the sinks`);
   const segmentBytes = bytesOf(journal.segment_size);
   const bodyBytes = bytesOf(http.max_request_body_size);
   if (segmentBytes <= bodyBytes + SEGMENT_MARGIN_BYTES) {

@@ -11,7 +11,7 @@ import { fakeWorld } from './context.ts';
 async function redeliver(t: TestContext, sinks: string, ...args: string[]) {
   const directory = temporaryDirectory(t, 'redeliver');
   const file = join(directory, 'agent.yaml');
-  writeFileSync(file, `agent: { data_dir: ${directory}, memory_limit: 8MiB }\nsinks: ${sinks}\n`);
+  writeFileSync(file, `agent: { data_dir: ${directory}, memory_limit: 32MiB }\nsinks: ${sinks}\n`);
   const world = fakeWorld({ components: () => processContext().components() });
   const status = await runCommand(['redeliver', '--config', file, ...args], world.context);
   return { status, stdout: world.stdout(), stderr: world.stderr() };

@@ -26,6 +26,11 @@ test('a memory limit that no agent can use is a fault', () => {
     only('agent: { memory_limit: 9GiB }'),
     /^agent\.yaml:1:24: agent\.memory_limit must be at most 8GiB, .*; found 9GiB$/,
   );
+  assert.deepEqual(inspect('agent: { memory_limit: 32MiB }').faults, []);
+  assert.match(
+    only('agent: { memory_limit: 31MiB }'),
+    /^agent\.yaml:1:24: agent\.memory_limit must be at least 32MiB, .*; found 31MiB$/,
+  );
 });
 
 test('ingest beyond loopback needs insecure: true', () => {
