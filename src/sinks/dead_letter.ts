@@ -109,13 +109,3 @@ async function writeSafely(directory: string, name: string, content: Buffer[]): 
   }
   await rename(join(directory, `${name}.tmp`), join(directory, name));
 }
-
-/** Makes the names in it safe, once for all letters of a batch. */
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}

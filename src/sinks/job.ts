@@ -3,8 +3,9 @@ import type { Logger } from 'pino';
 import { type BlockPool, Field, readU64 } from '../core/block.ts';
 import type { Encoder, Output, Part, Row, WriteResult, Writer } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
+import { syncDirectory } from '../core/makeDirectory.ts';
 import { formatDuration } from '../core/units.ts';
-import { buryFrame, buryPart, buryPartial, syncDirectory } from './dead_letter.ts';
+import { buryFrame, buryPart, buryPartial } from './dead_letter.ts';
 import { createOutput, divide } from './divide.ts';
 import type { Lease } from './lease.ts';
 import type { LetterBound } from './letterBound.ts';
@@ -155,6 +156,7 @@ export class Job {
           written.push(await buryPartial(grave, dead.parts, this.#order.frames, dead.items, dead.reason));
         else for (const part of dead.parts) written.push(await buryPart(grave, part, this.#order.frames, dead.reason));
       }
+      // Once for all letters of the batch.
       await syncDirectory(deadLetter);
     }
     this.deadLettered = this.#dead.reduce((sum, { items }) => sum + items, 0);

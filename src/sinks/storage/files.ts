@@ -1,8 +1,8 @@
 /** Names and disk operations of the storage sink: where a file goes, how it gets its final name safely, what may be deleted. */
-import { open, readdir, rename, rm, rmdir, stat, truncate } from 'node:fs/promises';
+import { readdir, rename, rm, rmdir, stat, truncate } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import type { Row } from '../../core/component.ts';
-import { makeDirectory } from '../../core/makeDirectory.ts';
+import { makeDirectory, syncDirectory } from '../../core/makeDirectory.ts';
 
 const DIRECTORY_MODE = 0o750;
 
@@ -51,15 +51,6 @@ export async function syncUp(from: string, top: string): Promise<void> {
   for (let directory = from; ; directory = dirname(directory)) {
     await syncDirectory(directory);
     if (relative(top, directory) === '' || directory === dirname(directory)) return;
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 
