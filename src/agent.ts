@@ -109,14 +109,6 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
   await store.memory.saveCursors();
   const retention = new Retention(ground, store, deliveries, selection?.selection ?? null);
   store.room.make = (journal) => retention.makeRoom(journal);
-  store.memory.start(
-    observers,
-    () => intake.oldestInFlightMs,
-    () => retention.enforce(),
-  );
-  selection?.selection.start(() => intake.oldestInFlightMs);
-  if (selection !== null) lookBacks.start((wanted) => selection.selection.recall(wanted));
-  for (const { delivery } of deliveries) delivery.start();
   let plansInForce = contracts.plans;
   const apply = (next: AgentConfig, plans: ContractPlan[]) => {
     const placed = configuredProcessors(next);
@@ -151,6 +143,15 @@ async function build(ground: Ground, source: ConfigFile | null): Promise<Agent> 
   ground.undo.push(unwatch);
   const receiver = await serveIngest(ground, store, intake);
   ingest = receiver;
+  // Not before the ports are ours: a start that fails leaves everything as it was.
+  store.memory.start(
+    observers,
+    () => intake.oldestInFlightMs,
+    () => retention.enforce(),
+  );
+  selection?.selection.start(() => intake.oldestInFlightMs);
+  if (selection !== null) lookBacks.start((wanted) => selection.selection.recall(wanted));
+  for (const { delivery } of deliveries) delivery.start();
   telemetry.info.set({ version: agentVersion(), durability: store.intake.durability }, 1);
   log.info(
     {

@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { eventually, startAgentProcess, temporaryDirectory } from '../support/agent.ts';
+import { service, span } from '../worker/world.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -69,17 +70,29 @@ describe('start-up', () => {
     );
   });
 
-  it('a port in use is told in one line, exit status 1', async (t) => {
+  it('a port in use is told in one line, exit status 1, and nothing of what is queued has gone anywhere', async (t) => {
     const directory = temporaryDirectory(t, 'startup');
+    const out = join(directory, 'out');
+    writeFileSync(out, '');
+    const sinks = 'sinks: [ { type: storage, subscribe: [raw], directory: ./out, rotate: { every: 100ms } } ]';
+    const first = await startAgentProcess(directory, yaml(sinks));
+    t.after(() => first.end('SIGKILL'));
+    const headers = { 'content-type': 'application/x-protobuf' };
+    const body = new Uint8Array(service('shop', span(1)));
+    assert.equal((await fetch(`${first.ingest}/v1/traces`, { method: 'POST', headers, body })).status, 200);
+    await first.end('SIGKILL');
+    rmSync(out);
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
     t.after(() => taken.close());
     const address = taken.address();
     assert.ok(address !== null && typeof address === 'object');
-    const { status, stderr, stdout } = await runToEnd(directory, yaml('', `127.0.0.1:${address.port}`));
+    const { status, stderr, stdout } = await runToEnd(directory, yaml(sinks, `127.0.0.1:${address.port}`));
     assert.equal(status, 1);
     assert.match(stderr, new RegExp(`127\\.0\\.0\\.1:${address.port}.*(taken|in use)`));
+    assert.equal(stderr.trim().split('\n').length, 1, stderr);
     assert.equal(stdout, '', 'it never said ready');
+    assert.ok(!existsSync(out), 'it had begun to send');
   });
 
   it('a journal directory that cannot be used is told in one line, exit status 1', async (t) => {
