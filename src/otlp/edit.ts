@@ -201,6 +201,7 @@ export function surveyRequest(
 ): Survey {
   const survey = { changes: false, places: 0, depth: 0 };
   reader.pos = at;
+  reader.base = at;
   beginAttributes();
   surveyFields(reader, bytes, REQUESTS[signal], end, edits, survey);
   return survey;

@@ -137,6 +137,16 @@ test('arrays within arrays around what grows take no more room than the survey s
   }
 });
 
+test('a fault is told by its byte in the request, wherever that lies in memory', () => {
+  const bytes = Buffer.concat([Buffer.alloc(1000), Buffer.from('0a050000', 'hex')]);
+  const reader = new Reader(bytes);
+  reader.base = 7; // of the request before
+  assert.throws(() => surveyRequest(reader, bytes, 'traces', 1000, 1004, rules(Buffer.alloc(0), false)), {
+    code: 'BODY_UNDECODABLE',
+    message: 'malformed protobuf: length 5 where 2 bytes are left (byte 2)',
+  });
+});
+
 test('values inside one another without end are refused as they are where nothing is edited, and take no stack', () => {
   const around = (tag: number, inner: Buffer) => Buffer.concat([Buffer.from([tag]), lengthOf(inner.length), inner]);
   for (const depth of [100, 102, 50_000]) {
