@@ -2,7 +2,7 @@
 import { type BlockPool, Field, readU64, SIGNALS, type Signal } from '../core/block.ts';
 import type { FrameRun } from '../core/component.ts';
 import { messageOf } from '../core/errors.ts';
-import { type Decided, dropResults } from './pending.ts';
+import { type Decided, dropResults, type OnLoss } from './pending.ts';
 import { isDeadly, type WorkerPool } from './pool.ts';
 import type { SelectionProgress } from './progress.ts';
 import type { Recalls } from './recalls.ts';
@@ -16,8 +16,7 @@ export interface DeciderOptions {
   progress: SelectionProgress;
   /** `totals`: raw items by signal index that are known to lie before `from`. */
   read(from: number, maxBytes: number, totals: readonly number[]): Promise<FrameRun | null>;
-  /** Items were lost: `cause` is damage of the journal or a frame, at this address, that no worker survives. */
-  onLoss(signal: Signal, items: number, poison: { frame: number; message: string } | null): void;
+  onLoss: OnLoss;
   /** So many frames were decided, by their shortlists or as a whole. */
   onDecided(frames: number, by: 'shortlist' | 'journal'): void;
 }
@@ -49,8 +48,10 @@ export class Decider {
       const signal = blocks.bytes[frame + Field.signal] as number;
       const items = blocks.words[(frame + Field.items) >>> 2] as number;
       onLoss(SIGNALS[signal] as Signal, items, { frame, message: messageOf(error) });
-      damaged[signal] = (damaged[signal] as number) + items;
-      return [{ result: NOTHING, damaged, receivedMs }];
+      return [
+        { result: NOTHING, damaged, receivedMs },
+        { result: NOTHING, damaged: itemsOf(blocks, frame), receivedMs, isTold: true },
+      ];
     } finally {
       run.release();
     }

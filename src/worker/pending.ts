@@ -1,5 +1,14 @@
 /** Decisions of the selection that are not yet safe: what was kept and how much was lost, until the derived journal has them. */
-import { type BlockPool, Field, FRAME_HEADER_BYTES, frameSpan, SIGNALS, startFrame, writeU64 } from '../core/block.ts';
+import {
+  type BlockPool,
+  Field,
+  FRAME_HEADER_BYTES,
+  frameSpan,
+  SIGNALS,
+  type Signal,
+  startFrame,
+  writeU64,
+} from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
 import { sealPayload } from '../journal/format.ts';
 import { copyRange } from '../otlp/protobuf.ts';
@@ -11,20 +20,27 @@ import type { Selected, SelectResult } from './tasks.ts';
 export interface Decided {
   result: SelectResult;
   damaged: readonly number[];
+  /** Whoever decided has told of them. */
+  isTold?: boolean;
   /** Of the first frame. */
   receivedMs: number;
 }
+
+/** Items were lost: by damage of the journal, or in a frame, at this address, that no worker survives. */
+export type OnLoss = (signal: Signal, items: number, poison: { frame: number; message: string } | null) => void;
 
 export class Pending {
   bytes = 0;
   sinceMs = 0;
   readonly #blocks: BlockPool;
   readonly #guard: Guard | null;
+  readonly #onLoss: OnLoss;
   #decided: Decided[] = [];
 
-  constructor(blocks: BlockPool, guard: Guard | null = null) {
+  constructor(blocks: BlockPool, guard: Guard | null = null, onLoss: OnLoss = () => {}) {
     this.#blocks = blocks;
     this.#guard = guard;
+    this.#onLoss = onLoss;
   }
 
   get isEmpty(): boolean {
@@ -69,7 +85,13 @@ export class Pending {
       progress.kept[i] = (progress.kept[i] as number) + itemsOf(kept[i] as Selected[]);
     }
     this.#guard?.commit();
+    const untold = this.#decided.filter(({ isTold }) => isTold !== true);
     this.drop();
+    // Not before it is counted: until then the same frames may come again.
+    for (const [i, signal] of SIGNALS.entries()) {
+      const items = untold.reduce((sum, { damaged }) => sum + (damaged[i] as number), 0);
+      if (items > 0) this.#onLoss(signal, items, null);
+    }
   }
 
   #sum(before: readonly number[], of: (decided: Decided, signal: number) => number): number[] {

@@ -78,7 +78,7 @@ export class Selection {
 
   constructor(options: SelectionOptions) {
     this.#options = options;
-    this.#pending = new Pending(options.blocks, options.guard);
+    this.#pending = new Pending(options.blocks, options.guard, options.onLoss);
     this.#recalls = new Recalls(options.lookBacks, options.onError);
     this.#decider = new Decider(options, this.#recalls);
     this.#waitMs = options.waitMs;

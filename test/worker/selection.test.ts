@@ -332,6 +332,16 @@ test('with all of them shortlists nothing is read', async () => {
   assert.equal(blocks.unitsInUse, FRAMES_AND_OPEN);
 });
 
+test('what the journal lost is told once, when it is counted; a frame that no worker survives beside it by itself', async () => {
+  const { progress, lost, end } = world(['traces', 'logs'], { damaged: 7, deadly: 1 });
+  await end();
+  assert.deepEqual(progress.damaged, [8, 0, 0]);
+  assert.deepEqual(lost, [
+    ['traces', 1, 'a worker died on a task'],
+    ['traces', 7, null],
+  ]);
+});
+
 test('a whole frame that is gone when its shortlist does not say enough counts as damaged', async () => {
   const { progress, blocks, reads, end } = world(FOUR, { short: [1, 2, 3, 4], unsure: [2], unreadable: 2 });
   await end();
