@@ -1,6 +1,18 @@
 /** Holds the docs to the program: YAML in them is valid, commands, keys, metrics and files they name exist, and none is missing. */
 import assert from 'node:assert/strict';
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +30,7 @@ import { fakeWorld } from './cli/context.ts';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const SECTIONS = [...Object.keys(SETTINGS), 'processors', 'sinks'];
 /** Programs that shell blocks may call beside those of the project. */
-const PROGRAMS = ['npm', 'curl', 'find', 'export', 'for', 'done', '.ci/run', 'node_modules/.bin/node'];
+const PROGRAMS = ['npm', 'node', 'curl', 'find', 'export', 'for', 'done', '.ci/run', 'node_modules/.bin/node'];
 const components = await processContext().components();
 const documents = globSync(['*.md', 'docs/**/*.md', 'deploy/**/*.md'], { cwd: ROOT }).sort();
 
@@ -210,7 +222,7 @@ test('every npm script that the docs name exists', () => {
 
 test('every plumbline command that the docs name exists, with the options they give it', async () => {
   const named = [
-    ...everyMatch(/^\s*(?:npx |npm run (?:--silent )?)?plumbline (?:-- )?([a-z]+.*)/gm, true),
+    ...everyMatch(/^\s*(?:npx |npm run (?:--silent )?|node \S+\/)?(?:plumbline|main\.ts) (?:-- )?([a-z]+.*)/gm, true),
     ...everyMatch(/`(?:npm run (?:--silent )?)?plumbline (?:-- )?([a-z]+[^`]*)`/g),
     ...everyMatch(/\bnpm start -- ([^`\n]+)/g).map(({ name, where }) => ({ name: `run ${name}`, where })),
   ];
@@ -225,6 +237,28 @@ test('every plumbline command that the docs name exists, with the options they g
     faults.push(...unknown.map((word) => `${where}: plumbline ${command} ${word}`));
   }
   assert.deepEqual(faults, []);
+});
+
+test("the workflow of docs/ci.md runs its command in the service's own directory", (t) => {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'plumbline-workflow-')));
+  t.after(() => rmSync(folder, { recursive: true }));
+  symlinkSync(ROOT, join(folder, 'plumbline'));
+  mkdirSync(join(folder, 'contracts'));
+  cpSync(join(ROOT, 'config/contracts/http-api.yaml'), join(folder, 'contracts/checkout.yaml'));
+  const workflow = blocks.find(({ where, text }) => where.startsWith('docs/ci.md') && text.startsWith('jobs:'));
+  const { jobs } = parse(workflow?.text ?? '') as { jobs: { contract: { steps: { run?: string }[] } } };
+  const script = jobs.contract.steps.at(-1)?.run ?? '';
+  assert.match(script, / -- npm test /);
+  const env = { ...process.env, PWD: folder, GITHUB_STEP_SUMMARY: join(folder, 'summary.md') };
+  const { status, stdout, stderr } = spawnSync('bash', ['-c', script.replace('-- npm test', '-- pwd')], {
+    cwd: folder,
+    env,
+    encoding: 'utf8',
+  });
+  assert.equal(stderr, `${folder}\n`);
+  assert.equal(status, 3, 'nothing was sent');
+  assert.match(stdout, /\*\*not enough data: /);
+  assert.equal(readFileSync(env.GITHUB_STEP_SUMMARY, 'utf8'), stdout);
 });
 
 test('shell blocks call programs that are known, and files that exist', () => {
