@@ -11,6 +11,7 @@ import {
   realpathSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -22,6 +23,7 @@ import { processContext } from '../src/cli/context.ts';
 import { inspectConfig, schemaOfAgent } from '../src/config.ts';
 import { contractSchema } from '../src/contracts/contract.ts';
 import { planContract } from '../src/contracts/planner.ts';
+import { readContracts } from '../src/contracts/read.ts';
 import { compileSchema } from '../src/core/schema.ts';
 import { SETTINGS } from '../src/core/settings.ts';
 import { createTelemetry } from '../src/core/telemetry.ts';
@@ -77,6 +79,16 @@ test('every YAML block of the docs that is a contract is valid', () => {
     return found.map((message) => `${where}: ${message}`);
   });
   assert.deepEqual(faults, []);
+});
+
+test('the contract of README.md may be put beside those of config/contracts', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-contract-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [shown] = yamlBlocks((value) => 'contract' in value).filter(({ where }) => where.startsWith('README.md'));
+  writeFileSync(join(folder, 'shown.yaml'), shown?.text ?? '');
+  const { faults, plans } = readContracts([join(ROOT, 'config/contracts/*.yaml'), join(folder, 'shown.yaml')]);
+  assert.deepEqual(faults, []);
+  assert.equal(plans.length, 6);
 });
 
 test('config/agent.yaml is valid with no variable set, and with brokers has a Kafka sink', () => {
