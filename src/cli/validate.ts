@@ -1,10 +1,14 @@
 /** `plumbline validate`: every fault of the configuration and its contracts, one a line, or one line that there is none, with advice before it. */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { inspectConfig } from '../config.ts';
+import { type AgentConfig, inspectConfig } from '../config.ts';
 import { adviceOfContracts, readContracts } from '../contracts/read.ts';
 import { adviceOf } from '../core/advice.ts';
 import { messageOf } from '../core/errors.ts';
+import { readTokenText } from '../core/tokens.ts';
+import { readAllowPeer, readTls } from '../ingest/tls.ts';
+import { parseTokens } from '../ingest/tokens.ts';
+import { readTokens } from '../status/access.ts';
 import { CONFIG_OPTIONS, sourceOf } from './configuration.ts';
 import type { Context } from './context.ts';
 import { EXIT_USAGE } from './exit.ts';
@@ -15,7 +19,7 @@ export async function validate(args: string[], context: Context): Promise<number
   const { config, faults, notes } = inspectConfig(source);
   // While the configuration has faults, where its contracts lie is not known.
   const contracts = readContracts(config?.contracts ?? []);
-  const all = [...faults, ...contracts.faults];
+  const all = [...faults, ...contracts.faults, ...(config === null ? [] : faultsOfFiles(config))];
   if (all.length > 0) {
     context.stderr(`${all.join('\n')}\n`);
     return EXIT_USAGE;
@@ -29,6 +33,31 @@ export async function validate(args: string[], context: Context): Promise<number
       : [...adviceOf(config, count), ...adviceOfContracts(contracts.files), ...adviceOfFiles(config)];
   context.stdout(`${[...notes, ...advice, `${source.file} is valid${held}`].join('\n')}\n`);
   return 0;
+}
+
+/** What the OTLP port and the admin port would refuse to start with. What cannot be read here is advice, below. */
+function faultsOfFiles({ ingest, admin }: AgentConfig): string[] {
+  const { tls, auth } = ingest.http;
+  const files = {
+    certFile: tls.cert_file,
+    keyFile: tls.key_file,
+    clientCaFile: tls.client_ca_file,
+    clientSansFile: tls.client_allowed_sans_file,
+  };
+  const tokens = auth.bearer_token_file;
+  return [
+    ...(files.certFile === '' ? [] : [() => readTls(files), () => readAllowPeer(files)]),
+    ...(tokens === '' ? [] : [() => parseTokens(readTokenText('ingest.http.auth.bearer_token_file', tokens), tokens)]),
+    ...(admin.auth.bearer_token_file === '' ? [] : [() => readTokens(admin.auth.bearer_token_file)]),
+  ].flatMap((read) => {
+    try {
+      read();
+      return [];
+    } catch (error) {
+      const cannotBeRead = error instanceof Error && error.cause instanceof Error && 'syscall' in error.cause;
+      return cannotBeRead ? [] : [messageOf(error)];
+    }
+  });
 }
 
 /** Tokens, passwords and certificates that cannot be read. No faults: secrets are seldom mounted where a configuration is checked. */

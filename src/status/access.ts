@@ -70,6 +70,7 @@ function watchTokens(file: string, onReload: AccessOptions['onReload']) {
   };
 }
 
-function readTokens(file: string): { digest: Buffer }[] {
+/** Throws CONFIG_INVALID. */
+export function readTokens(file: string): { digest: Buffer }[] {
   return parseTokenLines(readTokenText(KEY, file), `${KEY}: ${file}`, (token) => ({ digest: digestOf(token) }));
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { runCommand } from '../../src/cli/commands.ts';
 import { Type } from '../../src/core/type.ts';
@@ -83,6 +83,27 @@ test('files of tokens and certificates that cannot be read here are said, and ar
     'ingest.http.tls.cert_file: / cannot be read here (EISDIR: illegal operation on a directory, read): the agent needs it where it runs',
     missing('ingest.http.tls.key_file: /nowhere/key', '/nowhere/key'),
     missing('sinks[0].tls.ca_file: /nowhere/ca', '/nowhere/ca'),
+  ]);
+});
+
+test('files of tokens and certificates that a start would refuse for what they hold are faults', async (context) => {
+  const file = fileWith(context, '');
+  const wrong = join(dirname(file), 'wrong');
+  writeFileSync(wrong, 'token signals=tracez\n!\n');
+  const [auth, tls] = [`auth: { bearer_token_file: ${wrong} }`, `cert_file: ${wrong}, key_file: ${wrong}`];
+  writeFileSync(
+    file,
+    `ingest: { http: { ${auth}, tls: { ${tls}, client_ca_file: ${wrong}, client_allowed_sans_file: ${file} } } }\nadmin: { ${auth} }\n`,
+  );
+  const world = fakeWorld();
+  assert.equal(await runCommand(['validate', '--config', file], world.context), 2);
+  const characters = 'a token consists of letters, digits and ._~+/- (and = at its end)';
+  const [certificate, ...others] = world.stderr().trimEnd().split('\n');
+  assert.match(certificate ?? '', /^ingest\.http\.tls\.cert_file: .*wrong: no certificate in PEM in it/);
+  assert.deepEqual(others, [
+    `${wrong}:1: signals are traces, metrics, logs; found "tracez"`,
+    `${wrong}:2: ${characters}`,
+    `admin.auth.bearer_token_file: ${wrong}:2: ${characters}`,
   ]);
 });
 
