@@ -18,6 +18,8 @@ const FORMATS: readonly Format[] = ['table', 'json', 'markdown'];
 const RECEIVED_MS = 1000;
 /** A process tells of its metrics a minute after it began, by default, and may be the first that a recording has anything of. */
 const BEFORE_FIRST_MS = 120_000;
+const REJECTED =
+  'which the agent would reject: spans whose ids are not 16 and 8 bytes (in JSON as hex), or histograms whose counts do not fit their bounds';
 const WORST_FIRST = ['broken', 'not_enough_data', 'kept'] as const;
 
 export async function check(args: string[], context: Context): Promise<number> {
@@ -65,7 +67,7 @@ async function judgeAll(
 ): Promise<Pick<Checked, 'signals' | 'command'>> {
   if (command === null) {
     for (const input of inputs) requireTelemetry(input);
-    return { signals: judgeInputs(plans, inputs, null), command: null };
+    return { signals: judgeInputs(plans, inputs, null, context), command: null };
   }
   const startedMs = Date.now();
   const { directory, status, remove } = await runCommand(command, context);
@@ -73,7 +75,7 @@ async function judgeAll(
     // Not before: the command may have written what lies there.
     for (const input of inputs) requireTelemetry(input);
     return {
-      signals: judgeInputs(plans, [...inputs, directory], inputs.length > 0 ? null : startedMs),
+      signals: judgeInputs(plans, [...inputs, directory], inputs.length > 0 ? null : startedMs, context),
       command: status,
     };
   } finally {
@@ -86,11 +88,14 @@ function judgeInputs(
   plans: readonly ContractPlan[],
   inputs: readonly string[],
   startedMs: number | null,
+  context: Context,
 ): SignalVerdict[] {
   // Infinity does not survive the way to a worker.
   const patient = plans.map((plan) => ({ ...plan, lateAfterMs: Number.MAX_SAFE_INTEGER }));
   const measuring = createMeasuring(patient, true);
   for (const input of inputs) readInput(input, (signal, bytes) => measuring.add(signal, bytes, RECEIVED_MS));
+  const rejected = measuring.rejected();
+  if (rejected > 0) context.stderr(`${rejected} ${rejected === 1 ? 'item is' : 'items are'} left out, ${REJECTED}\n`);
   const times = measuring.times();
   const services = measuring.services();
   const seconds = times === null ? 1 : Math.max(1, (times.lastMs - times.firstMs) / 1000);

@@ -335,6 +335,16 @@ test('where nothing came of the service it says who sent instead', async (t) => 
   assert.equal((await check(...given, '--input', own)).first, 'kept: all 1 signals hold');
 });
 
+test('items of a recording that the agent would reject are said, with their number', async (t) => {
+  const ids = { traceId: 'TuIQ9GSZORIn9MzPVqsPJw==', spanId: '7h0UqZ0QfQg=' };
+  const spans = [ids, ids, { traceId: '4ee210f464993911', spanId: '7' }];
+  const recorded = { resourceSpans: [{ resource: resourceOf('checkout'), scopeSpans: [{ spans }] }] };
+  const files = folder(t, { 'c.yaml': CONTRACT, 'base64.json': JSON.stringify(recorded) });
+  const { status, stderr } = await check(join(files, 'c.yaml'), '--input', join(files, 'base64.json'));
+  assert.equal(status, 3);
+  assert.match(stderr, /^3 items are left out, which the agent would reject: /);
+});
+
 function resourceOf(name?: string) {
   const attributes = name === undefined ? [] : [{ key: 'service.name', value: { stringValue: name } }];
   return { resource: { attributes }, scopeSpans: [{ spans: [span(1)] }] };

@@ -37,6 +37,8 @@ interface Measuring {
   instancesOf(signal: SignalPlan): Instance[];
   /** Measures one export request in protobuf. Throws BODY_UNDECODABLE. */
   add(signal: Signal, request: Uint8Array, receivedMs: number): void;
+  /** Items that the agent would reject, and that are measured nowhere. */
+  rejected(): number;
   /** Names of the services that sent anything, as they came. */
   services(): string[];
   /** First and last own time of all items, Unix milliseconds; null while there are none. */
@@ -54,6 +56,7 @@ export function createMeasuring(plans: readonly ContractPlan[], fromStart: boole
   const services = createServices();
   parts.measurers.push({ processor: -1, measurer: clock.measurer }, { processor: -1, measurer: services.measurer });
   const walk = new ItemWalk();
+  let rejected = 0;
   const view = new DataView(pool.handle.memory);
   const texts = new PointText(pool.bytes);
   const signals = new Map<number, { plan: SignalPlan; instances: Map<number, Instance> }>();
@@ -74,6 +77,7 @@ export function createMeasuring(plans: readonly ContractPlan[], fromStart: boole
   }
   return {
     instancesOf: ({ key }) => [...(signals.get(key)?.instances.values() ?? [])],
+    rejected: () => rejected,
     services: services.names,
     times: clock.times,
     add(signal, request, receivedMs) {
@@ -88,6 +92,7 @@ export function createMeasuring(plans: readonly ContractPlan[], fromStart: boole
         receivedMs,
         measureOnly: true,
       });
+      rejected += walk.invalid;
       const [section] = measured?.sections ?? [];
       const tables = section === undefined ? null : readMeasurements(view, section.at, section.end);
       if (tables !== null && refused.length === 0)
