@@ -335,10 +335,21 @@ test('where nothing came of the service it says who sent instead', async (t) => 
   assert.equal((await check(...given, '--input', own)).first, 'kept: all 1 signals hold');
 });
 
+test('white space before a line of JSON is none of it', async (t) => {
+  const spans = [{ traceId: '4ee210f4649939114ee210f464993911', spanId: '4ee210f464993911' }];
+  const line = JSON.stringify({ resourceSpans: [{ ...resourceOf('basket'), scopeSpans: [{ spans }] }] });
+  const contract = { 'c.yaml': CONTRACT };
+  for (const text of [`\n${line}\n`, `  ${line}\r\n\t${line}`, `\ufeff\r\n${line}`]) {
+    const files = folder(t, { ...contract, 'a.json': text });
+    const { first, stderr } = await check(join(files, 'c.yaml'), '--input', join(files, 'a.json'));
+    assert.match(first, /nothing of checkout, but of basket/, stderr);
+  }
+});
+
 test('items of a recording that the agent would reject are said, with their number', async (t) => {
   const ids = { traceId: 'TuIQ9GSZORIn9MzPVqsPJw==', spanId: '7h0UqZ0QfQg=' };
   const spans = [ids, ids, { traceId: '4ee210f464993911', spanId: '7' }];
-  const recorded = { resourceSpans: [{ resource: resourceOf('checkout'), scopeSpans: [{ spans }] }] };
+  const recorded = { resourceSpans: [{ ...resourceOf('checkout'), scopeSpans: [{ spans }] }] };
   const files = folder(t, { 'c.yaml': CONTRACT, 'base64.json': JSON.stringify(recorded) });
   const { status, stderr } = await check(join(files, 'c.yaml'), '--input', join(files, 'base64.json'));
   assert.equal(status, 3);

@@ -25,6 +25,8 @@ const BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
 /** And what is below it: tabs, the carriage returns of Windows. */
 const SPACE = 0x20;
+/** Tab, line feed, carriage return and blank; no length of a request begins so. */
+const JSON_SPACE = [9, 10, 13, SPACE];
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 /** The storage sink's names hold sequences without leading zeros. */
 const { compare: byNumbers } = new Intl.Collator('en', { numeric: true });
@@ -98,11 +100,17 @@ function plainOf(bytes: Buffer): Buffer {
 function recordsOf(bytes: Buffer): Generator<Buffer> {
   const marked = bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
   const text = marked ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes;
-  return text[0] === BRACE ? linesOf(text) : framesOf(bytes);
+  return text[afterSpace(text, 0)] === BRACE ? linesOf(text) : framesOf(bytes);
+}
+
+function afterSpace(bytes: Buffer, from: number): number {
+  let at = from;
+  while (JSON_SPACE.includes(bytes[at] ?? 0)) at++;
+  return at;
 }
 
 function* linesOf(bytes: Buffer): Generator<Buffer> {
-  for (let from = 0; from < bytes.length; ) {
+  for (let from = afterSpace(bytes, 0); from < bytes.length; from = afterSpace(bytes, from)) {
     const end = bytes.indexOf(10, from);
     const stop = end < 0 ? bytes.length : end;
     let until = stop;
