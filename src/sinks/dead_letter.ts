@@ -1,9 +1,9 @@
 /** Keeps what a destination refuses for good: an otlp_proto file with the bytes and a .json beside it with the reason. */
 import { open, rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type BlockPool, Field, frameRecord, readU64 } from '../core/block.ts';
 import type { Part, Row } from '../core/component.ts';
-import { makeDirectory } from '../core/makeDirectory.ts';
+import { makeDirectory, syncUp } from '../core/makeDirectory.ts';
 import { sequenceText } from './parts.ts';
 
 /** File systems take 255 bytes, and `.binpb.tmp` has to fit, too. */
@@ -82,7 +82,8 @@ function recordsOf({ pool }: Grave, part: Part, frames: readonly number[]): Buff
 
 async function bury(grave: Grave, frames: readonly number[], records: Buffer[], words: Words): Promise<number> {
   const { agent, sink, row, pool } = grave;
-  await makeDirectory(grave.directory, 0o750);
+  const made = await makeDirectory(grave.directory, 0o750);
+  if (made !== null) await syncUp(dirname(grave.directory), dirname(made));
   // A refusal that comes again after a crash overwrites itself.
   const name = nameOf(agent, `_${row.stream}_${row.signal}_${words.sequence}`);
   const received_ms = readU64(pool, (frames[0] as number) + Field.receivedMs);

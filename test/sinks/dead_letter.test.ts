@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { AgentError } from '../../src/core/errors.ts';
 import { sequenceText } from '../../src/sinks/parts.ts';
 import { ended, fill, mockClock, namesOf, ROW, SECTION, started } from './delivery_bench.ts';
-import { createHarness, eventually, namesIn, spans, temporaryFolder } from './harness.ts';
+import { createHarness, eventually, namesIn, spans, temporaryFolder, watchSyncs } from './harness.ts';
 import { scriptedSink, wholeFrames } from './scripted.ts';
 
 test('what is refused for good goes to the dead letters and blocks nothing', async (t) => {
@@ -35,6 +35,23 @@ test('what is refused for good goes to the dead letters and blocks nothing', asy
     received_ms: said.received_ms,
     reason: 'schema 7 is unknown',
   });
+  await ended(harness);
+});
+
+test('the directory of the first dead letter is synced in those above it', {
+  skip: process.platform === 'linux' ? false : 'names of open directories are read from /proc',
+}, async (t) => {
+  const sink = scriptedSink();
+  const folder = temporaryFolder(t);
+  const synced = await watchSyncs(t, folder);
+  sink.script = () => ({ kind: 'refused', parts: [0], reason: 'too large' });
+  const harness = started(sink, { deadLetter: join(folder, 'data', 'dead') });
+  fill(harness, 1);
+  await eventually(() => harness.cursor(ROW).next === 1);
+  assert.deepEqual(
+    synced.filter((name) => !name.endsWith('.tmp')),
+    ['data', '.', 'data/dead'],
+  );
   await ended(harness);
 });
 

@@ -1,7 +1,8 @@
 /** Wires one sink as the composition root does, over a journal in memory and an encoder in this thread. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readlinkSync, rmSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { loadConfig } from '../../src/config.ts';
@@ -161,3 +162,17 @@ export function namesIn(payload: Uint8Array): string[] {
 }
 
 export const STREAM: Stream = 'raw';
+
+/** The names below `top` of what is synced from now on, in order. Names of open files are read from /proc. */
+export async function watchSyncs(t: TestContext, top: string): Promise<string[]> {
+  const names: string[] = [];
+  const handle = await open(top, 'r');
+  const prototype = Object.getPrototypeOf(handle) as FileHandle;
+  await handle.close();
+  const { sync } = prototype;
+  t.mock.method(prototype, 'sync', function (this: FileHandle) {
+    names.push(relative(top, readlinkSync(`/proc/self/fd/${this.fd}`)) || '.');
+    return sync.call(this);
+  });
+  return names;
+}

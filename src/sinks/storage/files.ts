@@ -1,8 +1,8 @@
 /** Names and disk operations of the storage sink: where a file goes, how it gets its final name safely, what may be deleted. */
 import { readdir, rename, rm, rmdir, stat, truncate } from 'node:fs/promises';
-import { basename, dirname, join, relative } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Row } from '../../core/component.ts';
-import { makeDirectory, syncDirectory } from '../../core/makeDirectory.ts';
+import { makeDirectory, syncDirectory, syncUp } from '../../core/makeDirectory.ts';
 
 const DIRECTORY_MODE = 0o750;
 
@@ -42,16 +42,8 @@ export function hourPath(receivedMs: number): string {
 export async function publish(from: string, to: string, top: string, isSynced: boolean): Promise<void> {
   const made = await makeDirectory(dirname(to), DIRECTORY_MODE);
   await rename(from, to);
-  if (isSynced && !made) await syncDirectory(dirname(to));
+  if (isSynced && made === null) await syncDirectory(dirname(to));
   else await syncUp(dirname(to), top);
-}
-
-/** Makes a directory's names safe, and those of the directories above it up to `top`: one that is new is an entry of the one above it. */
-export async function syncUp(from: string, top: string): Promise<void> {
-  for (let directory = from; ; directory = dirname(directory)) {
-    await syncDirectory(directory);
-    if (relative(top, directory) === '' || directory === dirname(directory)) return;
-  }
 }
 
 /** Names in a directory; none when it does not exist. */

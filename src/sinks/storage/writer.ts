@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import type { Batch, Row, SinkContext, WriteResult, Writer } from '../../core/component.ts';
 import { messageOf } from '../../core/errors.ts';
-import { hourPath, list, publish, remove, rowDirectory, safeName, syncUp } from './files.ts';
+import { syncUp } from '../../core/makeDirectory.ts';
+import { hourPath, list, publish, remove, rowDirectory, safeName } from './files.ts';
 import { type Compression, createOutput } from './output.ts';
 import type { OutputFile } from './plain.ts';
 import { Retention } from './retention.ts';

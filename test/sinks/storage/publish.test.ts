@@ -1,11 +1,10 @@
 /** Holds src/sinks/storage/files.ts: which directories are on disk when a file has its final name. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { publish } from '../../../src/sinks/storage/files.ts';
-import { temporaryFolder } from '../harness.ts';
+import { temporaryFolder, watchSyncs } from '../harness.ts';
 
 const HOUR = join('raw', 'traces', 'year=2025', 'month=06', 'day=01', 'hour=12');
 const EVERY_LEVEL = [HOUR, ...parentsOf(HOUR)];
@@ -14,22 +13,14 @@ function parentsOf(path: string): string[] {
   return path === '.' ? [] : [dirname(path), ...parentsOf(dirname(path))];
 }
 
-/** A directory for files, and the names below it of what was synced since the last call of `synced`. */
+/** A directory for files; `publishOne` returns the names below it of what was synced. */
 async function watched(t: TestContext) {
   const top = temporaryFolder(t);
-  const names: string[] = [];
-  const handle = await open(top, 'r');
-  const prototype = Object.getPrototypeOf(handle) as FileHandle;
-  await handle.close();
-  const { sync } = prototype;
-  t.mock.method(prototype, 'sync', function (this: FileHandle) {
-    names.push(relative(top, readlinkSync(`/proc/self/fd/${this.fd}`)) || '.');
-    return sync.call(this);
-  });
+  const synced = await watchSyncs(t, top);
   const publishOne = async (name: string, isSynced: boolean) => {
     writeFileSync(join(top, `${name}.tmp`), name);
     await publish(join(top, `${name}.tmp`), join(top, HOUR, name), top, isSynced);
-    return names.splice(0);
+    return synced.splice(0);
   };
   return { top, publishOne };
 }
