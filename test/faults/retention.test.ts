@@ -112,11 +112,15 @@ for (const [type, sink] of Object.entries(DEAD)) {
   });
 }
 
-test('Kafka dead without a bound, 7 % of spans and all metrics sampled, three times max_size: still no 503, and everything sampled is queued for it', async (t) => {
+test('Kafka dead without a bound, 10 % of spans and all metrics sampled, three times max_size: still no 503, and everything sampled is queued for it', async (t) => {
   const directory = temporaryDirectory(t, 'dead-kafka');
   const kafka = `  - { type: kafka, ${DEAD_KAFKA}, subscribe: { sampled: dead } }`;
-  // derived/ has a quarter of max_size, of which one of its four segments is kept for events: 10 % of three times max_size is more.
-  const agent = await startAgentProcess(directory, yaml('', `${STORAGE}\n${kafka}`, '7%'));
+  // What the selection writes at once is 512 KiB: seven fit into a segment of 4 MiB, and with four of these derived/ is full before the end.
+  const maxMib = 2 * MAX_MIB;
+  const text = yaml('', `${STORAGE}\n${kafka}`, '10%')
+    .replace('segment_size: 4MiB', 'segment_size: 8MiB')
+    .replace(`max_size: ${MAX_MIB}MiB`, `max_size: ${maxMib}MiB`);
+  const agent = await startAgentProcess(directory, text);
   t.after(() => agent.end('SIGKILL'));
   // Oldest of all, and so what would keep all that comes after it.
   const metric = { name: 'g', gauge: { dataPoints: [{ asInt: '1', timeUnixNano: '1750000000000000000' }] } };
@@ -124,7 +128,7 @@ test('Kafka dead without a bound, 7 % of spans and all metrics sampled, three ti
   const headers = { 'content-type': 'application/json' };
   const answer = await fetch(`${agent.ingest}/v1/metrics`, { method: 'POST', headers, body });
   assert.equal(answer.status, 200);
-  const { owed, sent, refused } = await load(agent, 3 * MAX_MIB);
+  const { owed, sent, refused } = await load(agent, 3 * maxMib);
   assert.equal(refused, 0);
   await eventually(
     'storage has it',
