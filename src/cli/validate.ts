@@ -6,7 +6,7 @@ import { adviceOfContracts, readContracts } from '../contracts/read.ts';
 import { adviceOf } from '../core/advice.ts';
 import { messageOf } from '../core/errors.ts';
 import { readTokenText } from '../core/tokens.ts';
-import { readAllowPeer, readTls } from '../ingest/tls.ts';
+import { readAllowPeer, readTls, tlsFilesOf } from '../ingest/tls.ts';
 import { parseTokens } from '../ingest/tokens.ts';
 import { readTokens } from '../status/access.ts';
 import { CONFIG_OPTIONS, sourceOf } from './configuration.ts';
@@ -38,15 +38,10 @@ export async function validate(args: string[], context: Context): Promise<number
 /** What the OTLP port and the admin port would refuse to start with. What cannot be read here is advice, below. */
 function faultsOfFiles({ ingest, admin }: AgentConfig): string[] {
   const { tls, auth } = ingest.http;
-  const files = {
-    certFile: tls.cert_file,
-    keyFile: tls.key_file,
-    clientCaFile: tls.client_ca_file,
-    clientSansFile: tls.client_allowed_sans_file,
-  };
+  const files = tlsFilesOf(tls);
   const tokens = auth.bearer_token_file;
   return [
-    ...(files.certFile === '' ? [] : [() => readTls(files), () => readAllowPeer(files)]),
+    ...(files === null ? [] : [() => readTls(files), () => readAllowPeer(files)]),
     ...(tokens === '' ? [] : [() => parseTokens(readTokenText('ingest.http.auth.bearer_token_file', tokens), tokens)]),
     ...(admin.auth.bearer_token_file === '' ? [] : [() => readTokens(admin.auth.bearer_token_file)]),
   ].flatMap((read) => {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContextOptions, TLSSocket } from 'node:tls';
 import { AgentError, messageOf } from '../core/errors.ts';
+import type { Settings } from '../core/settings.ts';
 
 export interface TlsFiles {
   certFile: string;
@@ -12,6 +13,17 @@ export interface TlsFiles {
   clientCaFile: string;
   /** Empty: every certificate of those CAs will do. */
   clientSansFile: string;
+}
+
+/** The section `ingest.http.tls`; null where it asks for no TLS. */
+export function tlsFilesOf(tls: Settings['ingest']['http']['tls']): TlsFiles | null {
+  if (tls.cert_file === '') return null;
+  return {
+    certFile: tls.cert_file,
+    keyFile: tls.key_file,
+    clientCaFile: tls.client_ca_file,
+    clientSansFile: tls.client_allowed_sans_file,
+  };
 }
 
 /** Whether who is at the other end may send. */

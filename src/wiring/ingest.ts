@@ -6,6 +6,7 @@ import { bytesOf, millisecondsOf } from '../core/units.ts';
 import type { Submit } from '../ingest/accept.ts';
 import { createPressure } from '../ingest/pressure.ts';
 import { type IngestOptions, type IngestServer, startIngest } from '../ingest/server.ts';
+import { tlsFilesOf } from '../ingest/tls.ts';
 import type { Intake } from '../worker/intake.ts';
 import { type Ground, tellReload } from './ground.ts';
 import type { Store } from './store.ts';
@@ -46,14 +47,9 @@ type Access = Pick<IngestOptions, 'tls' | 'tokenFile' | 'cors' | 'onReload'>;
 
 function accessOf(ground: Ground): Access {
   const { tls, auth, cors } = ground.config.ingest.http;
-  const files = {
-    certFile: tls.cert_file,
-    keyFile: tls.key_file,
-    clientCaFile: tls.client_ca_file,
-    clientSansFile: tls.client_allowed_sans_file,
-  };
+  const files = tlsFilesOf(tls);
   return {
-    tls: tls.cert_file === '' ? null : { ...files, reloadMs: millisecondsOf(tls.reload_interval) },
+    tls: files === null ? null : { ...files, reloadMs: millisecondsOf(tls.reload_interval) },
     tokenFile: auth.bearer_token_file === '' ? null : auth.bearer_token_file,
     cors: {
       allowedOrigins: cors.allowed_origins,
