@@ -48,10 +48,8 @@ export class Decider {
       const signal = blocks.bytes[frame + Field.signal] as number;
       const items = blocks.words[(frame + Field.items) >>> 2] as number;
       onLoss(SIGNALS[signal] as Signal, items, { frame, message: messageOf(error) });
-      return [
-        { result: NOTHING, damaged, receivedMs },
-        { result: NOTHING, damaged: itemsOf(blocks, frame), receivedMs, isTold: true },
-      ];
+      damaged[signal] = (damaged[signal] as number) + items;
+      return [{ result: NOTHING, damaged, told: itemsOf(blocks, frame), receivedMs }];
     } finally {
       run.release();
     }

@@ -20,8 +20,8 @@ import type { Selected, SelectResult } from './tasks.ts';
 export interface Decided {
   result: SelectResult;
   damaged: readonly number[];
-  /** Whoever decided has told of them. */
-  isTold?: boolean;
+  /** Of them, what whoever decided has told of. */
+  told?: readonly number[];
   /** Of the first frame. */
   receivedMs: number;
 }
@@ -85,11 +85,11 @@ export class Pending {
       progress.kept[i] = (progress.kept[i] as number) + itemsOf(kept[i] as Selected[]);
     }
     this.#guard?.commit();
-    const untold = this.#decided.filter(({ isTold }) => isTold !== true);
+    const decided = this.#decided;
     this.drop();
     // Not before it is counted: until then the same frames may come again.
     for (const [i, signal] of SIGNALS.entries()) {
-      const items = untold.reduce((sum, { damaged }) => sum + (damaged[i] as number), 0);
+      const items = decided.reduce((sum, { damaged, told }) => sum + (damaged[i] as number) - (told?.[i] ?? 0), 0);
       if (items > 0) this.#onLoss(signal, items, null);
     }
   }

@@ -259,9 +259,8 @@ export class Selection {
     try {
       const all = await flight.decided;
       for (const decided of all) this.#pending.add(decided, performance.now());
-      // What follows the first was read again, but for a frame that no worker survives.
-      const again = all.filter(({ isTold }) => isTold !== true).length - 1;
-      if (again > flight.frames * MOST_UNSURE_SHARE) this.#wholeReads = WHOLE_READS;
+      // What follows the first was read again.
+      if (all.length - 1 > flight.frames * MOST_UNSURE_SHARE) this.#wholeReads = WHOLE_READS;
     } catch (error) {
       if (isDeadly(error)) this.#carefulUntil = Math.max(this.#carefulUntil, flight.next);
       throw error;
