@@ -482,7 +482,9 @@ test('over TLS a proxy sees nothing, and one that does not answer is given up af
   const tls = { cert: readFileSync(pem('server.pem')), key: readFileSync(pem('server.key')) };
   const receiver = await startReceiver(t, tls);
   const asked = await startProxy(t, receiver);
-  const section = { endpoint: 'https://receiver.test', timeout: '300ms' };
+  // A pause in which to see that it is retrying: the second attempt succeeds.
+  const retry = { initial: '500ms', max: '500ms' };
+  const section = { endpoint: 'https://receiver.test', timeout: '300ms', retry };
   const sink = await bench(t, { ...section, tls: { ca_file: pem('ca.pem'), server_name: 'localhost' } }, receiver);
   sink.feed(0, 1);
   await within(5000, () => sink.delivery.state().state === 'retrying');
