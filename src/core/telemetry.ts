@@ -142,8 +142,13 @@ function declareTelemetry() {
     }),
     sampleRequests: new Counter({
       name: 'plumbline_sample_requests_total',
-      help: 'Requests that were decided: by their shortlist in memory, or read from the journal again',
+      help: 'Requests that were decided: by their shortlist, or read from the journal again',
       labelNames: ['by'] as const,
+      registers,
+    }),
+    sampleSpilled: new Counter({
+      name: 'plumbline_sample_spilled_bytes_total',
+      help: 'What sample may keep and memory had no room for: written to the disk until it is decided about',
       registers,
     }),
     summaryOverflow: new Counter({

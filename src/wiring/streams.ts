@@ -3,7 +3,9 @@ import type { AgentConfig } from '../config.ts';
 import type { ContractPlan } from '../contracts/plan.ts';
 import { Field, frameRecord, readU64, SIGNALS, UNIT_BYTES } from '../core/block.ts';
 import { AgentError } from '../core/errors.ts';
-import { millisecondsOf } from '../core/units.ts';
+import { bytesOf, millisecondsOf } from '../core/units.ts';
+import { diskFiles } from '../journal/files.ts';
+import { Spill } from '../journal/spill.ts';
 import type { TraceTableHandle } from '../processors/processor.ts';
 import { processors } from '../processors/registry.ts';
 import { slotBytes } from '../processors/sample/classes.ts';
@@ -18,7 +20,7 @@ import type { WorkerPool } from '../worker/pool.ts';
 import type { SelectionProgress } from '../worker/progress.ts';
 import { findTold, measureAgain, restoreProgress } from '../worker/restore.ts';
 import { Selection } from '../worker/selection.ts';
-import { Shortlists } from '../worker/shortlists.ts';
+import { SHELF_BYTES, Shortlists } from '../worker/shortlists.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import type { Ground } from './ground.ts';
 import type { LookBacks } from './lookBacks.ts';
@@ -27,7 +29,9 @@ import { newerFlushes } from './unsaid.ts';
 
 const GUARD_SHARE = 1.5;
 /** Of the blocks: what of the last seconds may be kept, so that it need not be read again. */
-const SHORTLIST_SHARE = 3 / 16;
+const SHORTLIST_SHARE = 1 / 8;
+/** Of `journal.max_size`, beside it: the same on the disk, when that memory is full. */
+const SPILL_SHARE = 1 / 16;
 
 /** Null when no sink takes the sampled stream, and where it stood is forgotten. Its progress is brought up to what the derived journal says. */
 export async function prepareSelection(
@@ -56,7 +60,17 @@ export async function prepareSelection(
     memory.lose({ cause: 'damaged', sink: null, stream: 'sampled', signal, items });
   }
   memory.followSelection(progress);
-  const shortlists = new Shortlists(pool, pool.units * UNIT_BYTES * SHORTLIST_SHARE);
+  const spill = new Spill({
+    files: diskFiles,
+    directory: store.root.path,
+    direct: intake.mode === 'direct',
+    mostBytes: bytesOf(config.journal.max_size) * SPILL_SHARE,
+    slotBytes: SHELF_BYTES,
+    onWritten: (bytes) => telemetry.sampleSpilled.inc(bytes),
+    onFault: (message) =>
+      log.warn(`what sample may keep stays in memory, and more is read from the journal: ${message}`),
+  });
+  const shortlists = new Shortlists(pool, pool.units * UNIT_BYTES * SHORTLIST_SHARE, spill);
   const selection = new Selection({
     blocks: pool,
     workers,

@@ -138,6 +138,7 @@ export class Selection {
       }
     }
     await this.#reset();
+    this.#options.shortlists?.pass(Infinity);
     for (const { resolve } of this.#expiring.splice(0)) resolve(SIGNALS.map(() => 0));
   }
 
@@ -240,7 +241,7 @@ export class Selection {
 
   async #read(careful: boolean): Promise<HeldRun | null> {
     const { read, progress, blocks, shortlists } = this.#options;
-    const short = careful || this.#wholeReads > 0 ? null : shortlists?.take(this.#position, UNIT_BYTES);
+    const short = careful || this.#wholeReads > 0 ? null : await shortlists?.take(this.#position, UNIT_BYTES);
     if (this.#wholeReads > 0) this.#wholeReads--;
     if (short) return new HeldRun(blocks, short, true);
     const run = await read(this.#position, careful ? 1 : UNIT_BYTES, passedOf(progress));
