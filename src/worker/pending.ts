@@ -29,6 +29,9 @@ export interface Decided {
 /** Items were lost: by damage of the journal, or in a frame, at this address, that no worker survives. */
 export type OnLoss = (signal: Signal, items: number, poison: { frame: number; message: string } | null) => void;
 
+/** A frame of more is cut for Kafka, whose messages are a million bytes unless it says otherwise. */
+const MOST_BYTES = 900_000;
+
 export class Pending {
   bytes = 0;
   sinceMs = 0;
@@ -52,6 +55,13 @@ export class Pending {
     this.#guard?.check(decided.result, decided.receivedMs);
     this.#decided.push(decided);
     for (const { length } of decided.result.selected) this.bytes += length;
+  }
+
+  /** Whether one frame still holds them, too, without being larger than what sinks send in one piece. */
+  fits(more: readonly Decided[]): boolean {
+    return (
+      this.isEmpty || this.bytes + more.reduce((sum, { result }) => sum + lengthOf(result.selected), 0) <= MOST_BYTES
+    );
   }
 
   /** Forgets everything. */

@@ -36,7 +36,6 @@ const DRAIN_POLL_MS = 20;
 /** After waiting for an append: not at once, because a source that closes answers at once, too. */
 const SOON_MS = 1;
 const MOST_IN_FLIGHT = 4;
-
 /** Where more shortlists than this share do not say enough, reading on in the journal is cheaper. */
 const MOST_UNSURE_SHARE = 0.25;
 /** So often, about a MiB each time. */
@@ -241,7 +240,7 @@ export class Selection {
 
   async #read(careful: boolean): Promise<HeldRun | null> {
     const { read, progress, blocks, shortlists } = this.#options;
-    const short = careful || this.#wholeReads > 0 ? null : await shortlists?.take(this.#position, UNIT_BYTES);
+    const short = careful || this.#wholeReads > 0 ? null : await shortlists?.take(this.#position);
     if (this.#wholeReads > 0) this.#wholeReads--;
     if (short) return new HeldRun(blocks, short, true);
     const run = await read(this.#position, careful ? 1 : UNIT_BYTES, passedOf(progress));
@@ -255,10 +254,12 @@ export class Selection {
 
   /** Takes the oldest result. */
   async #land(): Promise<void> {
-    const flight = this.#flights.shift();
+    const [flight] = this.#flights;
     if (flight === undefined) return;
     try {
       const all = await flight.decided;
+      if (!this.#pending.fits(all)) await this.#flush();
+      this.#flights.shift();
       for (const decided of all) this.#pending.add(decided, performance.now());
       // What follows the first was read again.
       if (all.length - 1 > flight.frames * MOST_UNSURE_SHARE) this.#wholeReads = WHOLE_READS;

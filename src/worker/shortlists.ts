@@ -12,6 +12,8 @@ import type { ObserveResult, Room } from './tasks.ts';
 export const SHELF_BYTES = 2 * UNIT_BYTES;
 /** What is left of a block is worth lending: about what a task of 2 MiB writes. */
 const LEAST_ROOM_BYTES = 256 << 10;
+/** One task of the selection's: what is kept of them, with the words that say why, is mostly a frame that sinks send as it is. */
+const RUN_BYTES = 768 << 10;
 /** Of the memory, what is filled before anything goes to the disk; the rest is for what is being written, by workers and to the disk. */
 const KEPT_SHARE = 3 / 4;
 
@@ -116,7 +118,7 @@ export class Shortlists {
    * Shortlists of frames that follow each other from `position` on, about `maxBytes`; null when there is none of the first. One at a time.
    * Never rejects.
    */
-  async take(position: number, maxBytes: number): Promise<FrameRun | null> {
+  async take(position: number, maxBytes = RUN_BYTES): Promise<FrameRun | null> {
     this.pass(position);
     const [first] = this.#entries;
     if (first?.sequence !== position) return null;

@@ -5,6 +5,7 @@ import {
   BlockPool,
   Field,
   frameSpan,
+  payloadLength,
   readU64,
   SIGNALS,
   type Signal,
@@ -330,6 +331,26 @@ test('with all of them shortlists nothing is read', async () => {
   assert.deepEqual(progress.sampledOut, [10, 0, 0]);
   assert.equal(reads.taken, 0);
   assert.equal(blocks.unitsInUse, FRAMES_AND_OPEN);
+});
+
+test('what is kept goes into frames that sinks send in one piece', async () => {
+  const lengths = [400_000, 600_000, 300_000, 200_000];
+  const appended: number[] = [];
+  const workers = {
+    async run() {
+      const block = made.blocks.allocate(UNIT_BYTES);
+      const selected = [{ signal: 'traces', at: block, length: lengths.shift(), items: 1 }];
+      return { block, selected, filtered: [...NONE], sampledOut: [...NONE], unsure: [] };
+    },
+  } as unknown as WorkerPool;
+  const append: SelectionOptions['append'] = async ({ first }) => {
+    appended.push(payloadLength(made.blocks, first));
+  };
+  const signals: Signal[] = ['traces', 'traces', 'traces', 'traces'];
+  const made = world(signals, { workers, append, short: [1, 2, 3, 4], shortRun: 1 });
+  await made.end();
+  assert.deepEqual(appended, [400_000, 600_000, 500_000]);
+  assert.deepEqual(made.progress.kept, [4, 0, 0]);
 });
 
 test('what the journal lost is told once, when it is counted; a frame that no worker survives beside it by itself', async () => {
