@@ -1,6 +1,7 @@
 /** OTLP over HTTP and HTTPS: serves, cuts what is slow or malformed, reloads certificates and tokens, drains. handle.ts answers requests. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as TlsServer } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import type { Lend } from '../core/lentBlock.ts';
@@ -12,6 +13,7 @@ import { type Front, startFront } from './front.ts';
 import { createHandle, type Handle, type HandleOptions, type HandleState, isJson } from './handle.ts';
 import { listen } from './listen.ts';
 import { createRequestListener } from './nodeHttp.ts';
+import { type BrokenStart, createTellStranger } from './strangers.ts';
 import { readAllowPeer, readTls, type TlsFiles } from './tls.ts';
 import { parseTokens } from './tokens.ts';
 
@@ -36,6 +38,8 @@ export interface IngestOptions extends HandleOptions {
   lend?: Lend | undefined;
   /** This Node does not allow that. */
   onNoFastPath(): void;
+  /** A client that speaks something else, in words for the log; left out where nobody reads it. */
+  onStranger?: (message: string) => void;
   timeouts?: Partial<typeof TIMEOUTS>;
 }
 
@@ -91,7 +95,11 @@ export async function startIngest(options: IngestOptions): Promise<IngestServer>
   server.on('checkContinue', take(true));
   // Any other expectation: nobody has to know it, and Node's own 417 has no Status.
   server.on('checkExpectation', take(false));
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => answerClientError(error, socket, open, options));
+  const tellStranger = createTellStranger(options.onStranger ?? (() => {}), () => performance.now());
+  server.on('clientError', (error: BrokenStart, socket) => {
+    tellStranger(error, 'remoteAddress' in socket ? (socket as Socket).remoteAddress : undefined);
+    answerClientError(error, socket, open, options);
+  });
   const front = frontOf(server, handle, options, state);
   const watches = startWatches(options, state, server);
   const url = await listen(server, options.endpoint, options.tls === null ? 'http' : 'https');

@@ -35,6 +35,7 @@ export async function serveIngest(ground: Ground, store: Store, intake: Intake):
     fastPath: http.fast_path,
     onNoFastPath: () =>
       log.warn('ingest.http.fast_path does not work with this version of Node: node:http reads all requests'),
+    onStranger: (message) => log.warn(message),
     onFault: (error) => log.error({ err: error }, 'a request made the receiver throw; it was answered 500'),
     telemetry,
     now,

@@ -185,6 +185,24 @@ test('a list that is exchanged holds for connections that are open', async (t) =
   assert.deepEqual([refused.status, refused.reused], [403, true]);
 });
 
+test('a client that sends plain HTTP to a port with TLS is told of in the log', async (t) => {
+  const told: string[] = [];
+  const tls = {
+    certFile: pem('server.pem'),
+    keyFile: pem('server.key'),
+    clientCaFile: '',
+    clientSansFile: '',
+    reloadMs: 1e6,
+  };
+  const { url } = await start(t, { tls, onStranger: (message) => told.push(message) });
+  const failed = await fetch(url.replace('https:', 'http:'), { method: 'POST', body: 'x' }).catch(
+    (error: unknown) => error,
+  );
+  assert.ok(failed instanceof TypeError);
+  assert.equal(told.length, 1);
+  assert.match(told[0] ?? '', /^a client.* sends plain HTTP where ingest\.http\.tls is set: give it .*https:/);
+});
+
 test('a file that is missing or no certificate refuses the start and is named', async (t) => {
   const tls = {
     certFile: pem('missing.pem'),

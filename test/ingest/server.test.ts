@@ -391,6 +391,20 @@ test('headers over 16 KiB are 431, malformed HTTP is 400, both with a Status', a
   }
 });
 
+test('a client that speaks HTTP/2, or TLS, is told of in the log, once for all of its kind; others are not', async (t) => {
+  const told: string[] = [];
+  const { url } = await start(t, { onStranger: (message) => told.push(message) });
+  await raw(url, 'NONSENSE\r\n\r\n');
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await raw(url, 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    const failed = await fetch(url.replace('http:', 'https:')).catch((error: unknown) => error);
+    assert.ok(failed instanceof TypeError);
+  }
+  assert.equal(told.length, 2);
+  assert.match(told[0] ?? '', /^a client at 127\.0\.0\.1 speaks HTTP\/2.* OTEL_EXPORTER_OTLP_PROTOCOL=http\/protobuf/);
+  assert.match(told[1] ?? '', /^a client at 127\.0\.0\.1 begins with TLS where ingest\.http\.tls is not set: /);
+});
+
 test('garbage behind a request that is in work is never answered in its name', async (t) => {
   let finish: (outcome: Outcome) => void = () => {};
   const { url } = await start(t, {
