@@ -2,10 +2,8 @@
 /** Tells series apart: 53 bits of the resource, the scope, the metric's name and the point's attributes, in whatever order these come. */
 import type { MetricView } from '../otlp/metrics.ts';
 import type { PointView } from '../otlp/points.ts';
-import { HASH_SEED, hashBytes, Reader, readEnd, readTag, skipField } from '../otlp/protobuf.ts';
+import { HASH_SEED, hashBytes, mixHash, Reader, readEnd, readTag, SECOND_SEED, skipField } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
-
-const SECOND_SEED = 0x9747_b28c;
 
 export class SeriesKey {
   readonly #bytes: Uint8Array;
@@ -37,8 +35,9 @@ export class SeriesKey {
     for (let i = 0; i < attributes.count; i++) {
       const at = attributes.keyAt(i);
       const end = attributes.valueAt(i) < 0 ? at + attributes.keyLength(i) : attributes.valueEnd(i);
-      low = (low + hashBytes(bytes, at, end - at, HASH_SEED)) >>> 0;
-      high = (high + hashBytes(bytes, at, end - at, SECOND_SEED)) >>> 0;
+      // Mixed, or of `shard=1 replica=2` and `shard=2 replica=1` the sum would be the same.
+      low = (low + mixHash(hashBytes(bytes, at, end - at, HASH_SEED))) >>> 0;
+      high = (high + mixHash(hashBytes(bytes, at, end - at, SECOND_SEED))) >>> 0;
     }
     return (high >>> 11) * 0x1_0000_0000 + low;
   }

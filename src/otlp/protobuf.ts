@@ -221,6 +221,8 @@ export function mixHash(hash: number): number {
 }
 
 export const HASH_SEED = 0x811c_9dc5;
+/** Of a second hash of the same bytes. */
+export const SECOND_SEED = 0x9747_b28c;
 
 /** Up to here copyWithin is cheaper; beyond, it goes byte by byte where source and target differ modulo 8, which they mostly do. */
 const SHORT_BYTES = 48;

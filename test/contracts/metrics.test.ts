@@ -118,6 +118,18 @@ test('resources that stand in two pieces are told apart by both', () => {
   assert.equal(value(play(RATE, arrivals, 21_000)), 3);
 });
 
+test('series are told apart by two attributes that end alike', () => {
+  const numbers = Array.from({ length: 10 }, (_, i) => String(i));
+  const series = numbers.flatMap((shard) => numbers.map((replica) => [shard, replica] as const));
+  const arrivals = [0, 10, 20].flatMap((s) =>
+    series.map(([shard, replica], i): Arrival => {
+      const more = { attributes: [attribute('shard', shard), attribute('replica', replica)] };
+      return [s * 1000, sum(s * 1000, { value: 1000 * i + s, more })];
+    }),
+  );
+  assert.equal(value(play(RATE, arrivals, 21_000)), series.length);
+});
+
 test('a point that comes twice, or late after newer ones, counts once', () => {
   const twice: [number, Uint8Array][] = [0, 10, 10, 5, 20].map((s, i) => [20_000 + i, sum(s * 1000, { value: s * 2 })]);
   assert.deepEqual(play(RATE, twice, 21_000), { value: 2, items: 2, enough: true });

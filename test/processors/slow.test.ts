@@ -36,6 +36,14 @@ const reasonsOf = (items: readonly Plain[]) =>
     (attributes as { key: string; value: Plain }[]).find(({ key }) => key === 'plumbline.kept')?.value.stringValue,
   ]);
 
+test('operations of services and names that end alike are told apart', () => {
+  const texts = Array.from({ length: 40 }, (_, i) => String(i));
+  const operations = texts.flatMap((service) =>
+    texts.flatMap((name) => [SERVER, CLIENT].map((kind) => operationOf(`shop-${service}`, `work ${name}`, kind))),
+  );
+  assert.equal(new Set(operations).size, operations.length);
+});
+
 test('a limit is given from 1,000 spans on for p99, not before, and spans of other operations have none', () => {
   const sampling = createSampling(CONFIG);
   const sent = (n: number) =>

@@ -277,6 +277,18 @@ test('what a summary tells of a service is what its spans had: versions are told
   assert.deepEqual(callsBy(), ['2.0 1']);
 });
 
+test('services whose names and instances end alike are groups of their own', () => {
+  const { world, observer } = createBench();
+  const services = Array.from({ length: 16 }, (_, i) => ({
+    'service.name': `service-${String(i).padStart(2, '0')}`,
+    'service.instance.id': `b1946ac9-0000000000${String(i).padStart(2, '0')}`,
+  }));
+  feed(world, observer, ofResources(...services));
+  const calls = pointsOf(flush(observer)).filter(({ metric }) => metric === 'traces.span.metrics.calls');
+  assert.deepEqual(new Set(calls.map(({ key }) => /service\.name=(\S+)/.exec(key)?.[1])).size, services.length);
+  for (const { key, point } of calls) assert.equal(point.asInt, '1', key);
+});
+
 test('resources whose service attributes are the same are one, whatever their order and what else they hold', () => {
   const { world, observer } = createBench();
   const one = { 'service.name': 'shop', 'service.version': '1', 'host.name': 'a', servicing: 'x' };

@@ -7,7 +7,8 @@
  */
 
 import { MetricKind, Temporality } from '../../otlp/metrics.ts';
-import { HASH_SEED, hashBytes } from '../../otlp/protobuf.ts';
+import { HASH_SEED, hashBytes, mixHash, SECOND_SEED } from '../../otlp/protobuf.ts';
+import type { Envelope } from '../../otlp/resource.ts';
 import { STATUS_ERROR } from '../../otlp/traces.ts';
 import type { Measurer, Views } from '../processor.ts';
 
@@ -67,6 +68,16 @@ export function createMeasurer(views: Views, names: readonly string[]): Measurer
   /** Row of the service whose resource was entered last, or -1 before its first entry span. */
   let row = -1;
   let metric = -1;
+  /** Two hashes of the resource, once a point of it is watched. */
+  let isHashed = false;
+  let resourceFirst = 0;
+  let resourceSecond = 0;
+
+  function hashResource(envelope: Envelope): void {
+    isHashed = true;
+    resourceFirst = mixHash(envelope.hashResource(HASH_SEED));
+    resourceSecond = mixHash(envelope.hashResource(SECOND_SEED));
+  }
 
   function enterService(hash: number, nameAt: number, nameLength: number): number {
     for (let i = 0; i < serviceCount; i++) if (services[i * SERVICE_STEP] === hash) return i;
@@ -93,6 +104,7 @@ export function createMeasurer(views: Views, names: readonly string[]): Measurer
     },
     enterResource() {
       row = -1;
+      isHashed = false;
     },
     span(span, envelope) {
       if ((span.kind !== SERVER && span.kind !== CONSUMER) || span.isAdded) return;
@@ -123,22 +135,21 @@ export function createMeasurer(views: Views, names: readonly string[]): Measurer
         points = grown;
         pointWords = new Uint32Array(points.buffer);
       }
-      const seed = envelope.hashResource(hashes[metric]!);
-      let hash = 0;
-      let hash2 = 0;
-      // Added up, so that the order of attributes does not matter.
+      if (!isHashed) hashResource(envelope);
+      let hash = mixHash(hashes[metric]! ^ resourceFirst);
+      let hash2 = mixHash(hashes[metric]! ^ resourceSecond);
+      // Added up, so that the order of attributes does not matter; mixed, or what two that end alike change would cancel.
       for (let i = 0; i < point.attributes.count; i++) {
         const from = point.attributes.keyAt(i);
         const end = point.attributes.valueEnd(i);
         // An attribute without a value ends with its key.
         const length = end < 0 ? point.attributes.keyLength(i) : end - from;
-        const one = hashBytes(bytes, from, length, seed);
-        hash = (hash + one) | 0;
-        hash2 = (hash2 + Math.imul(one, one | 1)) | 0;
+        hash = (hash + mixHash(hashBytes(bytes, from, length, HASH_SEED))) | 0;
+        hash2 = (hash2 + mixHash(hashBytes(bytes, from, length, SECOND_SEED))) | 0;
       }
       const at = pointCount++ * POINT_STEP;
-      pointWords[at] = hash ^ seed;
-      pointWords[at + 1] = hash2 ^ Math.imul(seed, 0x9e37_79b1);
+      pointWords[at] = hash;
+      pointWords[at + 1] = hash2;
       pointWords[at + 2] = envelope.serviceHash;
       pointWords[at + 3] = envelope.serviceAt;
       pointWords[at + 4] = envelope.serviceLength;

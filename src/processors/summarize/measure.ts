@@ -10,7 +10,7 @@
 import { cutLength } from '../../core/boundedText.ts';
 import { emptyValue, readValue } from '../../otlp/attributes.ts';
 import type { LogView } from '../../otlp/logs.ts';
-import { HASH_SEED, hashBytes, mixHash } from '../../otlp/protobuf.ts';
+import { HASH_SEED, hashBytes, hashWords, mixHash } from '../../otlp/protobuf.ts';
 import type { Envelope } from '../../otlp/resource.ts';
 import { NameHash } from '../../otlp/spanName.ts';
 import type { SpanView } from '../../otlp/traces.ts';
@@ -90,7 +90,9 @@ export function createMeasurer(views: Views): Measurer {
   let entryCount = 0;
   /** Open addressing: row number + 1, 0 is empty. */
   let table = new Uint32Array(1024);
-  let resourceHash = 0;
+  /** Two of different making, as a name has them. */
+  let resourceFirst = 0;
+  let resourceSecond = 0;
   const value = emptyValue();
   const ot = new OtState();
 
@@ -111,10 +113,10 @@ export function createMeasurer(views: Views): Measurer {
 
   /** The group's row, new with its identity filled in when it is the first of the task. */
   function rowOf(envelope: Envelope, nameAt: number, name: NameHash, kind: number, status: number): number {
-    const seed = resourceHash ^ Math.imul(kind * 31 + status + 1, 0x9e37_79b1);
+    const group = Math.imul(kind * 31 + status + 1, 0x9e37_79b1);
     // 64 bits of identity, of which main keeps 53.
-    const hash = mixHash(name.first ^ seed) >>> 0;
-    const hash2 = (mixHash(name.second ^ resourceHash) ^ seed) >>> 0;
+    const hash = mixHash(name.first ^ resourceFirst ^ group) >>> 0;
+    const hash2 = (mixHash(name.second ^ resourceSecond) ^ group) >>> 0;
     let slot = hash & (table.length - 1);
     for (let found = table[slot]!; found !== 0; slot = (slot + 1) & (table.length - 1), found = table[slot]!) {
       const at = (found - 1) * STEP;
@@ -179,7 +181,8 @@ export function createMeasurer(views: Views): Measurer {
     },
     enterResource(envelope) {
       const { resource } = envelope;
-      let hash = HASH_SEED;
+      let first = HASH_SEED;
+      let second = 0;
       let told = 0;
       for (let i = 0; i < resource.count && told < MOST_ATTRIBUTES; i++) {
         const keyAt = resource.keyAt(i);
@@ -191,10 +194,13 @@ export function createMeasurer(views: Views): Measurer {
         told++;
         const keyHash = hashBytes(bytes, keyAt, cutLength(bytes, keyAt, keyLength), HASH_SEED);
         const valueLength = cutLength(bytes, value.at, value.end - value.at);
-        // A sum, so that their order says nothing; signed, because a uint32 in a closure would be boxed.
-        hash = (hash + hashBytes(bytes, value.at, valueLength, keyHash)) | 0;
+        // Sums, so that their order says nothing; mixed, or what two texts that end alike change would cancel. Signed, because a uint32 in
+        // a closure would be boxed.
+        first = (first + mixHash(hashBytes(bytes, value.at, valueLength, keyHash))) | 0;
+        second = (second + mixHash(hashWords(view, value.at, valueLength, keyHash))) | 0;
       }
-      resourceHash = hash;
+      resourceFirst = first;
+      resourceSecond = second;
     },
     span(span, envelope) {
       if (span.isAdded) return;

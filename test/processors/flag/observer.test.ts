@@ -287,9 +287,16 @@ test('contracts that differ in namespace or environment alone have series of the
 });
 
 /** One number data point of a metric of `shop`. */
-function metric(name: string, kind: 'gauge' | 'sum', value: number, timeS: number, more: Plain = {}): Sent {
+function metric(
+  name: string,
+  kind: 'gauge' | 'sum',
+  value: number,
+  timeS: number,
+  more: Plain = {},
+  named: Record<string, string> = { queue: 'mail' },
+): Sent {
   const type = requestType('metrics');
-  const attributes = [{ key: 'queue', value: { stringValue: 'mail' } }];
+  const attributes = Object.entries(named).map(([key, stringValue]) => ({ key, value: { stringValue } }));
   const dataPoints = [{ asDouble: value, timeUnixNano: `${Math.round(timeS * 1e9)}`, attributes }];
   const resource = { attributes: [{ key: 'service.name', value: { stringValue: 'shop' } }] };
   const metrics = [{ name, [kind]: { dataPoints, ...more } }];
@@ -367,6 +374,15 @@ test('resources that stand in two pieces are told apart by both', () => {
   };
   world.step(of('a'), of('b'), of('a'));
   assert.equal((world.save() as { series: unknown[] }).series.length, 2);
+});
+
+test('series are told apart by two attributes that end alike', () => {
+  const world = start({ metrics: ['depth'] });
+  const numbers = Array.from({ length: 8 }, (_, i) => String(i));
+  world.step(
+    ...numbers.flatMap((shard) => numbers.map((replica) => metric('depth', 'gauge', 10, 1000, {}, { shard, replica }))),
+  );
+  assert.equal((world.save() as { series: unknown[] }).series.length, 64);
 });
 
 test('beyond max_series nothing is watched, and that is counted', async () => {
