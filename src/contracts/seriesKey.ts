@@ -8,10 +8,14 @@ import type { Envelope } from '../otlp/resource.ts';
 export class SeriesKey {
   readonly #bytes: Uint8Array;
   readonly #reader: Reader;
-  /** Of the resource, then of its scope; -1: not yet read. */
-  #resourceHash = -1;
-  #scopeHash = 0;
-  /** The ScopeMetrics message that `#scopeHash` is of. */
+  /** The resource is not yet hashed. */
+  #isFresh = true;
+  /** Two hashes, of different seeds: of the resource, and of it and the scope. */
+  #resourceLow = 0;
+  #resourceHigh = 0;
+  #scopeLow = 0;
+  #scopeHigh = 0;
+  /** The ScopeMetrics message that they are of. */
   #scopeFrom = -1;
   #scopeEnd = -1;
 
@@ -22,16 +26,16 @@ export class SeriesKey {
 
   /** Another resource is entered. */
   begin(): void {
-    this.#resourceHash = -1;
+    this.#isFresh = true;
   }
 
   of(metric: MetricView, { attributes }: PointView, envelope: Envelope): number {
     const bytes = this.#bytes;
     const { nameAt, nameLength } = metric;
-    if (this.#resourceHash < 0) this.#enterResource(envelope);
+    if (this.#isFresh) this.#enterResource(envelope);
     if (metric.at < this.#scopeFrom || metric.at >= this.#scopeEnd) this.#enterScope(metric.at);
-    let low = hashBytes(bytes, nameAt, nameLength, this.#scopeHash);
-    let high = hashBytes(bytes, nameAt, nameLength, SECOND_SEED ^ this.#scopeHash);
+    let low = hashBytes(bytes, nameAt, nameLength, this.#scopeLow);
+    let high = hashBytes(bytes, nameAt, nameLength, this.#scopeHigh);
     for (let i = 0; i < attributes.count; i++) {
       const at = attributes.keyAt(i);
       const end = attributes.valueAt(i) < 0 ? at + attributes.keyLength(i) : attributes.valueEnd(i);
@@ -43,8 +47,11 @@ export class SeriesKey {
   }
 
   #enterResource(envelope: Envelope): void {
-    this.#resourceHash = envelope.hashResource(HASH_SEED);
-    this.#scopeHash = this.#resourceHash;
+    this.#isFresh = false;
+    this.#resourceLow = envelope.hashResource(HASH_SEED);
+    this.#resourceHigh = envelope.hashResource(SECOND_SEED);
+    this.#scopeLow = this.#resourceLow;
+    this.#scopeHigh = this.#resourceHigh;
     this.#scopeFrom = envelope.resourceEnd;
     this.#scopeEnd = envelope.resourceEnd;
   }
@@ -58,7 +65,8 @@ export class SeriesKey {
   #enterScope(at: number): void {
     const reader = this.#reader;
     const { length } = this.#bytes;
-    this.#scopeHash = this.#resourceHash;
+    this.#scopeLow = this.#resourceLow;
+    this.#scopeHigh = this.#resourceHigh;
     reader.pos = this.#scopeEnd;
     while (this.#scopeEnd <= at) {
       const tag = readTag(reader, length);
@@ -71,6 +79,7 @@ export class SeriesKey {
     reader.pos = this.#scopeFrom;
     if (at < this.#scopeFrom || readTag(reader, this.#scopeEnd) !== 10) return;
     const end = readEnd(reader, this.#scopeEnd);
-    this.#scopeHash = hashBytes(this.#bytes, reader.pos, end - reader.pos, this.#resourceHash);
+    this.#scopeLow = hashBytes(this.#bytes, reader.pos, end - reader.pos, this.#resourceLow);
+    this.#scopeHigh = hashBytes(this.#bytes, reader.pos, end - reader.pos, this.#resourceHigh);
   }
 }

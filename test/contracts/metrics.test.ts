@@ -5,8 +5,9 @@ import protobuf from 'protobufjs';
 import { createMeasuring } from '../../src/cli/check/measure.ts';
 import { Evidence } from '../../src/contracts/evidence.ts';
 import { readSignal } from '../../src/contracts/reading.ts';
+import { HASH_SEED, hashBytes } from '../../src/otlp/protobuf.ts';
 import { messageType, requestType } from '../../src/otlp/schema.ts';
-import type { Plain } from '../otlp/generate.ts';
+import { type Plain, seeded } from '../otlp/generate.ts';
 import { afterRestart } from '../support/saved.ts';
 import { logs, NOW_MS, service, span } from '../worker/world.ts';
 import { contractOf } from './plans.ts';
@@ -102,20 +103,42 @@ test('a start that moved is a reset, however high the value is; one that lies be
   assert.deepEqual(counted([at(10, 1000, 10), at(20, 1030, 20), at(30, 1080, 30)], 31_000), [5, 0]);
 });
 
-test('resources that stand in two pieces are told apart by both', () => {
+/** `sum`, with a piece of its resource before the one that names the service. */
+function ofPod(pod: string, atMs: number, value: number): Uint8Array {
   const type = messageType('ResourceMetrics');
-  const of = (pod: string, atMs: number, value: number) => {
-    const first = { resource: { attributes: [attribute('service.instance.id', pod)] } };
-    const rest = protobuf.Reader.create(sum(atMs, { value }));
-    rest.uint32();
-    const inside = Buffer.concat([type.encode(type.fromObject(first)).finish(), rest.bytes()]);
-    return protobuf.Writer.create().uint32(10).bytes(inside).finish();
-  };
+  const first = { resource: { attributes: [attribute('service.instance.id', pod)] } };
+  const rest = protobuf.Reader.create(sum(atMs, { value }));
+  rest.uint32();
+  const inside = Buffer.concat([type.encode(type.fromObject(first)).finish(), rest.bytes()]);
+  return protobuf.Writer.create().uint32(10).bytes(inside).finish();
+}
+
+function rateOfTwo(a: string, b: string): number {
   const arrivals = [0, 10, 20].flatMap((s): Arrival[] => [
-    [s * 1000, of('a', s * 1000, 1000 + s)],
-    [s * 1000 + 100, of('b', s * 1000 + 100, s * 2)],
+    [s * 1000, ofPod(a, s * 1000, 1000 + s)],
+    [s * 1000 + 100, ofPod(b, s * 1000 + 100, s * 2)],
   ]);
-  assert.equal(value(play(RATE, arrivals, 21_000)), 3);
+  return value(play(RATE, arrivals, 21_000));
+}
+
+test('resources that stand in two pieces are told apart by both', () => {
+  assert.equal(rateOfTwo('a', 'b'), 3);
+});
+
+test('resources of which 32 bits of hash are the same are told apart', (t) => {
+  const random = seeded(t, 73);
+  const type = messageType('Resource');
+  const seen = new Map<number, string>();
+  for (;;) {
+    const pod = random.text(8);
+    const bytes = type.encode(type.fromObject({ attributes: [attribute('service.instance.id', pod)] })).finish();
+    const hash = hashBytes(bytes, 0, bytes.length, HASH_SEED);
+    const other = seen.get(hash);
+    seen.set(hash, pod);
+    if (other === undefined || other === pod) continue;
+    assert.equal(rateOfTwo(pod, other), 3);
+    return;
+  }
 });
 
 test('series are told apart by two attributes that end alike', () => {
