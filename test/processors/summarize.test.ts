@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import protobuf from 'protobufjs';
+import { createPayloads } from '../../bench/payloads.ts';
 import { cutText, MOST_TEXT_BYTES } from '../../src/core/boundedText.ts';
 import { createTelemetry } from '../../src/core/telemetry.ts';
 import { messageType, requestType } from '../../src/otlp/schema.ts';
@@ -9,7 +10,7 @@ import type { Observer } from '../../src/processors/processor.ts';
 import { Identity } from '../../src/processors/summarize/group.ts';
 import { GroupTable } from '../../src/processors/summarize/groupTable.ts';
 import { summarize } from '../../src/processors/summarize/index.ts';
-import { decoded, list, type Plain, seeded } from '../otlp/generate.ts';
+import { decoded, itemsOf, list, type Plain, seeded } from '../otlp/generate.ts';
 import { afterRestart } from '../support/saved.ts';
 import {
   configured,
@@ -131,6 +132,30 @@ test('calls, sums, smallest and largest are those of the spans, in groups of ser
   }
   assert.equal(count(points, 'traces.span.metrics.calls'), 800);
   assert.deepEqual(observer.tick(NOW_MS + 20_000, false), [], 'a flush empties it');
+});
+
+test('of 16 services with 50 operations each, what is counted in each group is what the decoded spans say', () => {
+  const { world, observer } = createBench();
+  const wanted = new Map<string, number>();
+  for (const { bytes } of createPayloads({ workload: 'W-std', seed: 74 })) {
+    feed(world, observer, plainly(bytes));
+    for (const { item, resource } of itemsOf('traces', decoded('traces', bytes))) {
+      const service = list(resource?.attributes).find(({ key }) => key === 'service.name')?.value as Plain;
+      const key = [service.stringValue, item.name, item.kind ?? 0, (item.status as Plain | null)?.code ?? 0].join(' ');
+      wanted.set(key, (wanted.get(key) ?? 0) + 1);
+    }
+  }
+  const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT'];
+  const STATUSES = ['UNSET', 'OK', 'ERROR'];
+  const counted = pointsOf(flush(observer)).filter(({ metric }) => metric === 'traces.span.metrics.calls');
+  const found = counted.map(({ key, point }): [string, number] => {
+    const of = (name: string) => new RegExp(`${name}=(.+?)(?= [a-z]+\\.[a-z.]+=|$)`).exec(key)?.[1] ?? '';
+    const kind = KINDS.indexOf(of('span\\.kind').slice('SPAN_KIND_'.length));
+    const status = STATUSES.indexOf(of('status\\.code').slice('STATUS_CODE_'.length));
+    return [[of('service\\.name'), of('span\\.name'), kind, status].join(' '), Number(point.asInt)];
+  });
+  assert.ok(wanted.size > 2000);
+  assert.deepEqual(new Map(found.sort()), new Map([...wanted].sort()));
 });
 
 test('a span sampled upstream counts for those it stands for, rounded so that the sum stays true', () => {
