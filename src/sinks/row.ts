@@ -173,17 +173,17 @@ export class DeliveryRow {
     const batch = await this.#source.read(this.#position, this.row, this.#settings.batchBytes, passedOf(this.#cursor));
     this.#isCaughtUp = batch !== null && batch.next >= this.#source.head;
     if (batch === null) return this.#rest(stop);
-    this.#progress.see(batch.frames);
-    let skipped = 0;
+    const lease = this.#settings.room.lease(batch);
     try {
-      if (!stop.aborted) skipped = await this.#countSkipped(batch.frames);
-    } catch (error) {
-      batch.release();
-      throw error;
+      while (!stop.aborted && this.#active >= this.#concurrency) await this.#turn.promise;
+      // After a rewind the frames are read again; after a close by the next start.
+      if (stop.aborted) return;
+      this.#progress.see(batch.frames);
+      const skipped = await this.#countSkipped(batch.frames);
+      if (!stop.aborted) this.#take(batch, lease, skipped, stop);
+    } finally {
+      lease.done();
     }
-    // After a rewind the frames are read again; after a close by the next start.
-    if (stop.aborted) batch.release();
-    else this.#take(batch, skipped, stop);
   }
 
   #goTo(next: number): void {
@@ -193,7 +193,10 @@ export class DeliveryRow {
 
   #hasRoom(): boolean {
     if (this.#active > 0 && !this.#settings.room.isLeft) return false;
-    return this.#active < this.#concurrency && this.#isAnswered() && !this.#progress.isFarAhead;
+    // Where one waits for another, the next is read meanwhile, unless more is still coming for it.
+    const isAhead = this.#concurrency === 1 && !this.#isCaughtUp && this.#progress.error === null;
+    const most = this.#concurrency + (isAhead ? 1 : 0);
+    return this.#active < most && this.#isAnswered() && !this.#progress.isFarAhead;
   }
 
   /** Nothing to read: costs next to nothing until something comes. */
@@ -231,7 +234,7 @@ export class DeliveryRow {
     return frames.length;
   }
 
-  #take(batch: FrameBatch, skipped: number, stop: AbortSignal): void {
+  #take(batch: FrameBatch, lease: Lease, skipped: number, stop: AbortSignal): void {
     this.#goTo(batch.next);
     if (skipped > 0) {
       const last = readU64(this.#settings.pool, (batch.frames[skipped - 1] as number) + Field.sequence);
@@ -240,18 +243,14 @@ export class DeliveryRow {
       if (last >= this.#skipTo) this.confirm(last);
     }
     const rest = batch.frames.slice(skipped);
-    if (rest.length === 0) {
-      this.#progress.pass(batch);
-      batch.release();
-      return;
-    }
-    const entry = this.#progress.add(rest, batch, 'flying');
-    this.#active++;
-    void this.#deliver(rest, entry, this.#settings.room.lease(batch), stop);
+    if (rest.length === 0) this.#progress.pass(batch);
+    else void this.#deliver(rest, this.#progress.add(rest, batch, 'flying'), lease, stop);
   }
 
   /** Sends until it is safe, refused, or made pointless by a rewind or a close. Never rejects. */
   async #deliver(frames: readonly number[], entry: Entry, lease: Lease, stop: AbortSignal): Promise<void> {
+    lease.hold();
+    this.#active++;
     const isWanted = () => this.#progress.has(entry);
     const order = { frames, lease, isWanted, count: (change: 1 | -1) => this.#count(change) };
     const job = new Job(this.#settings, this.#writer, this.row, order);

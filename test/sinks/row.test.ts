@@ -23,6 +23,68 @@ test('close waits for what is in flight, counts it, and reads nothing more', asy
   await ended(harness);
 });
 
+test('where batches wait for one another the next is read while one is written, and follows it', async () => {
+  const sink = scriptedSink({ concurrency: 1 });
+  sink.script = () => null;
+  const harness = started(sink);
+  fill(harness, 6);
+  for (const [i, lent] of [2, 2, 1].entries()) {
+    await eventually(() => sink.calls.length === i + 1 && harness.source.lent === lent);
+    for (let turn = 0; turn < 20; turn++) await eventually(() => true);
+    assert.deepEqual([sink.calls.length, harness.source.lent], [i + 1, lent]);
+    sink.calls[i]?.answer({ kind: 'delivered' });
+  }
+  await eventually(() => harness.cursor(ROW).next === 6);
+  assert.deepEqual(
+    sink.calls.map(({ first }) => first),
+    [0, 2, 4],
+  );
+  await ended(harness);
+});
+
+test('what comes while all there was is written is not read before that is done, so that it goes together', async () => {
+  const sink = scriptedSink({ concurrency: 1 });
+  sink.script = () => null;
+  const harness = started(sink);
+  fill(harness, 2);
+  await eventually(() => sink.calls.length === 1);
+  for (let frame = 0; frame < 2; frame++) {
+    fill(harness, 1);
+    for (let turn = 0; turn < 20; turn++) await eventually(() => true);
+    assert.equal(harness.source.lent, 1);
+  }
+  sink.calls[0]?.answer({ kind: 'delivered' });
+  await eventually(() => sink.calls.length === 2);
+  assert.deepEqual([sink.calls[1]?.first, sink.calls[1]?.last], [2, 3]);
+  sink.calls[1]?.answer({ kind: 'delivered' });
+  await ended(harness);
+});
+
+test('what was read while data was lost is read again behind that', async (t) => {
+  const tick = mockClock(t);
+  const sink = scriptedSink({ holds: true });
+  sink.script = () => null;
+  const harness = started(sink);
+  fill(harness, 2);
+  tick(1000);
+  fill(harness, 4);
+  await eventually(() => sink.calls.length === 1 && harness.source.lent === 2);
+  sink.context.rewind(ROW, 'disk full');
+  await eventually(() => harness.source.lent === 1);
+  assert.equal(harness.delivery.state().lagMs, 1000);
+  sink.script = () => ({ kind: 'held' });
+  sink.calls[0]?.answer({ kind: 'held' });
+  await eventually(
+    () => sink.calls.at(-1)?.last === 5,
+    () => tick(500),
+  );
+  assert.deepEqual(
+    sink.calls.map(({ first }) => first),
+    [0, 0, 2, 4],
+  );
+  await ended(harness);
+});
+
 test('close gives up at its deadline and counts nothing that was not answered', async (t) => {
   const tick = mockClock(t);
   const sink = scriptedSink();
