@@ -194,8 +194,7 @@ export class DeliveryRow {
   #hasRoom(): boolean {
     if (this.#active > 0 && !this.#settings.room.isLeft) return false;
     // Where one waits for another, the next is read meanwhile, unless more is still coming for it.
-    const isAhead = this.#concurrency === 1 && !this.#isCaughtUp && this.#progress.error === null;
-    const most = this.#concurrency + (isAhead ? 1 : 0);
+    const most = this.#concurrency === 1 && !this.#isCaughtUp ? 2 : this.#concurrency;
     return this.#active < most && this.#isAnswered() && !this.#progress.isFarAhead;
   }
 
