@@ -9,9 +9,8 @@ export interface BrokenStart extends NodeJS.ErrnoException {
 }
 
 const TOLD_EVERY_MS = 600_000;
-/** A record of TLS, and of a handshake. */
+/** What a record of TLS begins with that is of a handshake. */
 const TLS_HANDSHAKE = 0x16;
-const TLS_MAJOR = 3;
 
 /** `tell` gets words for the log; `nowMs` does not go back. */
 export function createTellStranger(tell: (message: string) => void, nowMs: () => number) {
@@ -29,7 +28,7 @@ function wordsFor({ code, rawPacket }: BrokenStart): string | null {
     return 'speaks HTTP/2, as OTLP over gRPC does, which is not taken: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf there';
   if (code === 'ERR_SSL_HTTP_REQUEST')
     return 'sends plain HTTP where ingest.http.tls is set: give it an endpoint that begins with https://';
-  if (code === 'HPE_INVALID_METHOD' && rawPacket?.[0] === TLS_HANDSHAKE && rawPacket[1] === TLS_MAJOR)
+  if (code === 'HPE_INVALID_METHOD' && rawPacket?.[0] === TLS_HANDSHAKE)
     return 'begins with TLS where ingest.http.tls is not set: give it an endpoint that begins with http://, or set that';
   return null;
 }

@@ -394,7 +394,7 @@ test('headers over 16 KiB are 431, malformed HTTP is 400, both with a Status', a
 test('a client that speaks HTTP/2, or TLS, is told of in the log, once for all of its kind; others are not', async (t) => {
   const told: string[] = [];
   const { url } = await start(t, { onStranger: (message) => told.push(message) });
-  await raw(url, 'NONSENSE\r\n\r\n');
+  for (const nonsense of ['NONSENSE\r\n\r\n', '\u0001\u0003\r\n\r\n']) await raw(url, nonsense);
   for (let attempt = 0; attempt < 2; attempt++) {
     await raw(url, 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
     const failed = await fetch(url.replace('http:', 'https:')).catch((error: unknown) => error);

@@ -42,7 +42,8 @@ test('where batches wait for one another the next is read while one is written, 
   await ended(harness);
 });
 
-test('what comes while all there was is written is not read before that is done, so that it goes together', async () => {
+test('what comes while all there was is written is not read before that is done, so that it goes together', async (t) => {
+  const tick = mockClock(t);
   const sink = scriptedSink({ concurrency: 1 });
   sink.script = () => null;
   const harness = started(sink);
@@ -50,6 +51,7 @@ test('what comes while all there was is written is not read before that is done,
   await eventually(() => sink.calls.length === 1);
   for (let frame = 0; frame < 2; frame++) {
     fill(harness, 1);
+    tick(1000);
     for (let turn = 0; turn < 20; turn++) await eventually(() => true);
     assert.equal(harness.source.lent, 1);
   }

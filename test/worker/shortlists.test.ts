@@ -231,10 +231,17 @@ test('the file is closed when nothing lies in it any more, and opened again', as
 });
 
 test('a disk that does not take it is told of once, and left alone; nothing is lost of what lies in memory', async () => {
-  const files = filesWith({ writev: () => Promise.reject(new Error('no room on it')) });
+  let writes = 0;
+  const files = filesWith({
+    writev: () => {
+      writes++;
+      return Promise.reject(new Error('no room on it'));
+    },
+  });
   const { fill, take, told, inUse } = spilling(files);
   await fill(1, 6);
   assert.deepEqual(told, { written: [], faults: ['no room on it'] });
+  assert.equal(writes, 1);
   assert.equal(inUse(), 8);
   assert.deepEqual(await take(1, 64 * UNIT_BYTES), { sequences: [1, 2, 3, 4, 5, 6, 7, 8], next: 9 });
   assert.equal(inUse(), 0);
@@ -253,12 +260,19 @@ for (const [what, read] of [
   ['gives less', async (fd: number, view: Uint8Array, at: number) => diskFiles.read(fd, view.subarray(0, 100), at)],
 ] as [string, Files['read']][])
   test(`there is none of what a disk that ${what} does not bring back`, async () => {
-    const { fill, take, told, inUse, shortlists } = spilling(filesWith({ read }));
+    let reads = 0;
+    const counted: Files['read'] = (...given) => {
+      reads++;
+      return read(...given);
+    };
+    const { fill, take, told, inUse, shortlists } = spilling(filesWith({ read: counted }));
     await fill(1, 4);
     assert.equal(told.written.length, 1);
     assert.deepEqual(await take(1, 64 * UNIT_BYTES), { sequences: [1, 2, 3, 4, 5, 6], next: 7 });
     assert.equal(await take(7), null);
+    const once = reads;
     assert.equal(await take(8), null);
+    assert.equal(reads, once);
     assert.equal(told.faults.length, 1);
     assert.equal(inUse(), 0);
     shortlists.pass(Infinity);
