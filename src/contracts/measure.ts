@@ -74,7 +74,7 @@ export class ContractMeasure {
     this.#sight.resource.begin();
     if (this.#activeCount === 0) return;
     for (let i = 0; i < this.#activeCount; i++) this.#bases[i] = this.#baseOf(this.#active[i]!, envelope);
-    this.#versionHash = this.#readText(envelope, VERSION);
+    this.#versionHash = mixHash(this.#readText(envelope, VERSION));
     this.#versionAt = this.#value.at;
     this.#versionLength = this.#value.end - this.#value.at;
     this.#points.enterResource(this.#active, this.#bases, this.#activeCount);

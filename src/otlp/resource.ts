@@ -9,7 +9,7 @@
  * https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/trace/v1/trace.proto
  */
 import { AttributeTable, emptyValue, readAttributes, readValue } from './attributes.ts';
-import { HASH_SEED, hashBytes, Reader, readEnd, readTag, skipField } from './protobuf.ts';
+import { HASH_SEED, hashBytes, mixHash, Reader, readEnd, readTag, skipField } from './protobuf.ts';
 
 const SERVICE_NAME = Buffer.from('service.name');
 
@@ -34,6 +34,8 @@ export class Envelope {
   serviceLength = 0;
   /** FNV-1a of the service name. */
   serviceHash = HASH_SEED;
+  /** The same to be joined with hashes of other texts: unmixed, `a-1` and `b-2` would come to what `a-2` and `b-1` do. Signed. */
+  serviceMix = 0;
   /** A scope stood behind its items and had not been looked for: they were shown without it. The walk's caller sets it back. */
   hasLateScope = false;
   readonly #value = emptyValue();
@@ -96,6 +98,7 @@ export class Envelope {
       }
     }
     this.serviceHash = hashBytes(this.bytes, this.serviceAt, this.serviceLength, HASH_SEED);
+    this.serviceMix = mixHash(this.serviceHash);
   }
 
   /** FNV-1a of the Resource message's bytes, in all their pieces. */

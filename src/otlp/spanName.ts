@@ -37,8 +37,7 @@ export class NameHash {
       second = Math.imul(((second << 5) | (second >>> 27)) ^ byte, 0x9e37_79b1);
     }
     this.length = told;
-    // What the last bytes have changed lies in few bits, as in a hash of a service that ends alike: joined, `a-1` of `b-2` would be `a-2` of `b-1`.
-    this.first = Math.imul(first ^ (first >>> 15), 0xc2b2_ae35);
+    this.first = first;
     this.second = second;
   }
 }

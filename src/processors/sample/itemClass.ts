@@ -58,7 +58,7 @@ export class ItemClass {
 
   /** What the span's operation is known by: as much of its name as summaries, which limits are learned from, tell. */
   operationOf(span: SpanView, envelope: Envelope): number {
-    return hashOfOperation(span.nameHash(this.#reader), span.kind, envelope.serviceHash | 0);
+    return hashOfOperation(span.nameHash(this.#reader), span.kind, envelope.serviceMix);
   }
 
   get asksForOperations(): boolean {

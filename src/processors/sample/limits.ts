@@ -23,14 +23,14 @@ export function createLimits(): SharedArrayBuffer {
   return new SharedArrayBuffer((HEADER_WORDS + 2 * TABLE_WORDS) * 4);
 }
 
-/** What an operation is known by; never 0. Signed, as all that is compared with it. */
+/** What an operation is known by; never 0. Signed, as all that is compared with it. `service`: the envelope's `serviceMix`. */
 export function hashOfOperation(name: NameHash, kind: number, service: number): number {
   return mixHash(name.first ^ service ^ Math.imul((kind & 0xff) + 1, 0x9e37_79b1)) || 1;
 }
 
 /** The same, by names. */
 export function operationOf(service: string, name: string, kind: number): number {
-  return hashOfOperation(NameHash.of(name), kind, hashOfService(service) | 0);
+  return hashOfOperation(NameHash.of(name), kind, mixHash(hashOfService(service)));
 }
 
 function homeOf(operation: number): number {

@@ -21,7 +21,7 @@ function learn({ parts }: World, places: Int32Array): void {
   const limits = new Map<number, number>();
   for (let i = 0; i < places.length; i += 2) {
     readSpan(reader, places[i]!, places[i + 1]!, span);
-    limits.set(hashOfOperation(span.nameHash(reader), span.kind, envelope.serviceHash | 0), 1e6);
+    limits.set(hashOfOperation(span.nameHash(reader), span.kind, envelope.serviceMix), 1e6);
   }
   for (let i = 1; limits.size < MOST_LIMITS; i++) limits.set(Math.imul(i, 0x9e37_79b1), 10);
   publishLimits(traces!.limits, limits);
