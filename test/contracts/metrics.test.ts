@@ -415,6 +415,21 @@ test('evidence is the operations that exceed the limit most, by version, and the
   assert.equal(ids[0], Buffer.from(spans.at(-9)?.traceId as Buffer).toString('hex'));
 });
 
+test('operations and versions that end alike are told apart', () => {
+  const numbers = Array.from({ length: 10 }, (_, i) => i);
+  const type = requestType('traces');
+  const resourceSpans = numbers.map((version) => ({
+    resource: { attributes: [attribute('service.name', 'shop'), attribute('service.version', `2.1.${version}`)] },
+    scopeSpans: [
+      { spans: numbers.map((name) => span(10 * version + name, { name: `work-${name}`, status: { code: 2 } })) },
+    ],
+  }));
+  const request = type.encode(type.fromObject({ resourceSpans })).finish();
+  const { target } = measured({ bad: { status: 'error' }, breached: 'above 5%' }, {}, request);
+  const found = target.evidence.contributions(NOW_MS, 0.05, 200);
+  assert.equal(new Set(found.map(({ name, version }) => `${name} ${version}`)).size, 100);
+});
+
 test('a restart keeps apart what was apart and together what was one: series of 53 bits, operations of 32', () => {
   const evidence = new Evidence(60_000);
   const keys = [5 * 2 ** 32 + 77, 6 * 2 ** 32 + 77, -77];
