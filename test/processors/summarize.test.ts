@@ -309,6 +309,12 @@ test('services whose names and instances end alike are groups of their own', () 
     'service.instance.id': `b1946ac9-0000000000${String(i).padStart(2, '0')}`,
   }));
   feed(world, observer, ofResources(...services));
+  // Either hash of a group tells all of them apart.
+  const saved = Buffer.from((observer.save() as { groups: Uint8Array }).groups);
+  const hashes: number[] = [];
+  for (let at = 0; at < saved.length; at += 12 + saved.readUInt32LE(at + 8))
+    hashes.push(saved.readUInt32LE(at), saved.readUInt32LE(at + 4));
+  assert.equal(new Set(hashes).size, 2 * services.length);
   const calls = pointsOf(flush(observer)).filter(({ metric }) => metric === 'traces.span.metrics.calls');
   assert.deepEqual(new Set(calls.map(({ key }) => /service\.name=(\S+)/.exec(key)?.[1])).size, services.length);
   for (const { key, point } of calls) assert.equal(point.asInt, '1', key);
