@@ -5,6 +5,7 @@ import { MetricKind, type MetricView, Temporality } from '../otlp/metrics.ts';
 import type { PointView } from '../otlp/points.ts';
 import { Reader, sameBytes } from '../otlp/protobuf.ts';
 import type { Envelope } from '../otlp/resource.ts';
+import { SeriesKey } from '../otlp/seriesKey.ts';
 import type { Cells } from './cells.ts';
 import type { Contract } from './compile.ts';
 import { createPointItem } from './items.ts';
@@ -13,7 +14,6 @@ import { type Condition, compileConditions, matchesAll } from './match.ts';
 import type { SignalPlan } from './plan.ts';
 import { PointBuckets } from './pointBuckets.ts';
 import { Point } from './series.ts';
-import { SeriesKey } from './seriesKey.ts';
 
 /** A signal over metrics, compiled. */
 interface Signal {

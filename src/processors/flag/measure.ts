@@ -7,8 +7,8 @@
  */
 
 import { MetricKind, Temporality } from '../../otlp/metrics.ts';
-import { HASH_SEED, hashBytes, mixHash, SECOND_SEED } from '../../otlp/protobuf.ts';
-import type { Envelope } from '../../otlp/resource.ts';
+import { sameBytes } from '../../otlp/protobuf.ts';
+import { SeriesKey } from '../../otlp/seriesKey.ts';
 import { STATUS_ERROR } from '../../otlp/traces.ts';
 import type { Measurer, Views } from '../processor.ts';
 
@@ -16,18 +16,20 @@ export const HEADER_BYTES = 16;
 /** Byte offsets in the row of a service: u32 each. */
 export const Service = { hash: 0, nameAt: 4, nameLength: 8, count: 12, errors: 16 } as const;
 export const SERVICE_BYTES = 24;
-/** Byte offsets in the row of a data point: u32 each, then doubles. `metricAt` is where its metric's name lies, `kind` a value of Reading. */
+/**
+ * Byte offsets in the row of a data point: u32 each, then doubles, of which `series` is its SeriesKey. `metricAt` is where its metric's name
+ * lies, `kind` a value of Reading.
+ */
 export const Point = {
-  hash: 0,
-  hash2: 4,
-  service: 8,
-  nameAt: 12,
-  nameLength: 16,
-  metricAt: 20,
-  kind: 24,
-  at: 28,
-  end: 32,
-  metricLength: 36,
+  service: 0,
+  nameAt: 4,
+  nameLength: 8,
+  metricAt: 12,
+  metricLength: 16,
+  kind: 20,
+  at: 24,
+  end: 28,
+  series: 32,
   value: 40,
   timeMs: 48,
 } as const;
@@ -56,8 +58,7 @@ export function bucketOf(ms: number): number {
 export function createMeasurer(views: Views, names: readonly string[]): Measurer {
   const bytes = views.pool.bytes;
   const watched = names.map((name) => Buffer.from(name));
-  /** Of the names: a series is the same wherever its metric stands in the list. */
-  const hashes = watched.map((name) => hashBytes(name, 0, name.length, HASH_SEED));
+  const series = new SeriesKey(bytes);
   let services = new Uint32Array(SERVICE_STEP * 16);
   let serviceCount = 0;
   let points = new Float64Array((POINT_STEP / 2) * 64);
@@ -67,17 +68,7 @@ export function createMeasurer(views: Views, names: readonly string[]): Measurer
   let entryCount = 0;
   /** Row of the service whose resource was entered last, or -1 before its first entry span. */
   let row = -1;
-  let metric = -1;
-  /** Two hashes of the resource, once a point of it is watched. */
-  let isHashed = false;
-  let resourceFirst = 0;
-  let resourceSecond = 0;
-
-  function hashResource(envelope: Envelope): void {
-    isHashed = true;
-    resourceFirst = mixHash(envelope.hashResource(HASH_SEED));
-    resourceSecond = mixHash(envelope.hashResource(SECOND_SEED));
-  }
+  let isWatched = false;
 
   function enterService(hash: number, nameAt: number, nameLength: number): number {
     for (let i = 0; i < serviceCount; i++) if (services[i * SERVICE_STEP] === hash) return i;
@@ -104,7 +95,7 @@ export function createMeasurer(views: Views, names: readonly string[]): Measurer
     },
     enterResource() {
       row = -1;
-      isHashed = false;
+      series.begin();
     },
     span(span, envelope) {
       if ((span.kind !== SERVER && span.kind !== CONSUMER) || span.isAdded) return;
@@ -120,49 +111,34 @@ export function createMeasurer(views: Views, names: readonly string[]): Measurer
       entries[entryCount++] = (row << 12) | bucketOf(span.durationNs() / 1e6);
     },
     metric(view) {
-      metric = -1;
-      for (let i = 0; i < watched.length; i++) {
-        const name = watched[i]!;
-        if (name.length === view.nameLength && name.compare(bytes, view.nameAt, view.nameAt + view.nameLength) === 0)
-          metric = i;
+      isWatched = false;
+      for (const name of watched) {
+        if (name.length === view.nameLength && sameBytes(bytes, view.nameAt, name, 0, name.length)) isWatched = true;
       }
     },
     point(point, view, envelope) {
-      if (metric < 0 || !point.hasValue || point.noRecordedValue) return;
+      if (!isWatched || !point.hasValue || point.noRecordedValue) return;
       if (pointCount * POINT_STEP === pointWords.length) {
         const grown = new Float64Array(points.length * 2);
         grown.set(points);
         points = grown;
         pointWords = new Uint32Array(points.buffer);
       }
-      if (!isHashed) hashResource(envelope);
-      let hash = mixHash(hashes[metric]! ^ resourceFirst);
-      let hash2 = mixHash(hashes[metric]! ^ resourceSecond);
-      // Added up, so that the order of attributes does not matter; mixed, or what two that end alike change would cancel.
-      for (let i = 0; i < point.attributes.count; i++) {
-        const from = point.attributes.keyAt(i);
-        const end = point.attributes.valueEnd(i);
-        // An attribute without a value ends with its key.
-        const length = end < 0 ? point.attributes.keyLength(i) : end - from;
-        hash = (hash + mixHash(hashBytes(bytes, from, length, HASH_SEED))) | 0;
-        hash2 = (hash2 + mixHash(hashBytes(bytes, from, length, SECOND_SEED))) | 0;
-      }
       const at = pointCount++ * POINT_STEP;
-      pointWords[at] = hash;
-      pointWords[at + 1] = hash2;
-      pointWords[at + 2] = envelope.serviceHash;
-      pointWords[at + 3] = envelope.serviceAt;
-      pointWords[at + 4] = envelope.serviceLength;
-      pointWords[at + 5] = view.nameAt;
-      pointWords[at + 6] =
+      pointWords[at] = envelope.serviceHash;
+      pointWords[at + 1] = envelope.serviceAt;
+      pointWords[at + 2] = envelope.serviceLength;
+      pointWords[at + 3] = view.nameAt;
+      pointWords[at + 4] = view.nameLength;
+      pointWords[at + 5] =
         view.kind !== MetricKind.sum || !view.monotonic
           ? Reading.value
           : view.temporality === Temporality.delta
             ? Reading.increase
             : Reading.total;
-      pointWords[at + 7] = point.at;
-      pointWords[at + 8] = point.end;
-      pointWords[at + 9] = view.nameLength;
+      pointWords[at + 6] = point.at;
+      pointWords[at + 7] = point.end;
+      points[(at >>> 1) + 4] = series.of(view, point, envelope);
       points[(at >>> 1) + 5] = point.value;
       points[(at >>> 1) + 6] = point.timeMs();
     },

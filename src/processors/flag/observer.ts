@@ -134,7 +134,7 @@ export function createObserver(options: FlagOptions, context: ObserverContext, s
   function mergePoint(out: DataView, at: number, nowMs: number): void {
     const number = (offset: number) => out.getUint32(at + offset, true);
     const serviceHash = number(Point.service);
-    const key = `${serviceHash}/${number(Point.hash)}/${number(Point.hash2)}`;
+    const key = `${serviceHash}/${out.getFloat64(at + Point.series, true)}`;
     const series = seriesOf(key, serviceHash, nowMs, () => ({
       service: text(number(Point.nameAt), number(Point.nameLength)),
       signal: `metric.${text(number(Point.metricAt), number(Point.metricLength))}`,

@@ -294,13 +294,14 @@ function metric(
   timeS: number,
   more: Plain = {},
   named: Record<string, string> = { queue: 'mail' },
+  scope?: Plain,
 ): Sent {
   const type = requestType('metrics');
   const attributes = Object.entries(named).map(([key, stringValue]) => ({ key, value: { stringValue } }));
   const dataPoints = [{ asDouble: value, timeUnixNano: `${Math.round(timeS * 1e9)}`, attributes }];
   const resource = { attributes: [{ key: 'service.name', value: { stringValue: 'shop' } }] };
   const metrics = [{ name, [kind]: { dataPoints, ...more } }];
-  const bytes = type.encode(type.fromObject({ resourceMetrics: [{ resource, scopeMetrics: [{ metrics }] }] })).finish();
+  const bytes = type.encode(type.fromObject({ resourceMetrics: [{ resource, scopeMetrics: [{ scope, metrics }] }] })).finish();
   return { signal: 'metrics', bytes };
 }
 const TOTAL = { isMonotonic: true, aggregationTemporality: 2 };
@@ -383,6 +384,26 @@ test('series are told apart by two attributes that end alike', () => {
     ...numbers.flatMap((shard) => numbers.map((replica) => metric('depth', 'gauge', 10, 1000, {}, { shard, replica }))),
   );
   assert.equal((world.save() as { series: unknown[] }).series.length, 64);
+});
+
+test('scopes of one metric are series of their own', () => {
+  const world = start({ metrics: ['sent'] });
+  const totals = { http: 0, rpc: 1e6 };
+  const step = (i: number, more: number) => {
+    totals.http += 100 + random.next();
+    totals.rpc += 100 + more + random.next();
+    const sent = Object.entries(totals).map(([name, total]) =>
+      metric('sent', 'sum', total, 1000 + i * 5, TOTAL, {}, { name }),
+    );
+    return world.step(...sent);
+  };
+  for (let i = 0; i < 300; i++) assert.deepEqual(step(i, 0), [], `${i}`);
+  assert.equal((world.save() as { series: unknown[] }).series.length, 2);
+  const events = step(300, 9000);
+  assert.deepEqual(
+    events.map(({ attributes }) => Math.round(Number(attributes['signal.value']) / 10)),
+    [182],
+  );
 });
 
 test('beyond max_series nothing is watched, and that is counted', async () => {

@@ -1,9 +1,9 @@
 // HOT: once per data point that somebody measures. Bench: bench/micro/contracts/measure.bench.ts
 /** Tells series apart: 53 bits of the resource, the scope, the metric's name and the point's attributes, in whatever order these come. */
-import type { MetricView } from '../otlp/metrics.ts';
-import type { PointView } from '../otlp/points.ts';
-import { HASH_SEED, hashBytes, mixHash, Reader, readEnd, readTag, SECOND_SEED, skipField } from '../otlp/protobuf.ts';
-import type { Envelope } from '../otlp/resource.ts';
+import type { MetricView } from './metrics.ts';
+import type { PointView } from './points.ts';
+import { HASH_SEED, hashBytes, mixHash, Reader, readEnd, readTag, SECOND_SEED, skipField } from './protobuf.ts';
+import type { Envelope } from './resource.ts';
 
 export class SeriesKey {
   readonly #bytes: Uint8Array;
