@@ -1,7 +1,8 @@
 /** Loads kafkajs 2.2.4 with its measured faults mended; docs/adr/0002-kafkajs.md has the figures. Nothing else may load it. */
 import { createRequire } from 'node:module';
-import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { crc32c } from '@node-rs/crc32';
+import { GZIP_OPTIONS, ZSTD_OPTIONS } from '../compression.ts';
 import { prepend } from './frontRoom.ts';
 import { type BatchOptions, createBatchWriter, type PlainRecord } from './recordBatch.ts';
 
@@ -13,9 +14,6 @@ const LEAST_SPARED_BYTES = 4096;
 /** Codecs as record batches number them. */
 const GZIP = 1;
 const ZSTD = 4;
-/** Its table of hashes then lies in the first-level cache. */
-const HASH_LOG = 13;
-const ZSTD_OPTIONS = { params: { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_hashLog]: HASH_LOG } };
 
 const require = createRequire(import.meta.url);
 
@@ -87,10 +85,10 @@ function spareCopies(): void {
   };
 }
 
-/** Synchronous on purpose: this is a thread of its own, and libuv's pool belongs to the journal. Level 1: CPU is dearer than bytes. */
+/** Synchronous on purpose: this is a thread of its own, and libuv's pool belongs to the journal. */
 function compress(compression: number, records: Buffer): Buffer {
   if (compression === ZSTD) return zstdCompressSync(records, { ...ZSTD_OPTIONS, chunkSize: zstdBound(records.length) });
-  return compression === GZIP ? gzipSync(records, { level: 1 }) : records;
+  return compression === GZIP ? gzipSync(records, GZIP_OPTIONS) : records;
 }
 
 /** Room with which zstd compresses in one go, an eighth cheaper than through buffers of its own: ZSTD_compressBound. */

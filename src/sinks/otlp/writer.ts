@@ -1,11 +1,12 @@
 /** Sends batches as export requests: bodies laid end to end and compressed in libuv's pool, answers read by answer.ts. */
 import { promisify } from 'node:util';
-import { constants, gzip, zstdCompress } from 'node:zlib';
+import { gzip, zstdCompress } from 'node:zlib';
 import type { Signal } from '../../core/block.ts';
 import type { Batch, SinkContext, WriteResult, Writer } from '../../core/component.ts';
 import { messageOf } from '../../core/errors.ts';
 import { parseTimerMs } from '../../core/units.ts';
 import { agentVersion } from '../../core/version.ts';
+import { GZIP_OPTIONS, ZSTD_OPTIONS } from '../compression.ts';
 import { meaningOf } from './answer.ts';
 import type { OtlpConfig } from './config.ts';
 import { createConnection } from './connection.ts';
@@ -14,10 +15,8 @@ import { createConnection } from './connection.ts';
 const SHARE_OF_TIMEOUT = 0.9;
 const COMPRESS = {
   none: async (body: Buffer) => body,
-  // An agent pays for ratio with its neighbours' CPU: the fastest levels.
-  gzip: (body: Buffer) => promisify<Buffer, object, Buffer>(gzip)(body, { level: 1 }),
-  zstd: (body: Buffer) =>
-    promisify<Buffer, object, Buffer>(zstdCompress)(body, { params: { [constants.ZSTD_c_compressionLevel]: 1 } }),
+  gzip: (body: Buffer) => promisify<Buffer, object, Buffer>(gzip)(body, GZIP_OPTIONS),
+  zstd: (body: Buffer) => promisify<Buffer, object, Buffer>(zstdCompress)(body, ZSTD_OPTIONS),
 };
 
 export function createOtlpWriter(config: OtlpConfig, context: SinkContext): Writer {

@@ -5,12 +5,10 @@
  * The compressor works in libuv's pool, one chunk at a time, and only while its file has something to write.
  */
 import { once } from 'node:events';
-import { constants, createGzip, createZstdCompress, type Gzip, type ZstdCompress } from 'node:zlib';
+import { createGzip, createZstdCompress, type Gzip, type ZstdCompress } from 'node:zlib';
+import { GZIP_OPTIONS, ZSTD_OPTIONS } from '../compression.ts';
 import type { OutputFile, Range } from './plain.ts';
 
-/** An agent pays for ratio with its neighbours' CPU: the fastest levels. */
-const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
-const GZIP = { level: 1 };
 /** What is handed to the compressor at once; small frames are collected up to it. */
 const CHUNK_BYTES = 256 << 10;
 /** From here on a call of the compressor's own costs less than a copy. */
@@ -29,7 +27,9 @@ export class CompressedOutput implements OutputFile {
     this.#file = file;
     const chunkSize = CHUNK_BYTES;
     this.#compressor =
-      compression === 'zstd' ? createZstdCompress({ ...ZSTD, chunkSize }) : createGzip({ ...GZIP, chunkSize });
+      compression === 'zstd'
+        ? createZstdCompress({ ...ZSTD_OPTIONS, chunkSize })
+        : createGzip({ ...GZIP_OPTIONS, chunkSize });
     this.#compressor.on('data', (piece: Buffer) => {
       this.#writing = this.#writing.then(() => this.#file.write(piece, [{ at: 0, length: piece.length }]));
       // Told to whoever waits for it next; until then it is nobody's unhandled rejection.

@@ -301,7 +301,9 @@ function metric(
   const dataPoints = [{ asDouble: value, timeUnixNano: `${Math.round(timeS * 1e9)}`, attributes }];
   const resource = { attributes: [{ key: 'service.name', value: { stringValue: 'shop' } }] };
   const metrics = [{ name, [kind]: { dataPoints, ...more } }];
-  const bytes = type.encode(type.fromObject({ resourceMetrics: [{ resource, scopeMetrics: [{ scope, metrics }] }] })).finish();
+  const bytes = type
+    .encode(type.fromObject({ resourceMetrics: [{ resource, scopeMetrics: [{ scope, metrics }] }] }))
+    .finish();
   return { signal: 'metrics', bytes };
 }
 const TOTAL = { isMonotonic: true, aggregationTemporality: 2 };
