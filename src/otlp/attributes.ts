@@ -66,29 +66,33 @@ NOT_NOTED.count = MAX_NOTED;
  * Reads as many fields `tag` from `at` on as are usual: one after the other, each a short key and a short string or a number, in this
  * order. Answers where it stopped: at the end, at another field, or at one that is to be read by `readKeyValue`. Nearly all attributes are
  * usual, and are read by one chain of loads, from length to length, without a call; what stands between two lengths is compared as a word.
+ * `| 0` says that a sum of addresses is an address: without it each is checked for an overflow, and what a loop carries is a tagged number.
  */
 export function readUsual(reader: Reader, at: number, end: number, tag: number, table: AttributeTable): number {
   const { view } = reader;
   const { rows } = table;
-  let { count, lengths } = table;
-  let pos = at;
-  while (pos + LEAST_BYTES <= end) {
+  let count = table.count | 0;
+  let lengths = table.lengths | 0;
+  let pos = at | 0;
+  const last = (end - LEAST_BYTES) | 0;
+  while (pos <= last) {
     const head = view.getInt32(pos, true);
     if ((head & 0xff_80ff) !== (tag | KEY)) {
       if ((head & 0xffff) !== tag) break;
       // Nobody sends empty ones but to keep a reader busy.
-      pos += 2;
+      pos = (pos + 2) | 0;
       if (count < MAX_NOTED) {
         lengths |= 1;
-        noteAt(rows, count++ * STEP, pos, 0, -1, -1);
+        noteAt(rows, count, pos, 0, -1, -1);
+        count = (count + 1) | 0;
       }
       continue;
     }
-    const stop = pos + 2 + ((head >>> 8) & 0x7f);
+    const stop = (pos + 2 + ((head >>> 8) & 0x7f)) | 0;
     const keyLength = head >>> 24;
-    const keyEnd = pos + 4 + keyLength;
-    const valueAt = keyEnd + 2;
-    const valueLength = stop - valueAt;
+    const keyEnd = (pos + 4 + keyLength) | 0;
+    const valueAt = (keyEnd + 2) | 0;
+    const valueLength = (stop - valueAt) | 0;
     if (valueLength < 2 || stop > end) break;
     const tail = view.getInt32(keyEnd, true);
     const value = VALUE | (valueLength << 8);
@@ -98,7 +102,8 @@ export function readUsual(reader: Reader, at: number, end: number, tag: number, 
     pos = stop;
     if (count === MAX_NOTED) continue;
     lengths |= 1 << keyLength;
-    noteAt(rows, count++ * STEP, keyEnd - keyLength, keyLength, valueAt, stop);
+    noteAt(rows, count, (keyEnd - keyLength) | 0, keyLength, valueAt, stop);
+    count = (count + 1) | 0;
   }
   table.count = count;
   table.lengths = lengths;
@@ -109,8 +114,8 @@ export function readUsual(reader: Reader, at: number, end: number, tag: number, 
 function isNumber(bytes: Uint8Array, kind: number, at: number, stop: number): boolean {
   if (kind === 33) return stop - at === 8;
   if ((kind !== 24 && kind !== 16) || stop - at > 10) return false;
-  let last = at;
-  while (last < stop && bytes[last]! >= 0x80) last++;
+  let last = at | 0;
+  while (last < stop && bytes[last]! >= 0x80) last = (last + 1) | 0;
   return last === stop - 1;
 }
 
@@ -156,17 +161,18 @@ export function smallInt(bytes: Uint8Array, at: number, end: number): number {
 function note(table: AttributeTable, keyAt: number, keyLength: number, valueAt: number, valueEnd: number): void {
   if (table.count === MAX_NOTED) return;
   table.lengths |= 1 << keyLength;
-  noteAt(table.rows, table.count++ * STEP, keyAt, keyLength, valueAt, valueEnd);
+  noteAt(table.rows, table.count++, keyAt, keyLength, valueAt, valueEnd);
 }
 
 function noteAt(
   rows: Int32Array,
-  row: number,
+  index: number,
   keyAt: number,
   keyLength: number,
   valueAt: number,
   valueEnd: number,
 ): void {
+  const row = index << 2;
   rows[row] = keyAt;
   rows[row + 1] = keyLength;
   rows[row + 2] = valueAt;

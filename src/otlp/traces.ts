@@ -109,17 +109,21 @@ export function readSpan(reader: Reader, at: number, end: number, span: SpanView
   reader.pos = end;
 }
 
-/** Reads fields from `from` on as SDKs write them, without a call for each, and answers where it stopped: at the end, or at one for `readField`. */
+/**
+ * Reads fields from `from` on as SDKs write them, without a call for each, and answers where it stopped: at the end, or at one for
+ * `readField`. `| 0`: as attributes.ts has it.
+ */
 function readUsualFields(reader: Reader, from: number, end: number, span: SpanView): number {
   const { view } = reader;
-  let pos = from;
-  while (pos + 4 <= end) {
+  let pos = from | 0;
+  const last = (end - 4) | 0;
+  while (pos <= last) {
     const head = view.getInt32(pos, true);
     const length = (head >>> 8) & 0xff;
-    let stop = pos + 2 + length;
+    let stop = (pos + 2 + length) | 0;
     switch (head & 0xff) {
       case 74: // attributes
-        stop = readUsual(reader, pos, end, 74, span.attributes);
+        stop = readUsual(reader, pos, end, 74, span.attributes) | 0;
         if (stop === pos) return pos;
         pos = stop;
         break;
@@ -146,19 +150,19 @@ function readUsualFields(reader: Reader, from: number, end: number, span: SpanVi
       case 48: // kind
         if (length >= 0x80) return pos;
         span.kind = length;
-        pos += 2;
+        pos = (pos + 2) | 0;
         break;
       case 57: // start
         if (pos + 9 > end) return pos;
         span.startLow = view.getUint32(pos + 1, true);
         span.startHigh = view.getUint32(pos + 5, true);
-        pos += 9;
+        pos = (pos + 9) | 0;
         break;
       case 65: // end
         if (pos + 9 > end) return pos;
         span.endLow = view.getUint32(pos + 1, true);
         span.endHigh = view.getUint32(pos + 5, true);
-        pos += 9;
+        pos = (pos + 9) | 0;
         break;
       case 122: // status: empty, or nothing but a code
         if (length !== 0) {
@@ -169,7 +173,7 @@ function readUsualFields(reader: Reader, from: number, end: number, span: SpanVi
         break;
       case 133: // flags
         if (length !== 1 || pos + 6 > end) return pos;
-        pos += 6;
+        pos = (pos + 6) | 0;
         break;
       default:
         return pos;
