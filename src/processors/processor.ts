@@ -210,6 +210,8 @@ export interface Outlook {
   trace(idAt: number): number;
   /** After `begin`: whether what `trace` had sampled out still is. `idAt`: where the second half of the id lies. */
   isOut(idAt: number): boolean;
+  /** Fetches what `isOut` will look at; what it answers is never negative, and of no interest otherwise. */
+  touch(idAt: number): number;
 }
 
 export interface ProcessorDefinition extends ComponentWords {

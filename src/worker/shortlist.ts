@@ -202,6 +202,11 @@ export function isSettled(table: ShortlistTable, epoch: number, selectors: reado
   const outlook = outlookOf(selectors);
   if (outlook === null) return false;
   const end = table.idsAt + table.ids * ID_BYTES;
+  // Traces lie far from the processor: touched in a loop that does nothing else, many fetches are under way at once.
+  let touched = 0;
+  for (let idAt = table.idsAt; idAt < end; idAt += ID_BYTES) touched += outlook.touch(idAt);
+  // Never so; a sum that nobody asks for would not be computed, and nothing fetched.
+  if (touched < 0) return false;
   for (let idAt = table.idsAt; idAt < end; idAt += ID_BYTES) if (!outlook.isOut(idAt)) return false;
   return true;
 }

@@ -16,7 +16,17 @@ import type { SampleConfig } from './config.ts';
 import { ItemClass } from './itemClass.ts';
 import { markedOf } from './marked.ts';
 import { readSlot, SLOT_MS } from './slots.ts';
-import { beyondTick, classOf, firstTick, isBehind, isLate, placeOf, slotOfTicks, ticksOf } from './traceTable.ts';
+import {
+  beyondTick,
+  classOf,
+  firstTick,
+  isBehind,
+  isLate,
+  placeOf,
+  slotOfTicks,
+  ticksOf,
+  touchTrace,
+} from './traceTable.ts';
 
 /** Index of the addition for a late item of a dropped trace: those stand behind the classes' own. */
 const PARTIAL = CLASS_COUNT;
@@ -122,6 +132,7 @@ export function createSelector(
       readRandomness(bytes, idAt - 8, random);
       return !isLate(entry, BASE) && !decideItem(traceClass);
     },
+    touch: (idAt) => (table === null ? 0 : touchTrace(table, view.getInt32(idAt, true), view.getInt32(idAt + 4, true))),
   };
 
   /**

@@ -90,9 +90,8 @@ export class TraceTable {
     return ticksOf(this.#handle, receivedMs);
   }
 
-  /** Fetches the first line of where the trace is, or will be, into the near caches: what is computed is of no interest. */
   touch(idLow: number, idHigh: number): number {
-    return this.#signed[homeOf(idLow, idHigh, this.#mask) * STEP]! & 1;
+    return touchTrace(this.#words, idLow, idHigh);
   }
 
   /** Notes that items of the trace came at `receivedMs` and are of this class. Marks count until `wait` after the first item. */
@@ -227,6 +226,18 @@ function moveBytes(totals: SlotTotals | null, from: number, to: number, bytes: n
 
 export function slotOfTicks(ticks: number): number {
   return Math.floor(ticks / TICKS_PER_SLOT);
+}
+
+/**
+ * Fetches all places where the trace is, or will be, into the near caches: what is computed is of no interest. In a table that has been full
+ * once, a new trace looks at each of them, and one that is known at half of them.
+ */
+export function touchTrace(words: Uint32Array, low: number, high: number): number {
+  const mask = words.length / STEP - 1;
+  const home = homeOf(low, high, mask);
+  let sum = 0;
+  for (let i = 0; i < PROBES; i += PLACES_A_LINE) sum += words[((home + i) & mask) * STEP]! & 1;
+  return sum;
 }
 
 /** A worker's side: where the trace's entry lies, or ABSENT. */
