@@ -79,14 +79,15 @@ export function readLogRecord(reader: Reader, at: number, end: number, log: LogV
 /** As that of spans. */
 function readUsualFields(reader: Reader, from: number, end: number, log: LogView): number {
   const { view } = reader;
-  let pos = from;
-  while (pos + 4 <= end) {
+  let pos = from | 0;
+  const last = (end - 4) | 0;
+  while (pos <= last) {
     const head = view.getInt32(pos, true);
     const length = (head >>> 8) & 0xff;
-    let stop = pos + 2 + length;
+    let stop = (pos + 2 + length) | 0;
     switch (head & 0xff) {
       case 50: // attributes
-        stop = readUsual(reader, pos, end, 50, log.attributes);
+        stop = readUsual(reader, pos, end, 50, log.attributes) | 0;
         if (stop === pos) return pos;
         pos = stop;
         break;
@@ -94,17 +95,17 @@ function readUsualFields(reader: Reader, from: number, end: number, log: LogView
         if (pos + 9 > end) return pos;
         log.timeLow = view.getUint32(pos + 1, true);
         log.timeHigh = view.getUint32(pos + 5, true);
-        pos += 9;
+        pos = (pos + 9) | 0;
         break;
       case 89: // observed_time
         if (pos + 9 > end) return pos;
         log.observedAt = pos + 1;
-        pos += 9;
+        pos = (pos + 9) | 0;
         break;
       case 16: // severity_number
         if (length >= 0x80) return pos;
         log.severity = length;
-        pos += 2;
+        pos = (pos + 2) | 0;
         break;
       case 26: // severity_text
         if (length >= 0x80 || stop > end) return pos;
@@ -118,7 +119,7 @@ function readUsualFields(reader: Reader, from: number, end: number, log: LogView
         break;
       case 69: // flags
         if (pos + 5 > end) return pos;
-        pos += 5;
+        pos = (pos + 5) | 0;
         break;
       case 74: // trace_id
         if (length !== 16 || (head & 0xff_0000) === 0 || stop > end) return pos;

@@ -21,26 +21,32 @@ export class NameHash {
     return hash;
   }
 
-  /** A name of `length` bytes at `at`, four bytes a step. */
+  /** A name of `length` bytes at `at`, four bytes a step; the last step goes back over what is left of them. */
   read(view: DataView, bytes: Uint8Array, at: number, length: number): void {
     const told = cutLength(bytes, at, length);
-    const end = at + told;
+    const last = (at + told - 4) | 0;
     let first = told;
-    let second = SIGNED_SEED;
-    let i = at;
-    for (; i + 4 <= end; i += 4) {
+    let second = SIGNED_SEED ^ told;
+    let i = at | 0;
+    for (; i < last; i = (i + 4) | 0) {
       const word = view.getInt32(i, true);
       first = Math.imul(first ^ word, 0x85eb_ca6b);
       first ^= first >>> 15;
       second = Math.imul(((second << 5) | (second >>> 27)) ^ word, 0x9e37_79b1);
     }
-    for (; i < end; i++) {
-      const byte = bytes[i]!;
-      first = Math.imul(first ^ byte, 0x0100_0193);
-      second = Math.imul(((second << 5) | (second >>> 27)) ^ byte, 0x9e37_79b1);
-    }
+    const word = told < 4 ? shortWord(bytes, at, told) : view.getInt32(last, true);
+    first = Math.imul(first ^ word, 0x85eb_ca6b);
+    first ^= first >>> 15;
+    second = Math.imul(((second << 5) | (second >>> 27)) ^ word, 0x9e37_79b1);
     this.length = told;
     this.first = first;
     this.second = second;
   }
+}
+
+/** A name of fewer than four bytes. */
+function shortWord(bytes: Uint8Array, at: number, length: number): number {
+  let word = 0;
+  for (let i = 0; i < length; i++) word = (word << 8) | bytes[at + i]!;
+  return word;
 }

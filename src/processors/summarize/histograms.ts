@@ -112,17 +112,10 @@ export class Histograms {
   }
 
   #countWaiting(page: Page, place: number): void {
-    const { halves, counts } = page;
+    const { halves } = page;
     const head = place * HEAD_HALVES;
-    const shift = halves[head + Half.shift]!;
     const first = head + Half.waiting;
     const end = first + halves[head + Half.waitingCount]!;
-    // Touched in a loop that does nothing else, all of them are fetched at once.
-    let touched = 0;
-    for (let i = first; i < end; i++)
-      touched += counts[place * MAX_BUCKETS + ((halves[i]! >>> shift) % MAX_BUCKETS)]! & 1;
-    // Never so; a sum that nobody asks for would not be computed, and nothing fetched.
-    if (touched < 0) return;
     for (let i = first; i < end; i++) this.#count(page, place, halves[i]!, 1);
     halves[head + Half.waitingCount] = 0;
   }
@@ -133,7 +126,7 @@ export class Histograms {
     let known = bucket >>> halves[head + Half.shift]!;
     if (known < halves[head + Half.low]! || known >= halves[head + Half.end]!)
       known = this.#include(page, place, bucket);
-    const to = place * MAX_BUCKETS + (known % MAX_BUCKETS);
+    const to = place * MAX_BUCKETS + ((known % MAX_BUCKETS) | 0);
     counts[to] = counts[to]! + weight;
   }
 
