@@ -3,7 +3,7 @@ import type { Static } from 'typebox';
 import { Type } from '../../core/type.ts';
 import { millisecondsOf } from '../../core/units.ts';
 import type { ProcessorDefinition } from '../processor.ts';
-import { createMeasurer } from './measure.ts';
+import { SummaryMeasurer } from './measure.ts';
 import { createObserver } from './merge.ts';
 
 const config = Type.Object(
@@ -26,7 +26,7 @@ export const summarize: ProcessorDefinition = {
   kind: 'observer',
   isSingle: true,
   config,
-  measurer: (_, views) => createMeasurer(views),
+  measurer: (_, views) => new SummaryMeasurer(views),
   observer(given, context, saved) {
     const { every, max_groups } = given as Config;
     return createObserver(millisecondsOf(every), max_groups, context, saved);

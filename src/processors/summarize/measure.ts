@@ -80,159 +80,195 @@ export function bucketOf(ms: number): number {
   return index < 0 ? 0 : index >= ZERO_BUCKET ? ZERO_BUCKET - 1 : index;
 }
 
-export function createMeasurer(views: Views): Measurer {
-  const bytes = views.pool.bytes;
-  const { view } = views.reader;
-  let rows = new Uint32Array(STEP * 256);
-  let numbers = new Float64Array(rows.buffer);
-  let rowCount = 0;
-  let entries = new Uint32Array(4096);
-  let entryCount = 0;
+export class SummaryMeasurer implements Measurer {
+  readonly #views: Views;
+  readonly #bytes: Buffer;
+  #rows = new Uint32Array(STEP * 256);
+  #numbers = new Float64Array(this.#rows.buffer);
+  #rowCount = 0;
+  #entries = new Uint32Array(4096);
+  #entryCount = 0;
   /** Open addressing: row number + 1, 0 is empty. */
-  let table = new Uint32Array(1024);
+  #table = new Uint32Array(1024);
   /** Two of different making, as a name has them. */
-  let resourceFirst = 0;
-  let resourceSecond = 0;
-  const value = emptyValue();
-  const ot = new OtState();
+  #resourceFirst = 0;
+  #resourceSecond = 0;
+  readonly #value = emptyValue();
+  readonly #ot = new OtState();
 
-  function growRows(): void {
-    const grown = new Uint32Array(rows.length * 2);
-    grown.set(rows);
-    rows = grown;
-    numbers = new Float64Array(rows.buffer);
-    table = new Uint32Array(table.length * 2);
-    for (let row = 0; row < rowCount; row++) place(row);
+  constructor(views: Views) {
+    this.#views = views;
+    this.#bytes = views.pool.bytes;
   }
 
-  function place(row: number): void {
-    let slot = rows[row * STEP]! & (table.length - 1);
-    while (table[slot] !== 0) slot = (slot + 1) & (table.length - 1);
-    table[slot] = row + 1;
+  reset(): void {
+    this.#rowCount = 0;
+    this.#entryCount = 0;
+    this.#table.fill(0);
+  }
+
+  enterResource({ resource }: Envelope): void {
+    const bytes = this.#bytes;
+    const { reader } = this.#views;
+    const { view } = reader;
+    const value = this.#value;
+    let first = HASH_SEED | 0;
+    let second = 0;
+    let told = 0;
+    for (let i = 0; i < resource.count && told < MOST_ATTRIBUTES; i++) {
+      const keyAt = resource.keyAt(i);
+      const keyLength = resource.keyLength(i);
+      if (keyLength < PREFIX_BYTES || view.getUint32(keyAt, true) !== SERV || view.getUint32(keyAt + 4, true) !== ICE)
+        continue;
+      readValue(reader, resource.valueAt(i), resource.valueEnd(i), value);
+      if (value.kind !== 'string') continue;
+      told++;
+      const keyHash = hashBytes(bytes, keyAt, cutLength(bytes, keyAt, keyLength), HASH_SEED);
+      const valueLength = cutLength(bytes, value.at, value.end - value.at);
+      // Sums, so that their order says nothing; mixed, or what two texts that end alike change would cancel. Signed, because half of the
+      // uint32 would be boxed.
+      first = (first + mixHash(hashBytes(bytes, value.at, valueLength, keyHash))) | 0;
+      second = (second + mixHash(hashWords(view, value.at, valueLength, keyHash))) | 0;
+    }
+    this.#resourceFirst = first;
+    this.#resourceSecond = second;
+  }
+
+  span(span: SpanView, envelope: Envelope): void {
+    if (span.isAdded) return;
+    const name = span.nameHash(this.#views.reader);
+    const row = this.#rowOf(envelope, span.nameAt, name, span.kind & 0xff, span.status & 0xff);
+    const ms = span.durationNs() / 1e6;
+    const weight = this.#weightOf(span);
+    const numbers = this.#numbers;
+    const at = row * (STEP / 2) + 4;
+    numbers[at] = numbers[at]! + weight;
+    numbers[at + 1] = numbers[at + 1]! + ms * weight;
+    if (ms < numbers[at + 2]!) numbers[at + 2] = ms;
+    if (ms > numbers[at + 3]!) numbers[at + 3] = ms;
+    if (weight === 1) this.#pushEntry((row << 12) | bucketOf(ms));
+    else {
+      this.#pushEntry((row << 12) | WEIGHTED | bucketOf(ms));
+      this.#pushEntry(weight);
+    }
+  }
+
+  log(log: LogView, envelope: Envelope): void {
+    if (log.isAdded) return;
+    const row = this.#rowOf(envelope, envelope.fromAt, NO_NAME, log.severity & 0xff, LOG_ROW);
+    const at = row * (STEP / 2) + 4;
+    this.#numbers[at] = this.#numbers[at]! + this.#weightOfLog(log);
+  }
+
+  size(): number {
+    return HEADER_BYTES + this.#rowCount * ROW_BYTES + this.#entryCount * 4;
+  }
+
+  write(out: DataView, at: number): number {
+    const rowWords = this.#rowCount * STEP;
+    const words = new Uint32Array(out.buffer, out.byteOffset + at, 2 + rowWords + this.#entryCount);
+    words[0] = this.#rowCount;
+    words[1] = this.#entryCount;
+    words.set(this.#rows.subarray(0, rowWords), 2);
+    words.set(this.#entries.subarray(0, this.#entryCount), 2 + rowWords);
+    return at + words.byteLength;
   }
 
   /** The group's row, new with its identity filled in when it is the first of the task. */
-  function rowOf(envelope: Envelope, nameAt: number, name: NameHash, kind: number, status: number): number {
+  #rowOf(envelope: Envelope, nameAt: number, name: NameHash, kind: number, status: number): number {
+    const rows = this.#rows;
+    const table = this.#table;
+    const mask = table.length - 1;
     const group = Math.imul(kind * 31 + status + 1, 0x9e37_79b1);
     // 64 bits of identity, of which main keeps 53.
-    const hash = mixHash(name.first ^ resourceFirst ^ group) >>> 0;
-    const hash2 = (mixHash(name.second ^ resourceSecond) ^ group) >>> 0;
-    let slot = hash & (table.length - 1);
-    for (let found = table[slot]!; found !== 0; slot = (slot + 1) & (table.length - 1), found = table[slot]!) {
-      const at = (found - 1) * STEP;
+    const hash = mixHash(name.first ^ this.#resourceFirst ^ group) >>> 0;
+    const hash2 = (mixHash(name.second ^ this.#resourceSecond) ^ group) >>> 0;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const found = table[slot]!;
+      if (found === 0) return this.#addRow(hash, hash2, envelope, nameAt, name.length, kind, status);
+      const at = ((found - 1) * STEP) | 0;
       if (rows[at] === hash && rows[at + 1] === hash2) return found - 1;
     }
-    if ((rowCount + 1) * STEP > rows.length) growRows();
-    const row = rowCount++;
+  }
+
+  #addRow(
+    hash: number,
+    hash2: number,
+    envelope: Envelope,
+    nameAt: number,
+    nameLength: number,
+    kind: number,
+    status: number,
+  ): number {
+    if ((this.#rowCount + 1) * STEP > this.#rows.length) this.#growRows();
+    const row = this.#rowCount++;
     const at = row * STEP;
+    const rows = this.#rows;
     rows[at] = hash;
     rows[at + 1] = hash2;
     rows[at + 2] = envelope.fromAt;
     rows[at + 3] = envelope.fromEnd;
     rows[at + 4] = nameAt;
-    rows[at + 5] = name.length;
+    rows[at + 5] = nameLength;
     rows[at + 6] = kind;
     rows[at + 7] = status;
+    const numbers = this.#numbers;
     numbers[(at >>> 1) + 4] = 0;
     numbers[(at >>> 1) + 5] = 0;
     numbers[(at >>> 1) + 6] = Infinity;
     numbers[(at >>> 1) + 7] = 0;
-    place(row);
+    this.#place(row);
     return row;
   }
 
-  function weightOf(span: SpanView): number {
+  #growRows(): void {
+    const grown = new Uint32Array(this.#rows.length * 2);
+    grown.set(this.#rows);
+    this.#rows = grown;
+    this.#numbers = new Float64Array(grown.buffer);
+    this.#table = new Uint32Array(this.#table.length * 2);
+    for (let row = 0; row < this.#rowCount; row++) this.#place(row);
+  }
+
+  #place(row: number): void {
+    const table = this.#table;
+    let slot = this.#rows[row * STEP]! & (table.length - 1);
+    while (table[slot] !== 0) slot = (slot + 1) & (table.length - 1);
+    table[slot] = row + 1;
+  }
+
+  #weightOf(span: SpanView): number {
     if (span.traceStateTagAt < 0) return 1;
-    readOtState(bytes, span.traceStateAt, span.traceStateEnd, ot);
+    const ot = this.#ot;
+    readOtState(this.#bytes, span.traceStateAt, span.traceStateEnd, ot);
     if (!ot.hasThreshold) return 1;
-    return rounded(span.spanIdAt < 0 ? 2 ** 31 : hashBytes(bytes, span.spanIdAt, 8, HASH_SEED));
+    return this.#rounded(span.spanIdAt < 0 ? 2 ** 31 : hashBytes(this.#bytes, span.spanIdAt, 8, HASH_SEED));
   }
 
   /** Samplers of log records write their threshold as an attribute. */
-  function weightOfLog({ at, end, attributes }: LogView): number {
+  #weightOfLog({ at, end, attributes }: LogView): number {
+    const bytes = this.#bytes;
+    const value = this.#value;
     const found = attributes.count === 0 ? -1 : attributes.find(bytes, THRESHOLD);
     if (found < 0) return 1;
-    readValue(views.reader, attributes.valueAt(found), attributes.valueEnd(found), value);
-    if (value.kind !== 'string' || !readThreshold(bytes, value.at, value.end, ot.threshold)) return 1;
-    return rounded(hashBytes(bytes, at, end - at, HASH_SEED));
+    readValue(this.#views.reader, attributes.valueAt(found), attributes.valueEnd(found), value);
+    if (value.kind !== 'string' || !readThreshold(bytes, value.at, value.end, this.#ot.threshold)) return 1;
+    return this.#rounded(hashBytes(bytes, at, end - at, HASH_SEED));
   }
 
   /** What the threshold read last says, rounded by a hash of the item, so that every reader rounds alike and the sum stays true. */
-  function rounded(hash: number): number {
-    const exact = adjustedCount(ot.threshold);
+  #rounded(hash: number): number {
+    const exact = adjustedCount(this.#ot.threshold);
     const whole = Math.floor(exact);
     return Math.min(0xffff_ffff, exact - whole > hash / 2 ** 32 ? whole + 1 : whole);
   }
 
-  function pushEntry(word: number): void {
-    if (entryCount === entries.length) {
-      const grown = new Uint32Array(entries.length * 2);
-      grown.set(entries);
-      entries = grown;
+  #pushEntry(word: number): void {
+    if (this.#entryCount === this.#entries.length) {
+      const grown = new Uint32Array(this.#entries.length * 2);
+      grown.set(this.#entries);
+      this.#entries = grown;
     }
-    entries[entryCount++] = word;
+    this.#entries[this.#entryCount++] = word;
   }
-
-  return {
-    reset() {
-      rowCount = 0;
-      entryCount = 0;
-      table.fill(0);
-    },
-    enterResource(envelope) {
-      const { resource } = envelope;
-      let first = HASH_SEED;
-      let second = 0;
-      let told = 0;
-      for (let i = 0; i < resource.count && told < MOST_ATTRIBUTES; i++) {
-        const keyAt = resource.keyAt(i);
-        const keyLength = resource.keyLength(i);
-        if (keyLength < PREFIX_BYTES || view.getUint32(keyAt, true) !== SERV || view.getUint32(keyAt + 4, true) !== ICE)
-          continue;
-        readValue(views.reader, resource.valueAt(i), resource.valueEnd(i), value);
-        if (value.kind !== 'string') continue;
-        told++;
-        const keyHash = hashBytes(bytes, keyAt, cutLength(bytes, keyAt, keyLength), HASH_SEED);
-        const valueLength = cutLength(bytes, value.at, value.end - value.at);
-        // Sums, so that their order says nothing; mixed, or what two texts that end alike change would cancel. Signed, because a uint32 in
-        // a closure would be boxed.
-        first = (first + mixHash(hashBytes(bytes, value.at, valueLength, keyHash))) | 0;
-        second = (second + mixHash(hashWords(view, value.at, valueLength, keyHash))) | 0;
-      }
-      resourceFirst = first;
-      resourceSecond = second;
-    },
-    span(span, envelope) {
-      if (span.isAdded) return;
-      const name = span.nameHash(views.reader);
-      const row = rowOf(envelope, span.nameAt, name, span.kind & 0xff, span.status & 0xff);
-      const ms = span.durationNs() / 1e6;
-      const weight = weightOf(span);
-      const at = row * (STEP / 2) + 4;
-      numbers[at] = numbers[at]! + weight;
-      numbers[at + 1] = numbers[at + 1]! + ms * weight;
-      if (ms < numbers[at + 2]!) numbers[at + 2] = ms;
-      if (ms > numbers[at + 3]!) numbers[at + 3] = ms;
-      if (weight === 1) pushEntry((row << 12) | bucketOf(ms));
-      else {
-        pushEntry((row << 12) | WEIGHTED | bucketOf(ms));
-        pushEntry(weight);
-      }
-    },
-    log(log: LogView, envelope: Envelope) {
-      if (log.isAdded) return;
-      const row = rowOf(envelope, envelope.fromAt, NO_NAME, log.severity & 0xff, LOG_ROW);
-      const at = row * (STEP / 2) + 4;
-      numbers[at] = numbers[at]! + weightOfLog(log);
-    },
-    size: () => HEADER_BYTES + rowCount * ROW_BYTES + entryCount * 4,
-    write(out, at) {
-      const words = new Uint32Array(out.buffer, out.byteOffset + at, 2 + rowCount * STEP + entryCount);
-      words[0] = rowCount;
-      words[1] = entryCount;
-      words.set(rows.subarray(0, rowCount * STEP), 2);
-      words.set(entries.subarray(0, entryCount), 2 + rowCount * STEP);
-      return at + words.byteLength;
-    },
-  };
 }
