@@ -12,6 +12,8 @@
 import { sharedMemory } from './aligned.ts';
 
 export const UNIT_BYTES = 1 << 20;
+/** Addresses, and ends, are signed words in what workers note. */
+const MOST_UNITS = 2 ** 31 / UNIT_BYTES - 1;
 export const PAGE_BYTES = 4096;
 export const FRAME_HEADER_BYTES = 80;
 /** "PLMB" read as a little-endian word. */
@@ -97,9 +99,9 @@ export class BlockPool {
     this.#owner = owner;
   }
 
-  /** Creates the memory: `bytes` are reserved now and touched only when used. */
+  /** Creates the memory: `bytes` are reserved now and touched only when used; less than 2 GiB, however many are asked for. */
   static create(bytes: number): BlockPool {
-    const units = Math.max(4, Math.floor(bytes / UNIT_BYTES));
+    const units = Math.max(4, Math.min(MOST_UNITS, Math.floor(bytes / UNIT_BYTES)));
     const memory = sharedMemory(units * UNIT_BYTES);
     const owners = new SharedArrayBuffer(units * 8);
     return new BlockPool({ memory, owners, units }, OWNER_MAIN);

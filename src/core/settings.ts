@@ -7,8 +7,8 @@ import { bytesOf, parseBytes } from './units.ts';
 
 const SEGMENT_MARGIN_BYTES = 1 << 20;
 const LEAST_SEGMENTS = 4;
-/** Half of it is blocks, one piece of memory, which Node makes up to 4 GiB large. */
-const MOST_MEMORY = '8GiB';
+/** Half of it is blocks, whose addresses are signed words (core/block.ts). */
+const MOST_MEMORY = '4GiB';
 /** With less, requests lie in all blocks there are while what follows has none. */
 const LEAST_MEMORY = '32MiB';
 
@@ -49,7 +49,7 @@ const Agent = section(
       description: 'Worker threads. auto: available parallelism - 1, from 1 to 4.',
     }),
     memory_limit: autoBytes(
-      'Memory that admission, blocks and sinks share, 32MiB to 8GiB. auto: 90 % of the cgroup limit, at most 512MiB.',
+      'Memory that admission, blocks and sinks share, 32MiB to 4GiB. auto: 90 % of the cgroup limit, at most 512MiB.',
     ),
     log_level: Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')], {
       default: 'info',

@@ -28,6 +28,13 @@ test('a pool has whole units, at least four, and a full one gives -1', () => {
   assert.equal(pool.unitsInUse, 4);
 });
 
+test('of the largest pool all addresses, and the end, are signed words', () => {
+  const pool = BlockPool.create(2 ** 33);
+  const last = pool.allocateLasting(1);
+  assert.equal(last + UNIT_BYTES, pool.bytes.length);
+  assert.equal((last + UNIT_BYTES) | 0, last + UNIT_BYTES);
+});
+
 test('a large block needs a run of units: free ones that do not lie together do not do', () => {
   const pool = BlockPool.create(4 * UNIT_BYTES);
   const blocks = [pool.allocate(1), pool.allocate(1), pool.allocate(1), pool.allocate(1)];

@@ -21,10 +21,10 @@ test('sizes of the journal fit each other', () => {
 });
 
 test('a memory limit that no agent can use is a fault', () => {
-  assert.deepEqual(inspect('agent: { memory_limit: 8GiB }').faults, []);
+  assert.deepEqual(inspect('agent: { memory_limit: 4GiB }').faults, []);
   assert.match(
-    only('agent: { memory_limit: 9GiB }'),
-    /^agent\.yaml:1:24: agent\.memory_limit must be at most 8GiB, .*; found 9GiB$/,
+    only('agent: { memory_limit: 5GiB }'),
+    /^agent\.yaml:1:24: agent\.memory_limit must be at most 4GiB, .*; found 5GiB$/,
   );
   assert.deepEqual(inspect('agent: { memory_limit: 32MiB }').faults, []);
   assert.match(
