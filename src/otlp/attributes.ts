@@ -172,7 +172,7 @@ function noteAt(
   valueAt: number,
   valueEnd: number,
 ): void {
-  const row = index << 2;
+  const row = Math.imul(index, STEP);
   rows[row] = keyAt;
   rows[row + 1] = keyLength;
   rows[row + 2] = valueAt;
