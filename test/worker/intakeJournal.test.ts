@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import { Encoding, FRAME_HEADER_BYTES, payloadLength, UNIT_BYTES } from '../../src/core/block.ts';
+import { Encoding, FRAME_HEADER_BYTES, payloadLength } from '../../src/core/block.ts';
 import { AgentError } from '../../src/core/errors.ts';
 import { diskFiles } from '../../src/journal/files.ts';
 import type { Journal } from '../../src/journal/journal.ts';
@@ -12,7 +12,6 @@ import { toOtlpJson } from '../../src/otlp/json.ts';
 import { Intake } from '../../src/worker/intake.ts';
 import { observe } from '../../src/worker/observe.ts';
 import type { Outcome } from '../../src/worker/openBlock.ts';
-import { TaskOutput } from '../../src/worker/output.ts';
 import type { ObserveSource, WorkerPool } from '../../src/worker/pool.ts';
 import type { ObserveResult, ObserveTask } from '../../src/worker/tasks.ts';
 import { BlockPool, FOLLOWER, filesWith, openJournal, segmentPath, temporaryDirectory } from '../journal/frames.ts';
@@ -261,16 +260,4 @@ test('requests that run again one by one take the memory they need', async () =>
   bench.killNext();
   const answers = await bench.answersTo(Array.from({ length: 150 }, (_, n) => plainly(traces(span(n)))));
   for (const { kind } of answers) assert.equal(kind, 'accepted');
-});
-
-test('results that lie above 2 GiB keep their addresses', () => {
-  const pool = BlockPool.create(3 * 2 ** 30);
-  for (let unit = 0; unit < 2048; unit++) pool.allocate(UNIT_BYTES);
-  const output = new TaskOutput(pool);
-  const at = [100, 100, 100].map((bytes) => output.allocateFrame(bytes));
-  assert.ok(at[0] !== undefined && at[0] >= 2 ** 31);
-  assert.deepEqual(
-    at,
-    [0, 1, 2].map((i) => (at[0] as number) + i * 104),
-  );
 });
