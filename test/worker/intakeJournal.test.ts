@@ -14,7 +14,14 @@ import { observe } from '../../src/worker/observe.ts';
 import type { Outcome } from '../../src/worker/openBlock.ts';
 import type { ObserveSource, WorkerPool } from '../../src/worker/pool.ts';
 import type { ObserveResult, ObserveTask } from '../../src/worker/tasks.ts';
-import { BlockPool, FOLLOWER, filesWith, openJournal, segmentPath, temporaryDirectory } from '../journal/frames.ts';
+import {
+  type BlockPool,
+  FOLLOWER,
+  filesWith,
+  openJournal,
+  segmentPath,
+  temporaryDirectory,
+} from '../journal/frames.ts';
 import { createWorld, gzipped, NOW_MS, plainly, type Sent, span, traces } from './world.ts';
 
 /** An intake in front of `append`, with a worker that does what waits when `work` is called. */
