@@ -115,6 +115,23 @@ test('a shortlist of another policy says nothing', () => {
   assert.deepEqual(world.select(found, undefined, undefined, true).unsure, [0]);
 });
 
+test('a shortlist at the end of the largest pool is selected from as elsewhere', () => {
+  const table = traceTableFor(sampleConfig({ traces: 1000 }), NOW_MS);
+  const world = createWorld({ processors: [{ type: 'sample', base: '25%' }], table, units: 4096 });
+  const { bytes } = world.pool;
+  // The seven last bytes decide: a quarter is kept.
+  const traceIds = Array.from({ length: 60 }, (_, i) => Buffer.alloc(16, 1).fill(i * 4, 9, 10));
+  const sent = [plainly(traces(...traceIds.map((traceId, i) => span(i, { traceId }))))];
+  const [last, first] = [world.pool.allocateLasting(UNIT_BYTES), world.pool.allocate(UNIT_BYTES)].map((at) => {
+    const { result } = world.observe(sent, false, NOW_MS, { at, end: at + UNIT_BYTES });
+    const { selected, unsure } = world.select(result.shortlists?.frames ?? [], undefined, undefined, true);
+    assert.deepEqual(unsure, []);
+    return selected.map(({ at: from, length, items }) => ({ items, text: bytes.toString('hex', from, from + length) }));
+  });
+  assert.equal(first?.[0]?.items, 12);
+  assert.deepEqual(last, first);
+});
+
 /** A request whose spans mostly belong to the trace of the one before. */
 function withRuns(random: Random): Plain {
   const made = request(random, 'traces', 9);
