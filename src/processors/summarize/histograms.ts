@@ -114,9 +114,8 @@ export class Histograms {
   #countWaiting(page: Page, place: number): void {
     const { halves } = page;
     const head = place * HEAD_HALVES;
-    const first = head + Half.waiting;
-    const end = first + halves[head + Half.waitingCount]!;
-    for (let i = first; i < end; i++) this.#count(page, place, halves[i]!, 1);
+    const end = head + Half.waiting + halves[head + Half.waitingCount]!;
+    for (let i = head + Half.waiting; i < end; i++) this.#count(page, place, halves[i]!, 1);
     halves[head + Half.waitingCount] = 0;
   }
 
