@@ -68,16 +68,48 @@ function readLongVarint(reader: Reader, end: number, low: number): number {
   return malformed(reader, 'varint of more than 10 bytes');
 }
 
-/** A length prefix: the end of what follows, at most `end`. */
+/**
+ * A length prefix: the end of what follows, at most `end`. Lengths of one byte and of two, as nearly all are, take no call, and with `| 0` whoever
+ * reads on from there reads from an integer.
+ */
 export function readEnd(reader: Reader, end: number): number {
+  const { bytes } = reader;
+  const at = reader.pos | 0;
+  if (at + 1 < end) {
+    const first = bytes[at]!;
+    const second = bytes[at + 1]!;
+    const isShort = first < 0x80;
+    const from = (isShort ? at + 1 : at + 2) | 0;
+    const stop = (from + (isShort ? first : (first & 0x7f) | (second << 7))) | 0;
+    if ((isShort || second < 0x80) && stop <= end) {
+      reader.pos = from;
+      return stop;
+    }
+  }
+  return readLongEnd(reader, end) | 0;
+}
+
+function readLongEnd(reader: Reader, end: number): number {
   const length = readVarint(reader, end);
   const stop = reader.pos + length;
   if (stop > end) malformed(reader, `length ${length} where ${end - reader.pos} bytes are left`);
   return stop;
 }
 
-/** A tag; its number is `tag >>> 3` and its wire type `tag & 7`. */
+/** A tag, as a signed word; its number is `tag >>> 3` and its wire type `tag & 7`. */
 export function readTag(reader: Reader, end: number): number {
+  const at = reader.pos | 0;
+  if (at < end) {
+    const tag = reader.bytes[at]!;
+    if (tag >= 8 && tag < 0x80) {
+      reader.pos = (at + 1) | 0;
+      return tag;
+    }
+  }
+  return readLongTag(reader, end) | 0;
+}
+
+function readLongTag(reader: Reader, end: number): number {
   const tag = readVarint(reader, end);
   if (tag < 8 || tag > 0xffff_ffff) malformed(reader, `field number ${Math.floor(tag / 8)}`);
   return tag;

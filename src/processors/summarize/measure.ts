@@ -76,7 +76,7 @@ export function bucketOf(ms: number): number {
   const start = BUCKET_AT[mantissa >>> 25]!;
   // A power of two is the last of the bucket below.
   const within = mantissa > STARTS[start + 1]! ? start + 1 : mantissa > STARTS[start]! ? start : start - 1;
-  const index = ((high >>> 20) - 1023) * PER_DOUBLING + within + BUCKET_BIAS;
+  const index = (((high >>> 20) - 1023) * PER_DOUBLING + within + BUCKET_BIAS) | 0;
   return index < 0 ? 0 : index >= ZERO_BUCKET ? ZERO_BUCKET - 1 : index;
 }
 
@@ -141,7 +141,7 @@ export class SummaryMeasurer implements Measurer {
     const ms = span.durationNs() / 1e6;
     const weight = this.#weightOf(span);
     const numbers = this.#numbers;
-    const at = row * (STEP / 2) + 4;
+    const at = (row * (STEP / 2) + 4) | 0;
     numbers[at] = numbers[at]! + weight;
     numbers[at + 1] = numbers[at + 1]! + ms * weight;
     if (ms < numbers[at + 2]!) numbers[at + 2] = ms;
