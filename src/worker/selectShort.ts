@@ -1,12 +1,14 @@
 // HOT: once per frame. Bench: bench/micro/worker/selectShort.bench.ts
 /** Select by shortlists: decides about the items of a run of committed frames without the frames, and says of which that cannot be done. */
-import { Field, payloadLength, readU64, SIGNALS } from '../core/block.ts';
+import { type BlockPool, Field, nextFrame, payloadLength, readU64, SIGNALS } from '../core/block.ts';
 import type { ItemChooser } from './choose.ts';
 import type { Parts } from './parts.ts';
 import { cutFrame } from './select.ts';
 import { isSettled, readTable } from './shortlist.ts';
 import type { Selected, SelectResult, SelectTask } from './tasks.ts';
 
+/** Words of a cache line. */
+const LINE_WORDS = 16;
 const SIGNAL = 'traces';
 const TRACES = SIGNALS.indexOf(SIGNAL);
 
@@ -26,6 +28,8 @@ export function selectShort(parts: Parts, chooser: ItemChooser, task: SelectTask
       unsure.push(i);
       continue;
     }
+    // Never so; a sum that nobody asks for would not be computed, and nothing fetched.
+    if (touchFrame(pool, at) < 0) continue;
     to = cutFrame(parts, chooser, at, to, result, task);
     chooser.filtered += table.filtered;
     chooser.sampledOut += pool.words[(at + Field.items) >>> 2]! - table.kept - table.filtered;
@@ -38,6 +42,18 @@ export function selectShort(parts: Parts, chooser: ItemChooser, task: SelectTask
     sampledOut: SIGNALS.map((_, signal) => (signal === TRACES ? chooser.sampledOut : 0)),
     unsure,
   };
+}
+
+/**
+ * Fetches a shortlist, which has lain in memory for as long as traces are waited for, line by line, many at once: where an item begins is known by
+ * the length of the one before, so that the walk would wait for each in turn.
+ */
+function touchFrame(pool: BlockPool, at: number): number {
+  const { words } = pool;
+  const end = nextFrame(pool, at) >>> 2;
+  let touched = 0;
+  for (let word = at >>> 2; word < end; word += LINE_WORDS) touched += words[word]! & 1;
+  return touched;
 }
 
 /** As that of select, but no item that was left out can be kept. */
